@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The one error domain of libsora-core.  The D-Bus names in dbus/ are asserted against this list.
+ */
+#pragma once
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+#define SORA_ERROR (sora_error_quark ())
+GQuark sora_error_quark (void);
+
+/**
+ * SoraError:
+ * @SORA_ERROR_FAILED: a stage failed for a reason of its own, given in the message
+ * @SORA_ERROR_INVALID_REQUEST: an unknown parameter or option, a value of another type or out of range
+ * @SORA_ERROR_INVALID_PIPELINE: a pipeline file that cannot be read, or whose graph does not hold together
+ * @SORA_ERROR_INVALID_MODEL: a model folder, configuration or weights file that is broken or unsupported
+ * @SORA_ERROR_INVALID_PLUGIN: a plugin that cannot be loaded, or that broke a rule of the ABI
+ * @SORA_ERROR_NOT_FOUND: no pipeline, plugin, model, job or result of that name (or none of yours)
+ * @SORA_ERROR_NO_MEMORY: does not fit into the memory that the job may use
+ * @SORA_ERROR_NO_SPACE: no room on the disk
+ * @SORA_ERROR_CANCELLED: the job was stopped
+ * @SORA_ERROR_BUSY: a limit (queue, per-user jobs) is reached; try again later
+ * @SORA_ERROR_NOT_READY: the job has no result or preview yet
+ * @SORA_ERROR_DENIED: not permitted
+ * @SORA_ERROR_WORKER_DIED: the worker process crashed, hung or was killed
+ * @SORA_ERROR_PROTOCOL: a peer sent what the protocol does not allow
+ */
+typedef enum {
+  SORA_ERROR_FAILED,
+  SORA_ERROR_INVALID_REQUEST,
+  SORA_ERROR_INVALID_PIPELINE,
+  SORA_ERROR_INVALID_MODEL,
+  SORA_ERROR_INVALID_PLUGIN,
+  SORA_ERROR_NOT_FOUND,
+  SORA_ERROR_NO_MEMORY,
+  SORA_ERROR_NO_SPACE,
+  SORA_ERROR_CANCELLED,
+  SORA_ERROR_BUSY,
+  SORA_ERROR_NOT_READY,
+  SORA_ERROR_DENIED,
+  SORA_ERROR_WORKER_DIED,
+  SORA_ERROR_PROTOCOL,
+} SoraError;
+#define SORA_N_ERRORS (SORA_ERROR_PROTOCOL + 1)
+
+G_END_DECLS
