@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Makes the golden tensors that `make check` compares our stages with.
+
+    make_goldens.py                 all of the small random models: models, cases, tables, index
+    make_goldens.py --embedded DIR  the cases of the embedded model in DIR alone (a minute or less)
+
+Everything goes to tests/golden: index.json lists the cases, goldens_cases.py says what they are.
+The versions that it needs are pinned in requirements.txt; the same versions give the same bytes.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import diffusers
+import sentencepiece
+import torch
+import transformers
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from transformers import AutoTokenizer, UMT5EncoderModel
+
+import goldens_cases as cases
+from goldens_tiny import Tiny, write_json
+
+OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "golden")
+SEEDS = {"small-a": 7, "small-b": 107}
+DIT_SHAPES = {
+    # T, H, W, timestep, text rows; H and W are multiples of the patch only
+    "small-a": [(1, 6, 10, 1000.0, 1), (2, 6, 10, 637.5, 9), (5, 4, 14, 12.0, 40)],
+    "small-b": [(1, 2, 2, 1000.0, 512), (2, 10, 6, 499.0, 17), (5, 6, 10, 875.25, 40)],
+}
+VAE_SHAPES = {
+    "small-a": [(1, 5, 7), (2, 5, 7), (5, 5, 7)],
+    "small-b": [(1, 3, 5), (2, 3, 5), (5, 3, 5)],
+}
+SIZES = {"small-a": (32, 48), "small-b": (32, 48)}
+
+
+def index(name, value):
+    """Replaces the entries of one model in index.json."""
+    path = os.path.join(OUT, "index.json")
+    book = {"cases": [], "models": {}}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as f:
+            book = json.load(f)
+    book["made_with"] = {"diffusers": diffusers.__version__, "transformers": transformers.__version__,
+                         "torch": torch.__version__.split("+")[0],
+                         "sentencepiece": sentencepiece.__version__}
+    book["cases"] = [c for c in book["cases"] if c["model"] != name] + value.pop("cases")
+    book["models"][name] = value
+    write_json(path, book)
+
+
+def make_small(name):
+    model = Tiny(name, os.path.join(OUT, "models", name), SEEDS[name])
+    book, g = cases.Book(name), torch.Generator().manual_seed(SEEDS[name] + 50)
+    words = 512
+    while cases.ids_of(model.spm, cases.long_prompt(words))[1] > 512:
+        words -= 1
+    filler = " a"
+    exact = cases.long_prompt(words)
+    while cases.ids_of(model.spm, exact + filler)[1] <= 512:
+        exact += filler
+    cases.text_cases(book, model.spm, model.text, [
+        ("empty", ""), ("ten", "a red ball rolls right"),
+        ("forty", "a small red ball rolls right over green grass, the tiny cat stands still"),
+        ("full", exact), ("cut", cases.long_prompt(words + 60)),
+    ])
+    for i, (t, h, w, timestep, rows) in enumerate(DIT_SHAPES[name]):
+        cases.dit_case(book, model.dit, f"t{t}-{h}x{w}", (t, h, w), timestep, rows, g)
+    for t, h, w in VAE_SHAPES[name]:
+        cases.vae_case(book, model.vae, f"t{t}-{h}x{w}", (t, h, w), g)
+    parts = (model.spm, model.text, model.dit, model.vae)
+    height, width = SIZES[name]
+    for sampler in ("euler", "unipc"):
+        cases.pipeline_case(book, parts, sampler, sampler, {
+            "prompt": "a small red ball rolls right over green grass",
+            "negative-prompt": "" if name == "small-a" else "blue, still", "seed": 42,
+            "steps": 4, "guidance-scale": 5.0, "flow-shift": 3.0 if name == "small-a" else 5.0,
+            "height": height, "width": width, "frames": 9})
+    finish(name, book, model.spm, f"models/{name}")
+
+
+def finish(name, book, spm, where):
+    book.write(OUT)
+    cleaning, tokenised = cases.text_tables(spm)
+    if name == "small-a":
+        write_json(os.path.join(OUT, "cleaning.json"), cleaning)
+    write_json(os.path.join(OUT, f"tokens-{name}.json"), tokenised)
+    index(name, {"cases": book.cases, "folder": where, "tokens": f"tokens-{name}.json"})
+
+
+def digest(folder):
+    """Which weights these cases belong to: a test with other weights is skipped with a reason, not failed."""
+    h = hashlib.sha256()
+    for root, dirs, files in sorted(os.walk(folder)):
+        for f in sorted(files):
+            if f.endswith((".safetensors", "spiece.model")):
+                with open(os.path.join(root, f), "rb") as s:
+                    h.update(s.read())
+    return h.hexdigest()
+
+
+def make_embedded(folder):
+    name = "embedded"
+    load = dict(torch_dtype=torch.float32)
+    spm = sentencepiece.SentencePieceProcessor(model_file=os.path.join(folder, "tokenizer", "spiece.model"))
+    text = UMT5EncoderModel.from_pretrained(folder, subfolder="text_encoder", dtype=torch.float32).eval()
+    dit = WanTransformer3DModel.from_pretrained(folder, subfolder="transformer", **load).eval()
+    vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", **load).eval()
+    book, g = cases.Book(name), torch.Generator().manual_seed(2024)
+    prompts = [("empty", ""), ("short", "a red ball"),
+               ("usual", "a large blue star moves left over a night sky")]
+    hf = AutoTokenizer.from_pretrained(os.path.join(folder, "tokenizer"))
+    for _, prompt in prompts:
+        if hf(prompt).input_ids != cases.ids_of(spm, prompt)[0]:
+            raise SystemExit(f"tokenizer.json and spiece.model disagree on {prompt!r}")
+    cases.text_cases(book, spm, text, prompts)
+    channels_scale = vae.config.scale_factor_spatial
+    cases.dit_case(book, dit, "t2-6x8", (2, 6, 8), 800.0, 12, g)
+    cases.vae_case(book, vae, "t2-3x4", (2, 3, 4), g)
+    for sampler in ("euler", "unipc"):
+        cases.pipeline_case(book, (spm, text, dit, vae), sampler, sampler, {
+            "prompt": "a red ball rolls right over green grass", "negative-prompt": "", "seed": 7,
+            "steps": 3, "guidance-scale": 5.0, "flow-shift": 3.0,
+            "height": 6 * channels_scale, "width": 8 * channels_scale, "frames": 5},
+            frames_too=sampler == "unipc")
+    finish(name, book, spm, None)
+    with open(os.path.join(OUT, "index.json"), encoding="utf-8") as f:
+        book = json.load(f)
+    book["models"][name]["sha256"] = digest(folder)
+    write_json(os.path.join(OUT, "index.json"), book)
+
+
+def main():
+    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    args.add_argument("--embedded", metavar="DIR", help="the embedded model's folder")
+    args = args.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    if args.embedded:
+        make_embedded(args.embedded)
+        return
+    for name in SEEDS:
+        make_small(name)
+
+
+if __name__ == "__main__":
+    main()
