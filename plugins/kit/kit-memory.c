@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Aligned memory for numeric work.
+ */
+#include "kit-memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE ((size_t) 2 << 20)
+
+void *
+sora_kit_alloc (uint64_t count, size_t size)
+{
+  size_t bytes;
+  if (__builtin_mul_overflow (count, size, &bytes) || bytes > PTRDIFF_MAX - HUGE_PAGE)
+    return NULL;
+  size_t align = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
+  bytes = (bytes + align - 1) / align * align;
+  if (bytes == 0)
+    bytes = align;
+  void *memory = aligned_alloc (align, bytes);
+  /* Advice only: without huge pages everything works, a little slower.  */
+  if (memory != NULL && align == HUGE_PAGE)
+    (void) madvise (memory, bytes, MADV_HUGEPAGE);
+  return memory;
+}
+
+void *
+sora_kit_alloc0 (uint64_t count, size_t size)
+{
+  void *memory = sora_kit_alloc (count, size);
+  if (memory != NULL)
+    memset (memory, 0, (size_t) count * size);
+  return memory;
+}
+
+void
+sora_kit_free (void *memory)
+{
+  free (memory);
+}
