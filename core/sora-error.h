@@ -8,6 +8,12 @@
 G_BEGIN_DECLS
 
 #define SORA_ERROR (sora_error_quark ())
+
+/**
+ * sora_error_quark:
+ *
+ * Returns: the domain of every GError that this library sets
+ */
 GQuark sora_error_quark (void);
 
 /**
@@ -44,5 +50,15 @@ typedef enum {
   SORA_ERROR_PROTOCOL,
 } SoraError;
 #define SORA_N_ERRORS (SORA_ERROR_PROTOCOL + 1)
+
+/**
+ * sora_error_set_errno:
+ * @error: (out) (optional): where to put it
+ * @otherwise: the code for an errno that has none of its own
+ * @errnum: an errno: ENOSPC and EDQUOT become NO_SPACE, ENOMEM NO_MEMORY, ENOENT NOT_FOUND, EACCES and EPERM DENIED
+ * @format: what was tried on which object: "cannot open '%s'"; ": " and the errno's text are appended
+ */
+void sora_error_set_errno (GError **error, SoraError otherwise, int errnum, const char *format, ...)
+    G_GNUC_PRINTF (4, 5);
 
 G_END_DECLS

@@ -45,6 +45,8 @@ gboolean sora_model_weights_get (SoraModelWeights *weights, const char *tensor, 
 const char *sora_model_weights_name (SoraModelWeights *weights, size_t index); /* NULL past the end */
 void sora_model_weights_done (SoraModelWeights *weights, const char *tensor);
 
+/* Search path: @user TRUE: $SORA_MODEL_PATH (colon-separated), ~/.local/share/sorad/models, then the system's. */
+char **sora_model_default_dirs (gboolean user);
 /* All models in the folders of @dirs (NULL-terminated; folders that do not exist are skipped), sorted by id; a
  * broken one is left out and its reason appended to @warnings (may be NULL). */
 GPtrArray *sora_model_list (const char *const *dirs, GPtrArray *warnings); /* of SoraModel */

@@ -23,6 +23,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoraSafetensors, sora_safetensors_unref)
 const char *const *sora_safetensors_names (SoraSafetensors *file);
 /* The mapped bytes of one tensor; FALSE (SORA_ERROR_INVALID_MODEL) if there is none of that name. */
 gboolean sora_safetensors_get (SoraSafetensors *file, const char *name, SoraTensorView *view, GError **error);
+/* The same without mapping anything: view->data is NULL. */
+gboolean sora_safetensors_info (SoraSafetensors *file, const char *name, SoraTensorView *view, GError **error);
 /* The pages of that tensor are not needed again (madvise DONTNEED on whole pages). */
 void sora_safetensors_done (SoraSafetensors *file, const char *name);
 /* Value of a __metadata__ key, or NULL. */
