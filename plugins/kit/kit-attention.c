@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Attention in fixed tiles, with the softmax by hand on a tile that is in the cache.
+ */
+#include "kit-attention.h"
+
+#include "kit-memory.h"
+#include "kit-vector.h"
+
+#include <float.h>
+#include <stdlib.h>
+
+#define LANES SORA_KIT_LANES
+#define BLOCK 240 /* queries of a tile, keys of a block: 240 x 240 scores are 230 KB */
+
+struct SoraKitKeys {
+  SoraKitCache *cache;
+  int64_t heads, head_dim, n;
+  int64_t block, blocks; /* keys of a block, blocks */
+  int64_t k_floats, v_floats; /* of one packed block */
+  float *packed;
+  SoraKitPrimitive *reorder_k[2], *reorder_v[2]; /* of a whole block, of the last; for these strides: */
+  int64_t ldk, ldv;
+};
+
+typedef struct {
+  SoraKitKeys *keys;
+  const float *k, *v;
+} Packing;
+
+typedef struct {
+  SoraKitKeys *keys;
+  SoraKitAttention a;
+  int64_t tile, tiles;                          /* queries of a tile, tiles of a head */
+  SoraKitPrimitive *scores[4], *sum[4], *add[4]; /* {whole, last} queries x {whole, last} keys */
+} Running;
+
+static int64_t
+min64 (int64_t a, int64_t b)
+{
+  return a < b ? a : b;
+}
+
+static int64_t
+ceil_div (int64_t a, int64_t b)
+{
+  return (a + b - 1) / b;
+}
+
+/* Blocks of nearly one size, a multiple of 16.  */
+static int64_t
+even_block (int64_t n, int64_t limit)
+{
+  return n <= limit ? n : ceil_div (ceil_div (n, ceil_div (n, limit)), 16) * 16;
+}
+
+/* Scores of m queries, keys of `n`: products with packed keys, and with packed values.  */
+static SoraKitPrimitive *
+scores_product (SoraKitKeys *self, int64_t m, int64_t n, SoraKitTeam *team)
+{
+  SoraKitMatmul mm;
+  memset (&mm, 0, sizeof mm);
+  mm.m = m;
+  mm.n = n;
+  mm.k = self->head_dim;
+  mm.packed = 1;
+  mm.packed_m = BLOCK;
+  return sora_kit_cache_matmul (self->cache, &mm, team);
+}
+
+static SoraKitPrimitive *
+values_product (SoraKitKeys *self, int64_t m, int64_t n, int accumulate, SoraKitTeam *team)
+{
+  SoraKitMatmul mm;
+  memset (&mm, 0, sizeof mm);
+  mm.m = m;
+  mm.n = self->head_dim;
+  mm.k = n;
+  mm.packed = 1;
+  mm.packed_m = BLOCK;
+  mm.accumulate = accumulate;
+  return sora_kit_cache_matmul (self->cache, &mm, team);
+}
+
+SoraKitKeys *
+sora_kit_keys_new (SoraKitCache *cache, int64_t heads, int64_t head_dim, int64_t n, SoraKitTeam *team)
+{
+  if (heads < 1 || head_dim < 1 || n < 1 || n > INT32_MAX || heads > INT32_MAX / head_dim)
+    {
+      sora_kit_team_fail (team, "attention: %lld heads of %lld over %lld keys", (long long) heads,
+                          (long long) head_dim, (long long) n);
+      return NULL;
+    }
+  SoraKitKeys *self = calloc (1, sizeof *self);
+  if (self == NULL)
+    {
+      sora_kit_team_fail (team, "out of memory for keys");
+      return NULL;
+    }
+  self->cache = cache;
+  self->heads = heads;
+  self->head_dim = head_dim;
+  self->n = n;
+  self->block = even_block (n, BLOCK);
+  self->blocks = ceil_div (n, self->block);
+  SoraKitPrimitive *k = scores_product (self, BLOCK, self->block, team);
+  SoraKitPrimitive *v = values_product (self, BLOCK, self->block, 0, team);
+  if (k != NULL && v != NULL)
+    {
+      uint64_t k_bytes = sora_kit_layout_bytes (sora_kit_primitive_layout (k, SORA_KIT_ROLE_WEIGHTS));
+      uint64_t v_bytes = sora_kit_layout_bytes (sora_kit_primitive_layout (v, SORA_KIT_ROLE_WEIGHTS));
+      self->k_floats = ceil_div ((int64_t) k_bytes, 64) * 16;
+      self->v_floats = ceil_div ((int64_t) v_bytes, 64) * 16;
+      self->packed = sora_kit_alloc ((uint64_t) (heads * self->blocks),
+                                     (size_t) (self->k_floats + self->v_floats) * sizeof (float));
+      if (self->packed != NULL)
+        return self;
+      sora_kit_team_fail (team, "out of memory for %lld keys", (long long) n);
+    }
+  sora_kit_keys_free (self);
+  return NULL;
+}
+
+static void
+free_reorders (SoraKitKeys *self)
+{
+  for (int i = 0; i < 2; i++)
+    {
+      sora_kit_primitive_free (self->reorder_k[i]);
+      sora_kit_primitive_free (self->reorder_v[i]);
+      self->reorder_k[i] = self->reorder_v[i] = NULL;
+    }
+}
+
+void
+sora_kit_keys_free (SoraKitKeys *self)
+{
+  if (self == NULL)
+    return;
+  free_reorders (self);
+  sora_kit_free (self->packed);
+  free (self);
+}
+
+uint64_t
+sora_kit_keys_bytes (int64_t heads, int64_t head_dim, int64_t n)
+{
+  uint64_t padded_n = (uint64_t) ceil_div (n, 16) * 16, padded_dim = (uint64_t) ceil_div (head_dim, 16) * 16;
+  return (uint64_t) heads * (padded_n * (uint64_t) head_dim + (uint64_t) n * padded_dim) * sizeof (float);
+}
+
+static float *
+packed_k (const SoraKitKeys *self, int64_t head, int64_t block)
+{
+  return self->packed + (head * self->blocks + block) * (self->k_floats + self->v_floats);
+}
+
+static SoraKitPrimitive *
+reorder_for (SoraKitPrimitive *product, int64_t rows, int64_t columns, int64_t row_stride, int64_t column_stride,
+             SoraKitTeam *team)
+{
+  const int64_t dims[] = { rows, columns }, strides[] = { row_stride, column_stride };
+  if (product == NULL)
+    return NULL;
+  SoraKitLayout *plain = sora_kit_layout_new_strided (2, dims, dnnl_f32, strides, team);
+  SoraKitPrimitive *reorder
+      = plain == NULL ? NULL
+                      : sora_kit_reorder_new (plain, sora_kit_primitive_layout (product, SORA_KIT_ROLE_WEIGHTS), team);
+  sora_kit_layout_free (plain);
+  return reorder;
+}
+
+static int
+prepare_reorders (SoraKitKeys *self, int64_t ldk, int64_t ldv, SoraKitTeam *team)
+{
+  if (self->reorder_k[0] != NULL && self->ldk == ldk && self->ldv == ldv)
+    return SORA_OK;
+  free_reorders (self);
+  for (int i = 0; i < 2; i++)
+    {
+      int64_t n = i == 0 ? self->block : self->n - (self->blocks - 1) * self->block;
+      self->reorder_k[i]
+          = reorder_for (scores_product (self, BLOCK, n, team), self->head_dim, n, 1, ldk, team);
+      self->reorder_v[i]
+          = reorder_for (values_product (self, BLOCK, n, 0, team), n, self->head_dim, ldv, 1, team);
+      if (self->reorder_k[i] == NULL || self->reorder_v[i] == NULL)
+        {
+          free_reorders (self);
+          return SORA_FAILED;
+        }
+    }
+  self->ldk = ldk;
+  self->ldv = ldv;
+  return SORA_OK;
+}
+
+static int
+pack_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
+{
+  const Packing *packing = data;
+  SoraKitKeys *self = packing->keys;
+  int64_t head = tile / self->blocks, block = tile % self->blocks;
+  int last = block == self->blocks - 1;
+  float *to = packed_k (self, head, block);
+  const float *k = packing->k + block * self->block * self->ldk + head * self->head_dim;
+  const float *v = packing->v + block * self->block * self->ldv + head * self->head_dim;
+  int result = sora_kit_primitive_run (self->reorder_k[last], team, slot, k, NULL, NULL, to);
+  if (result == SORA_OK)
+    result = sora_kit_primitive_run (self->reorder_v[last], team, slot, v, NULL, NULL, to + self->k_floats);
+  return result;
+}
+
+int
+sora_kit_keys_pack (SoraKitKeys *self, SoraKitTeam *team, const float *k, int64_t ldk, const float *v, int64_t ldv)
+{
+  int64_t width = self->heads * self->head_dim;
+  if (prepare_reorders (self, ldk > 0 ? ldk : width, ldv > 0 ? ldv : width, team) != SORA_OK)
+    return SORA_FAILED;
+  Packing packing = { self, k, v };
+  return sora_kit_parallel (team, self->heads * self->blocks, pack_tile, &packing);
+}
+
+/* One row of scores becomes exp (score - maximum); returns their sum.  `maximum` is the running one.  */
+SORA_KIT_MULTIVERSION static void
+softmax_rows (float *scores, int64_t rows, int64_t n, const float *bias, int64_t ldb, const float *key_bias,
+              float *maxima, float *sums, float *factors)
+{
+  int64_t whole = n / LANES * LANES, rest = n - whole;
+  for (int64_t row = 0; row < rows; row++, scores += n)
+    {
+      float tail[LANES];
+      SoraKitV v, top = sora_kit_v_set (-FLT_MAX), sum = { 0 };
+      for (int i = 0; i < LANES; i++)
+        tail[i] = -FLT_MAX;
+      for (int64_t i = 0; i < whole; i += LANES)
+        {
+          v = sora_kit_v_load (scores + i);
+          if (bias != NULL)
+            v += sora_kit_v_load (bias + row * ldb + i);
+          if (key_bias != NULL)
+            v += sora_kit_v_load (key_bias + i);
+          if (bias != NULL || key_bias != NULL)
+            sora_kit_v_store (scores + i, v);
+          top = sora_kit_v_max2 (v, top);
+        }
+      for (int64_t i = 0; i < rest; i++)
+        {
+          float s = scores[whole + i];
+          if (bias != NULL)
+            s += bias[row * ldb + whole + i];
+          if (key_bias != NULL)
+            s += key_bias[whole + i];
+          tail[i] = s;
+        }
+      if (rest)
+        {
+          v = sora_kit_v_load (tail);
+          top = sora_kit_v_max2 (v, top);
+        }
+      float before = maxima[row], most = sora_kit_v_max (&top);
+      if (before > most)
+        most = before;
+      for (int64_t i = 0; i < whole; i += LANES)
+        {
+          v = sora_kit_v_load (scores + i) - most;
+          sora_kit_v_exp (&v);
+          sum += v;
+          sora_kit_v_store (scores + i, v);
+        }
+      float total = sora_kit_v_sum (&sum);
+      if (rest)
+        {
+          v = sora_kit_v_load (tail) - most;
+          sora_kit_v_exp (&v);
+          sora_kit_v_store (tail, v);
+          for (int64_t i = 0; i < rest; i++)
+            {
+              scores[whole + i] = tail[i];
+              total += tail[i];
+            }
+        }
+      v = sora_kit_v_set (before - most);
+      sora_kit_v_exp (&v);
+      factors[row] = v[0];
+      sums[row] = sums[row] * v[0] + total;
+      maxima[row] = most;
+    }
+}
+
+SORA_KIT_MULTIVERSION static void
+scale_rows (float *to, int64_t ldt, const float *from, int64_t ldf, int64_t rows, int64_t width, const float *factors,
+            int divide)
+{
+  for (int64_t row = 0; row < rows; row++, to += ldt, from += ldf)
+    {
+      float factor = divide ? 1.0f / factors[row] : factors[row];
+      for (int64_t i = 0; i < width; i++)
+        to[i] = from[i] * factor;
+    }
+}
+
+static int
+attention_tile (SoraKitTeam *team, void *data, int64_t index, int slot)
+{
+  const Running *running = data;
+  const SoraKitAttention *a = &running->a;
+  SoraKitKeys *self = running->keys;
+  int64_t head = index / running->tiles, tile = index % running->tiles, dim = self->head_dim;
+  int64_t first = tile * running->tile, rows = min64 (running->tile, a->queries - first);
+  int last_rows = tile == running->tiles - 1;
+
+  /* q, output, scores, then one number a row: maxima, sums, factors.  */
+  int64_t q_floats = ceil_div (rows * dim, 16) * 16, s_floats = ceil_div (rows * self->block, 16) * 16;
+  float *scratch = sora_kit_cache_scratch (self->cache, team, slot,
+                                           (uint64_t) (2 * q_floats + s_floats + 3 * BLOCK) * sizeof *scratch);
+  if (scratch == NULL)
+    return SORA_FAILED;
+  float *q = scratch, *out = q + q_floats, *scores = out + q_floats;
+  float *maxima = scores + s_floats, *sums = maxima + BLOCK, *factors = sums + BLOCK;
+  for (int64_t i = 0; i < rows; i++)
+    {
+      maxima[i] = -FLT_MAX;
+      sums[i] = 0;
+      factors[i] = a->scale;
+    }
+  scale_rows (q, dim, a->q + first * a->ldq + head * dim, a->ldq, rows, dim, factors, 0);
+
+  for (int64_t block = 0; block < self->blocks; block++)
+    {
+      int last_keys = block == self->blocks - 1, which = last_rows + 2 * last_keys;
+      int64_t at = block * self->block, n = min64 (self->block, self->n - at);
+      const float *k = packed_k (self, head, block);
+      if (sora_kit_primitive_run (running->scores[which], team, slot, q, k, NULL, scores) != SORA_OK)
+        return SORA_FAILED;
+      softmax_rows (scores, rows, n,
+                    a->bias != NULL ? a->bias + (head * a->queries + first) * self->n + at : NULL, self->n,
+                    a->key_bias != NULL ? a->key_bias + at : NULL, maxima, sums, factors);
+      if (block > 0)
+        scale_rows (out, dim, out, dim, rows, dim, factors, 0);
+      if (sora_kit_primitive_run (block > 0 ? running->add[which] : running->sum[which], team, slot, scores,
+                                  k + self->k_floats, NULL, out)
+          != SORA_OK)
+        return SORA_FAILED;
+      if (sora_kit_team_cancelled (team))
+        return SORA_CANCELLED;
+    }
+  scale_rows (a->out + first * a->ldo + head * dim, a->ldo, out, dim, rows, dim, sums, 1);
+  return SORA_OK;
+}
+
+int
+sora_kit_attention (SoraKitKeys *self, SoraKitTeam *team, const SoraKitAttention *attention)
+{
+  if (attention->queries <= 0)
+    return SORA_OK;
+  Running running = { .keys = self, .a = *attention };
+  SoraKitAttention *a = &running.a;
+  if (a->ldq <= 0)
+    a->ldq = self->heads * self->head_dim;
+  if (a->ldo <= 0)
+    a->ldo = self->heads * self->head_dim;
+  /* At least about eight tiles in all, so that a small attention keeps more than one thread busy.  */
+  int64_t limit = ceil_div (ceil_div (a->queries, ceil_div (8, self->heads)), 16) * 16;
+  running.tile = even_block (a->queries, limit > BLOCK ? BLOCK : limit < 32 ? 32 : limit);
+  running.tiles = ceil_div (a->queries, running.tile);
+  for (int i = 0; i < 4; i++)
+    {
+      int64_t m = i & 1 ? a->queries - (running.tiles - 1) * running.tile : running.tile;
+      int64_t n = i & 2 ? self->n - (self->blocks - 1) * self->block : self->block;
+      running.scores[i] = scores_product (self, m, n, team);
+      running.sum[i] = values_product (self, m, n, 0, team);
+      running.add[i] = values_product (self, m, n, 1, team);
+      if (running.scores[i] == NULL || running.sum[i] == NULL || running.add[i] == NULL)
+        return SORA_FAILED;
+    }
+  return sora_kit_parallel (team, self->heads * running.tiles, attention_tile, &running);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * kit-vector: 16 floats at a time, by the compiler's vector extension, so that one text serves every
+ * instruction set; for the inside of SORA_KIT_MULTIVERSION functions.
+ */
+#ifndef SORA_KIT_VECTOR_H
+#define SORA_KIT_VECTOR_H
+
+#include <stdint.h>
+#include <string.h>
+
+#define SORA_KIT_LANES 16
+typedef float SoraKitV __attribute__ ((vector_size (64)));
+typedef int32_t SoraKitVi __attribute__ ((vector_size (64)));
+typedef float SoraKitVu __attribute__ ((vector_size (64), aligned (4), may_alias));
+
+#define SORA_KIT_INLINE static inline __attribute__ ((always_inline))
+/* Macros, since passing 64-byte vectors by value differs between instruction sets. */
+#define sora_kit_v_load(p) ((SoraKitV) * (const SoraKitVu *) (p))
+#define sora_kit_v_store(p, v) (*(SoraKitVu *) (p) = (SoraKitVu) (v))
+#define sora_kit_v_set(s) ((SoraKitV) { 0 } + (s))
+/* Lane by lane: a where the mask (of a comparison) is set, else b. */
+#define sora_kit_v_select(mask, a, b)                                                                        \
+  ((SoraKitV) (((SoraKitVi) (mask) & (SoraKitVi) (a)) | (~(SoraKitVi) (mask) & (SoraKitVi) (b))))
+#define sora_kit_v_max2(a, b) sora_kit_v_select ((a) > (b), a, b)
+
+/* The sum of the lanes, in a fixed order. */
+SORA_KIT_INLINE float
+sora_kit_v_sum (const SoraKitV *v)
+{
+  float a[SORA_KIT_LANES];
+  memcpy (a, v, sizeof a);
+  for (int half = SORA_KIT_LANES / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++)
+      a[i] += a[i + half];
+  return a[0];
+}
+
+SORA_KIT_INLINE float
+sora_kit_v_max (const SoraKitV *v)
+{
+  float a[SORA_KIT_LANES];
+  memcpy (a, v, sizeof a);
+  for (int half = SORA_KIT_LANES / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++)
+      a[i] = a[i] > a[i + half] ? a[i] : a[i + half];
+  return a[0];
+}
+
+/* e^x within 2e-7 relative for -87 <= x <= 88; below, about 1.6e-38; above, about 1.6e38.
+ * Source: Cephes expf: 2^n e^r with |r| <= ln 2 / 2, a polynomial of degree 6, ln 2 in two parts. */
+SORA_KIT_INLINE void
+sora_kit_v_exp (SoraKitV *v)
+{
+  const SoraKitV magic = sora_kit_v_set (12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
+  SoraKitV x = *v;
+  SoraKitV low = sora_kit_v_set (-87.0f), high = sora_kit_v_set (88.0f);
+  /* Written so that NaN stays NaN. */
+  x = sora_kit_v_select (x < low, low, x);
+  x = sora_kit_v_select (x > high, high, x);
+  SoraKitV t = x * 1.44269504088896341f + magic;
+  SoraKitVi n;
+  SoraKitV scale;
+  memcpy (&n, &t, sizeof n);
+  SoraKitV whole = t - magic;
+  SoraKitV r = x - whole * 0.693359375f;
+  r = r - whole * -2.12194440e-4f;
+  SoraKitV p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  /* The low bits of t hold n; shifted to the exponent's place, what is above falls out.  */
+  n = (n << 23) + (127 << 23);
+  memcpy (&scale, &n, sizeof scale);
+  *v = p * scale;
+}
+
+#endif
