@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * spm-check.h: looks through a sentencepiece model before libsentencepiece reads it.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SORA_SPM_MAX_BYTES (64u << 20)
+#define SORA_SPM_MAX_PIECES (1u << 20)
+#define SORA_SPM_MAX_PIECE_BYTES 256u
+
+/**
+ * sora_spm_check:
+ * @data: the file spiece.model (a protocol buffer, sentencepiece_model.proto)
+ * @size: its bytes
+ * @why: (out): what is wrong, if something is
+ * @why_size: room there
+ *
+ * libsentencepiece 0.1.97 trusts the models that it is given: a long piece overflows its stack, a character map
+ * whose trie points outside makes it read there.  So everything that it would take on trust is checked: the
+ * wire format, number, length, encoding, kind and score of the pieces, each unit of each map's trie.
+ *
+ * Pieces of the user-defined kind named `<extra_id_N>` are turned into control pieces in place, so that a prompt
+ * with these words in it is text to us whichever tool wrote the model.
+ *
+ * Returns: the number of pieces, or -1 with @why.
+ */
+int64_t sora_spm_check (uint8_t *data, size_t size, char *why, size_t why_size);
+
+#ifdef __cplusplus
+}
+#endif
