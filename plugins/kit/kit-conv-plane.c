@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * kit-conv-plane.c: taps × 3 × 3 convolutions by Winograd's F(4×4, 3×3), points 0, ±1, ±2 and infinity.  A group of
+ * 4×4 output tiles goes through three steps, each cut into tasks: 6×6 patches to 36 matrices V; 36 products with the
+ * transformed weights; 36 matrices back to pixels.  Groups are so large that the weights, which all of a group
+ * share, are not the traffic, and V stays near.
+ */
+#include "kit-conv.h"
+#include "kit-memory.h"
+#include "kit-vector.h"
+
+#include <string.h>
+
+enum { TILES_A_TASK = 8 };
+
+typedef struct {
+  const SoraKitPlaneConv *conv;
+  const SoraKitConvSource *source;
+  int upsample;
+  const float *add;
+  float *out;
+  int64_t h, w;   /* of the output */
+  int64_t across; /* tiles in a row */
+  int64_t first, count; /* the group */
+  int64_t icp, ocp;
+  int64_t v_step, m_step; /* floats from one of the 36 matrices to the next */
+  float *v[SORA_KIT_CONV_TAPS], *m;
+} Group;
+
+static int64_t
+group_tiles (int64_t icp, int64_t ocp, int taps, int64_t h, int64_t w)
+{
+  const int64_t tiles = ((h + 3) / 4) * ((w + 3) / 4);
+  const int64_t a_tile = 36 * 4 * (taps * icp + ocp), weights = 36 * 4 * taps * icp * ocp;
+  const int64_t near = INT64_C (8) << 20;
+  int64_t n = (weights / 2 > near ? weights / 2 : near) / a_tile;
+  n = (n < 16 ? 16 : n) / TILES_A_TASK * TILES_A_TASK;
+  return n < tiles ? n : tiles;
+}
+
+/* 16 floats more than needed: a step that is a power of two would put all 36 rows into one set of the cache. */
+static int64_t
+matrix_step (int64_t tiles, int64_t channels)
+{
+  return tiles * channels + 16;
+}
+
+uint64_t
+sora_kit_plane_conv_bytes (int64_t ic, int64_t oc, int taps)
+{
+  const uint64_t icp = (uint64_t) sora_kit_pad16 (ic), ocp = (uint64_t) sora_kit_pad16 (oc);
+  return (36 * (uint64_t) taps * icp * ocp + ocp) * sizeof (float);
+}
+
+uint64_t
+sora_kit_plane_conv_work (int64_t ic, int64_t oc, int taps, int64_t h, int64_t w)
+{
+  const int64_t icp = sora_kit_pad16 (ic), ocp = sora_kit_pad16 (oc), n = group_tiles (icp, ocp, taps, h, w);
+  return 36 * sizeof (float) * (uint64_t) (taps * matrix_step (n, icp) + matrix_step (n, ocp));
+}
+
+void
+sora_kit_plane_conv_clear (SoraKitPlaneConv *conv)
+{
+  sora_kit_free (conv->u);
+  sora_kit_free (conv->bias);
+  memset (conv, 0, sizeof *conv);
+}
+
+/* ---- weights */
+
+typedef struct {
+  SoraKitPlaneConv *conv;
+  const float *weights;
+} Pack;
+
+/* G g: three values to six.  In f64: 1/24 and 1/6 are no f32. */
+static void
+transform_weights (const double in[3], double out[6])
+{
+  const double even = in[0] + in[2], wide = in[0] + 4 * in[2];
+  out[0] = in[0] / 4;
+  out[1] = -(even + in[1]) / 6;
+  out[2] = -(even - in[1]) / 6;
+  out[3] = (wide + 2 * in[1]) / 24;
+  out[4] = (wide - 2 * in[1]) / 24;
+  out[5] = in[2];
+}
+
+/* All output channels of one input channel and one tap. */
+static int
+pack_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
+{
+  const Pack *pack = data;
+  const SoraKitPlaneConv *conv = pack->conv;
+  const int64_t icp = sora_kit_pad16 (conv->ic), ocp = sora_kit_pad16 (conv->oc), rows = conv->taps * icp;
+  const int64_t ic = tile % conv->ic, tap = tile / conv->ic;
+  const int64_t row = (conv->taps - 1 - tap) * icp + ic; /* newest first */
+  for (int64_t oc = 0; oc < conv->oc; oc++)
+    {
+      const float *g = pack->weights + ((oc * conv->ic + ic) * conv->taps + tap) * 9;
+      double half[3][6], full[6][6];
+      for (int y = 0; y < 3; y++)
+        transform_weights ((const double[3]) { g[3 * y], g[3 * y + 1], g[3 * y + 2] }, half[y]);
+      for (int x = 0; x < 6; x++)
+        {
+          double column[6];
+          transform_weights ((const double[3]) { half[0][x], half[1][x], half[2][x] }, column);
+          for (int y = 0; y < 6; y++)
+            full[y][x] = column[y];
+        }
+      float *to = conv->u + sora_kit_gemm_offset (ocp, rows, row, oc);
+      for (int i = 0; i < 36; i++)
+        to[i * rows * ocp] = (float) full[i / 6][i % 6];
+    }
+  return SORA_OK;
+}
+
+int
+sora_kit_plane_conv_pack (SoraKitPlaneConv *conv, SoraKitTeam *team, int64_t ic, int64_t oc, int taps,
+                          const float *weights, const float *bias)
+{
+  sora_kit_plane_conv_clear (conv);
+  const uint64_t icp = (uint64_t) sora_kit_pad16 (ic), ocp = (uint64_t) sora_kit_pad16 (oc);
+  conv->ic = ic;
+  conv->oc = oc;
+  conv->taps = taps;
+  conv->u = sora_kit_alloc0 (36 * (uint64_t) taps * icp * ocp, sizeof (float));
+  conv->bias = sora_kit_alloc0 (ocp, sizeof (float));
+  if (conv->u == NULL || conv->bias == NULL)
+    return sora_kit_team_fail (team, "no memory for the weights of a convolution from %lld to %lld channels",
+                               (long long) ic, (long long) oc);
+  memcpy (conv->bias, bias, (size_t) oc * sizeof (float));
+  Pack pack = { conv, weights };
+  return sora_kit_parallel (team, ic * taps, pack_tile, &pack);
+}
+
+/* ---- the three steps */
+
+/* Bᵀ d: six values to six. */
+#define TRANSFORM_IN(d0, d1, d2, d3, d4, d5, t0, t1, t2, t3, t4, t5)                                         \
+  do                                                                                                         \
+    {                                                                                                        \
+      const SoraKitV even = (d4) - 4.0f * (d2), odd = (d3) - 4.0f * (d1);                               \
+      const SoraKitV even2 = (d4) - (d2), odd2 = 2.0f * ((d3) - (d1));                                  \
+      (t0) = (4.0f * (d0) - 5.0f * (d2)) + (d4);                                                             \
+      (t1) = even + odd;                                                                                     \
+      (t2) = even - odd;                                                                                     \
+      (t3) = even2 + odd2;                                                                                   \
+      (t4) = even2 - odd2;                                                                                   \
+      (t5) = (4.0f * (d1) - 5.0f * (d3)) + (d5);                                                             \
+    }                                                                                                        \
+  while (0)
+
+/* Aᵀ m: six values to four. */
+#define TRANSFORM_OUT(m0, m1, m2, m3, m4, m5, y0, y1, y2, y3)                                                \
+  do                                                                                                         \
+    {                                                                                                        \
+      const SoraKitV sum = (m1) + (m2), dif = (m1) - (m2);                                              \
+      const SoraKitV sum2 = (m3) + (m4), dif2 = (m3) - (m4);                                            \
+      (y0) = ((m0) + sum) + sum2;                                                                            \
+      (y1) = dif + 2.0f * dif2;                                                                              \
+      (y2) = sum + 4.0f * sum2;                                                                              \
+      (y3) = (dif + 8.0f * dif2) + (m5);                                                                     \
+    }                                                                                                        \
+  while (0)
+
+static const float zeros[16] __attribute__ ((aligned (64)));
+
+/* One 6×6 patch of one frame to a row of each of the 36 matrices. */
+SORA_KIT_MULTIVERSION static void
+patch_in (const float *const pixel[36], int64_t channels, float *to, int64_t step)
+{
+  for (int64_t c = 0; c < channels; c += 16)
+    {
+      SoraKitV t[6][6];
+      for (int x = 0; x < 6; x++)
+        {
+          SoraKitV d[6];
+          for (int y = 0; y < 6; y++)
+            {
+              const float *p = pixel[6 * y + x];
+              d[y] = sora_kit_v_load (p != NULL ? p + c : zeros);
+            }
+          TRANSFORM_IN (d[0], d[1], d[2], d[3], d[4], d[5], t[0][x], t[1][x], t[2][x], t[3][x], t[4][x], t[5][x]);
+        }
+      for (int y = 0; y < 6; y++)
+        {
+          float *row = to + 6 * y * step + c;
+          SoraKitV r[6];
+          TRANSFORM_IN (t[y][0], t[y][1], t[y][2], t[y][3], t[y][4], t[y][5], r[0], r[1], r[2], r[3], r[4], r[5]);
+          for (int x = 0; x < 6; x++)
+            sora_kit_v_store (row + x * step, r[x]);
+        }
+    }
+}
+
+static int
+input_task (SoraKitTeam *team, void *data, int64_t task, int slot)
+{
+  const Group *g = data;
+  const int64_t chunks = (g->count + TILES_A_TASK - 1) / TILES_A_TASK;
+  const int64_t tap = task / chunks, begin = task % chunks * TILES_A_TASK;
+  const int64_t end = begin + TILES_A_TASK < g->count ? begin + TILES_A_TASK : g->count;
+  const float *frame = g->source->frames[tap];
+  for (int64_t i = begin; i < end; i++)
+    {
+      const int64_t top = (g->first + i) / g->across * 4 - 1, left = (g->first + i) % g->across * 4 - 1;
+      const float *pixel[36];
+      for (int64_t y = 0; y < 6; y++)
+        for (int64_t x = 0; x < 6; x++)
+          {
+            const int64_t py = top + y, px = left + x;
+            const int inside = py >= 0 && py < g->h && px >= 0 && px < g->w;
+            pixel[6 * y + x]
+                = inside ? frame + ((py >> g->upsample) * g->source->w + (px >> g->upsample)) * g->icp : NULL;
+          }
+      patch_in (pixel, g->icp, g->v[tap] + i * g->icp, g->v_step);
+    }
+  return SORA_OK;
+}
+
+static int
+product_task (SoraKitTeam *team, void *data, int64_t task, int slot)
+{
+  const Group *g = data;
+  const int64_t rows = g->conv->taps * g->icp;
+  SoraKitGemm gemm = {
+    .m = g->count,
+    .n = g->ocp,
+    .k = g->icp,
+    .parts = g->source->count,
+    .lda = g->icp,
+    .b = g->conv->u + task * rows * g->ocp,
+    .b_rows = rows,
+    .c = g->m + task * g->m_step,
+    .ldc = g->ocp,
+  };
+  for (int p = 0; p < g->source->count; p++)
+    gemm.a[p] = g->v[p] + task * g->v_step;
+  sora_kit_gemm_run (&gemm);
+  return SORA_OK;
+}
+
+/* A row of each of the 36 matrices to 4×4 pixels, of which `high` × `wide` exist. */
+SORA_KIT_MULTIVERSION static void
+patch_out (const float *from, int64_t step, int64_t channels, const float *bias, const float *add, float *to,
+           int64_t line, int high, int wide)
+{
+  for (int64_t c = 0; c < channels; c += 16)
+    {
+      SoraKitV t[4][6];
+      const SoraKitV b = sora_kit_v_load (bias + c);
+      for (int x = 0; x < 6; x++)
+        {
+          SoraKitV m[6];
+          for (int y = 0; y < 6; y++)
+            m[y] = sora_kit_v_load (from + (6 * y + x) * step + c);
+          TRANSFORM_OUT (m[0], m[1], m[2], m[3], m[4], m[5], t[0][x], t[1][x], t[2][x], t[3][x]);
+        }
+      for (int y = 0; y < high; y++)
+        {
+          SoraKitV r[4];
+          TRANSFORM_OUT (t[y][0], t[y][1], t[y][2], t[y][3], t[y][4], t[y][5], r[0], r[1], r[2], r[3]);
+          for (int x = 0; x < wide; x++)
+            {
+              const int64_t at = y * line + x * channels + c;
+              r[x] += b;
+              if (add != NULL)
+                r[x] += sora_kit_v_load (add + at);
+              sora_kit_v_store (to + at, r[x]);
+            }
+        }
+    }
+}
+
+static int
+output_task (SoraKitTeam *team, void *data, int64_t task, int slot)
+{
+  const Group *g = data;
+  const int64_t begin = task * TILES_A_TASK;
+  const int64_t end = begin + TILES_A_TASK < g->count ? begin + TILES_A_TASK : g->count;
+  for (int64_t i = begin; i < end; i++)
+    {
+      const int64_t top = (g->first + i) / g->across * 4, left = (g->first + i) % g->across * 4;
+      const int64_t at = (top * g->w + left) * g->ocp;
+      patch_out (g->m + i * g->ocp, g->m_step, g->ocp, g->conv->bias, g->add != NULL ? g->add + at : NULL,
+                 g->out + at, g->w * g->ocp, g->h - top < 4 ? (int) (g->h - top) : 4,
+                 g->w - left < 4 ? (int) (g->w - left) : 4);
+    }
+  return SORA_OK;
+}
+
+int
+sora_kit_plane_conv_run (const SoraKitPlaneConv *conv, SoraKitTeam *team, const SoraKitConvSource *source,
+                         int upsample, const float *add, float *out, void *work)
+{
+  Group g = { .conv = conv, .source = source, .upsample = upsample != 0, .add = add, .out = out };
+  g.icp = sora_kit_pad16 (conv->ic);
+  g.ocp = sora_kit_pad16 (conv->oc);
+  g.h = source->h << g.upsample;
+  g.w = source->w << g.upsample;
+  g.across = (g.w + 3) / 4;
+  const int64_t tiles = (g.h + 3) / 4 * g.across, n = group_tiles (g.icp, g.ocp, conv->taps, g.h, g.w);
+  g.v_step = matrix_step (n, g.icp);
+  g.m_step = matrix_step (n, g.ocp);
+  for (int p = 0; p < conv->taps; p++)
+    g.v[p] = (float *) work + p * 36 * g.v_step;
+  g.m = (float *) work + conv->taps * 36 * g.v_step;
+
+  for (g.first = 0; g.first < tiles; g.first += n)
+    {
+      g.count = tiles - g.first < n ? tiles - g.first : n;
+      const int64_t chunks = (g.count + TILES_A_TASK - 1) / TILES_A_TASK;
+      int result = sora_kit_parallel (team, chunks * source->count, input_task, &g);
+      if (result == SORA_OK)
+        result = sora_kit_parallel (team, 36, product_task, &g);
+      if (result == SORA_OK)
+        result = sora_kit_parallel (team, chunks, output_task, &g);
+      if (result != SORA_OK)
+        return result;
+    }
+  return SORA_OK;
+}
