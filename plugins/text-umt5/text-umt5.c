@@ -69,7 +69,7 @@ read_config (const SoraHost *host, SoraContext *ctx, SoraUmt5Config *config)
   if (r != SORA_OK)
     return r;
   if (sora_umt5_config_read (data, size, config, why, sizeof why) != 0)
-    return host->fail (ctx, "%s: %s", file, why);
+    return host->fail (ctx, "%s", why);
   return SORA_OK;
 }
 

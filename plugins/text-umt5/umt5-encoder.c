@@ -11,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kit-attention.h"
 #include "kit-convert.h"
 #include "kit-memory.h"
-#include "umt5-attention.h"
+#include "kit-norm.h"
 
 typedef struct
 {
@@ -64,13 +65,13 @@ sora_umt5_layer_bytes (const SoraUmt5Config *config)
          + 4 * (uint64_t)(config->num_buckets * config->num_heads + 2 * d);
 }
 
-/* Floats of the buffers of one layer's work: h and y [n, d], q k v [n, 3 inner], a [n, inner]; or h and y with the
- * two halves of the gate [n, ff]. */
+/* Floats of the buffers of one layer's work: h and y [n, d]; then q k v [n, 3 inner], a [n, inner] and the bias
+ * [heads, n, n], or the two halves of the gate [n, ff]. */
 static uint64_t
 work_floats (const SoraUmt5Config *config, int64_t n)
 {
-  int64_t inner = config->num_heads * config->d_kv;
-  int64_t more = 4 * inner > 2 * config->d_ff ? 4 * inner : 2 * config->d_ff;
+  int64_t attention = 4 * config->num_heads * config->d_kv + config->num_heads * n;
+  int64_t more = attention > 2 * config->d_ff ? attention : 2 * config->d_ff;
 
   return (uint64_t)n * (uint64_t)(2 * config->d_model + more);
 }
@@ -78,7 +79,8 @@ work_floats (const SoraUmt5Config *config, int64_t n)
 uint64_t
 sora_umt5_work_bytes (const SoraUmt5Config *config, int64_t n)
 {
-  return 4 * work_floats (config, n) + sora_umt5_attention_bytes (n, config->num_heads) + (4u << 20);
+  return 4 * work_floats (config, n) + sora_kit_keys_bytes (config->num_heads, config->d_kv, n)
+         + (4u << 20);
 }
 
 double
@@ -230,61 +232,36 @@ sora_umt5_pack_layer (SoraUmt5 *self, SoraKitTeam *team, int64_t layer,
 
 typedef struct
 {
-  const float *x, *weight;
-  float *y;
+  float *to;
+  const float *from, *weight;
   int64_t width;
   float eps;
-} Norm;
+} Rows;
 
-/* T5's RMS norm: w x / sqrt (mean (x^2) + eps).  Sixteen partial sums, always added in one order. */
 static void
 norm_rows (void *data, int64_t row, int64_t count)
 {
-  const Norm *norm = data;
-  int64_t width = norm->width;
+  const Rows *r = data;
 
-  for (int64_t i = row; i < row + count; i++)
-    {
-      const float *x = norm->x + i * width;
-      float *y = norm->y + i * width, sums[16] = { 0 }, sum = 0, scale;
-      int64_t j = 0;
-
-      for (; j + 16 <= width; j += 16)
-        for (int k = 0; k < 16; k++)
-          sums[k] += x[j + k] * x[j + k];
-      for (int k = 0; j < width; j++, k++)
-        sums[k] += x[j] * x[j];
-      for (int k = 0; k < 16; k++)
-        sum += sums[k];
-      scale = 1.0f / sqrtf (sum / (float)width + norm->eps);
-      for (j = 0; j < width; j++)
-        y[j] = norm->weight[j] * (x[j] * scale);
-    }
+  sora_kit_rms_norm (r->from + row * r->width, r->width, r->to + row * r->width, r->width, count,
+                     r->width, r->weight, r->eps);
 }
-
-typedef struct
-{
-  float *to;
-  const float *from;
-  int64_t width;
-} Pair;
 
 static void
 add_rows (void *data, int64_t row, int64_t count)
 {
-  const Pair *pair = data;
+  const Rows *r = data;
 
-  for (int64_t i = row * pair->width; i < (row + count) * pair->width; i++)
-    pair->to[i] += pair->from[i];
+  sora_kit_gate_add (r->to + row * r->width, r->width, r->from + row * r->width, r->width, count,
+                     r->width, NULL);
 }
 
 static void
 multiply_rows (void *data, int64_t row, int64_t count)
 {
-  const Pair *pair = data;
+  const Rows *r = data;
 
-  for (int64_t i = row * pair->width; i < (row + count) * pair->width; i++)
-    pair->to[i] *= pair->from[i];
+  sora_kit_multiply (r->to + row * r->width, r->from + row * r->width, count * r->width);
 }
 
 int
@@ -309,41 +286,60 @@ sora_umt5_embed (SoraUmt5 *self, SoraKitTeam *team, const SoraTensorView *table,
   return SORA_OK;
 }
 
+/* bias[head, query, key], which follows from the distance between key and query. */
+typedef struct
+{
+  const SoraUmt5Config *config;
+  const float *table;
+  float *bias;
+  int64_t n;
+} Bias;
+
+static void
+bias_rows (void *data, int64_t query, int64_t count)
+{
+  const Bias *b = data;
+  const SoraUmt5Config *c = b->config;
+
+  for (int64_t i = query; i < query + count; i++)
+    for (int64_t j = 0; j < b->n; j++)
+      {
+        const float *row
+            = b->table + sora_umt5_bucket (j - i, c->num_buckets, c->max_distance) * c->num_heads;
+
+        for (int64_t head = 0; head < c->num_heads; head++)
+          b->bias[(head * b->n + i) * b->n + j] = row[head];
+      }
+}
+
 static int
 attend (SoraUmt5 *self, SoraKitTeam *team, Layer *l, SoraUmt5Segment *segment, float *h, float *y,
         float *more)
 {
   const SoraUmt5Config *c = &self->config;
-  int64_t n = segment->n, d = c->d_model, inner = c->num_heads * c->d_kv;
-  float *qkv = more, *a = more + 3 * n * inner;
-  SoraUmt5Attention attention = { .n = n, .heads = c->num_heads, .head_dim = c->d_kv,
-                                  .q = qkv, .k = qkv + inner, .v = qkv + 2 * inner,
-                                  .ld = 3 * inner, .out = a };
-  Norm norm = { segment->x, l->norm_1, h, d, (float)c->eps };
-  Pair residual = { segment->x, y, d };
-  float *by_distance = sora_kit_alloc ((uint64_t)(2 * n - 1) * (uint64_t)c->num_heads, sizeof *by_distance);
-  int r;
+  int64_t n = segment->n, inner = c->num_heads * c->d_kv;
+  float *qkv = more, *a = qkv + 3 * n * inner;
+  Bias bias = { c, l->bias, a + n * inner, n };
+  Rows norm = { h, segment->x, l->norm_1, c->d_model, (float)c->eps };
+  Rows residual = { .to = segment->x, .from = y, .width = c->d_model };
+  SoraKitAttention attention = { .queries = n, .q = qkv, .ldq = 3 * inner, .out = a, .scale = 1.0f,
+                                 .bias = bias.bias };
+  SoraKitKeys *keys = sora_kit_keys_new (self->cache, c->num_heads, c->d_kv, n, team);
+  int r = keys == NULL ? SORA_FAILED : sora_kit_rows_parallel (team, n, 0, norm_rows, &norm);
 
-  if (by_distance == NULL)
-    return sora_kit_team_fail (team, "out of memory for the text encoder's bias");
-  for (int64_t i = 0; i < 2 * n - 1; i++)
-    {
-      int64_t bucket = sora_umt5_bucket (i - (n - 1), c->num_buckets, c->max_distance);
-
-      for (int64_t head = 0; head < c->num_heads; head++)
-        by_distance[head * (2 * n - 1) + i] = l->bias[bucket * c->num_heads + head];
-    }
-  attention.bias = by_distance;
-  r = sora_kit_rows_parallel (team, n, 0, norm_rows, &norm);
+  if (r == SORA_OK)
+    r = sora_kit_rows_parallel (team, n, 0, bias_rows, &bias);
   if (r == SORA_OK)
     r = sora_kit_linear_run (l->qkv, team, n, h, 0, qkv, 0);
   if (r == SORA_OK)
-    r = sora_umt5_attention (self->cache, team, &attention);
+    r = sora_kit_keys_pack (keys, team, qkv + inner, 3 * inner, qkv + 2 * inner, 3 * inner);
+  if (r == SORA_OK)
+    r = sora_kit_attention (keys, team, &attention);
   if (r == SORA_OK)
     r = sora_kit_linear_run (l->o, team, n, a, 0, y, 0);
   if (r == SORA_OK)
     r = sora_kit_rows_parallel (team, n, 0, add_rows, &residual);
-  sora_kit_free (by_distance);
+  sora_kit_keys_free (keys);
   return r;
 }
 
@@ -352,10 +348,11 @@ feed_forward (SoraUmt5 *self, SoraKitTeam *team, Layer *l, SoraUmt5Segment *segm
               float *y, float *more)
 {
   const SoraUmt5Config *c = &self->config;
-  int64_t n = segment->n, d = c->d_model;
+  int64_t n = segment->n;
   float *gate = more, *up = more + n * c->d_ff;
-  Norm norm = { segment->x, l->norm_2, h, d, (float)c->eps };
-  Pair product = { gate, up, c->d_ff }, residual = { segment->x, y, d };
+  Rows norm = { h, segment->x, l->norm_2, c->d_model, (float)c->eps };
+  Rows product = { .to = gate, .from = up, .width = c->d_ff };
+  Rows residual = { .to = segment->x, .from = y, .width = c->d_model };
   int r = sora_kit_rows_parallel (team, n, 0, norm_rows, &norm);
 
   if (r == SORA_OK)
@@ -393,7 +390,7 @@ sora_umt5_finish (SoraUmt5 *self, SoraKitTeam *team, const SoraTensorView *weigh
 {
   float *floats = NULL;
   int r = to_floats (team, weight, &floats);
-  Norm norm = { segment->x, floats, segment->x, self->config.d_model, (float)self->config.eps };
+  Rows norm = { segment->x, segment->x, floats, self->config.d_model, (float)self->config.eps };
 
   if (r == SORA_OK)
     r = sora_kit_rows_parallel (team, segment->n, 0, norm_rows, &norm);

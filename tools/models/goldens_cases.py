@@ -14,6 +14,8 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler, WanPipeline
 from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from safetensors.torch import save_file
+from transformers import UMT5Config
+from transformers.models.umt5.modeling_umt5 import UMT5Attention
 
 MAX_TOKENS = 512
 EOS = 1
@@ -160,6 +162,18 @@ TOKENISED = [
     "e\u0301 combining", "a  b   c", "1234567890", "x" * 200, "▁ball ▁▁ star", "don't -- stop?!",
     "a\u200bb", "\ufeffbom", "", "<0x41>", "tab\tnew\nline", "ΑΒΓ абв", "𝒜𝓁𝓁 𝖒𝖆𝖙𝖍", "½ ㎏ ℃",
 ]
+
+
+def bucket_tables():
+    """The buckets of UMT5's relative position bias: [buckets, largest distance, the first distance, the buckets]."""
+    out = []
+    for buckets, most, reach in ((32, 128, 600), (16, 40, 100), (64, 256, 300), (8, 20, 40), (4, 3, 10)):
+        config = UMT5Config(relative_attention_num_buckets=buckets, d_model=8, d_kv=4, num_heads=2,
+                            relative_attention_max_distance=most)
+        layer = UMT5Attention(config, has_relative_attention_bias=True)
+        found = layer._relative_position_bucket(torch.arange(-reach, reach + 1))
+        out.append([buckets, most, -reach, found.tolist()])
+    return out
 
 
 def text_tables(spm):

@@ -91,6 +91,8 @@ def finish(name, book, spm, where):
     cleaning, tokenised = cases.text_tables(spm)
     if name == "small-a":
         write_json(os.path.join(OUT, "cleaning.json"), cleaning)
+        with open(os.path.join(OUT, "buckets.json"), "w", encoding="utf-8") as f:
+            f.write("[" + ",\n ".join(json.dumps(t) for t in cases.bucket_tables()) + "]\n")
     write_json(os.path.join(OUT, f"tokens-{name}.json"), tokenised)
     index(name, {"cases": book.cases, "folder": where, "tokens": f"tokens-{name}.json"})
 
