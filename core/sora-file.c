@@ -105,20 +105,11 @@ sora_file_walk_beneath (int dirfd, const char *name, int flags)
 }
 
 static int
-open_beneath (int dirfd, const char *name)
+open_beneath (int dirfd, const char *folder, const char *name, int flags, SoraError code,
+              GError **error)
 {
-  struct open_how how = { .flags = OPEN_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
-  int fd = (int)syscall (SYS_openat2, dirfd, name, &how, sizeof how);
-  /* ENOSYS before Linux 5.6; EPERM from seccomp filters that do not know the call. */
-  if (fd < 0 && (errno == ENOSYS || errno == EPERM))
-    fd = sora_file_walk_beneath (dirfd, name, OPEN_FLAGS);
-  return fd;
-}
-
-int
-sora_file_open_beneath (int dirfd, const char *folder, const char *name, SoraError code,
-                        struct stat *st, GError **error)
-{
+  struct open_how how
+      = { .flags = (guint64)flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
   g_autofree char *path = g_build_filename (folder, name, NULL);
   if (!sora_file_name_is_beneath (name))
     {
@@ -128,27 +119,40 @@ sora_file_open_beneath (int dirfd, const char *folder, const char *name, SoraErr
           folder);
       return -1;
     }
-  int fd = open_beneath (dirfd, name);
+  int fd = (int)syscall (SYS_openat2, dirfd, name, &how, sizeof how);
+  /* ENOSYS before Linux 5.6; EPERM from seccomp filters that do not know the call. */
+  if (fd < 0 && (errno == ENOSYS || errno == EPERM))
+    fd = sora_file_walk_beneath (dirfd, name, flags);
   if (fd < 0 && (errno == EXDEV || errno == ELOOP))
-    {
-      g_set_error (
-          error, SORA_ERROR, code,
-          "'%s' is a symbolic link out of '%s', which is not followed: put the file itself there "
-          "(cp -rL copies a folder that way)",
-          path, folder);
-      return -1;
-    }
-  if (fd < 0)
-    {
-      sora_error_set_errno (error, code, errno, "cannot open '%s'", path);
-      return -1;
-    }
-  if (!check_regular (fd, path, code, st, error))
+    g_set_error (error, SORA_ERROR, code,
+                 "'%s' is a symbolic link out of '%s', which is not followed: put the file itself "
+                 "there (cp -rL "
+                 "copies a folder that way)",
+                 path, folder);
+  else if (fd < 0)
+    sora_error_set_errno (error, code, errno, "cannot open '%s'", path);
+  return fd;
+}
+
+int
+sora_file_open_beneath (int dirfd, const char *folder, const char *name, SoraError code,
+                        struct stat *st, GError **error)
+{
+  g_autofree char *path = g_build_filename (folder, name, NULL);
+  int fd = open_beneath (dirfd, folder, name, OPEN_FLAGS, code, error);
+  if (fd >= 0 && !check_regular (fd, path, code, st, error))
     {
       close (fd);
       return -1;
     }
   return fd;
+}
+
+int
+sora_file_open_dir_beneath (int dirfd, const char *folder, const char *name, SoraError code,
+                            GError **error)
+{
+  return open_beneath (dirfd, folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, code, error);
 }
 
 gboolean

@@ -26,6 +26,8 @@ int sora_file_open (const char *path, SoraError code, struct stat *st, GError **
  * messages. */
 int sora_file_open_beneath (int dirfd, const char *folder, const char *name, SoraError code, struct stat *st,
                             GError **error);
+/* A folder below @dirfd in the same way. */
+int sora_file_open_dir_beneath (int dirfd, const char *folder, const char *name, SoraError code, GError **error);
 /* The path walk that stands in where the kernel has no openat2: follows no symbolic link at all.  -1 and errno. */
 int sora_file_walk_beneath (int dirfd, const char *name, int flags);
 /* Is it "a/b/c": relative, without empty, "." or ".." parts? */

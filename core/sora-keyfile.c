@@ -74,12 +74,6 @@ sora_keyfile_parse (const char *text, gsize length, const char *name, SoraError 
 }
 
 char *
-sora_keyfile_optional (GKeyFile *file, const char *group, const char *key)
-{
-  return g_key_file_get_string (file, group, key, NULL);
-}
-
-char *
 sora_keyfile_require (GKeyFile *file, const char *group, const char *key, const char *name,
                       SoraError code, GError **error)
 {

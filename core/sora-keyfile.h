@@ -16,8 +16,6 @@ GKeyFile *sora_keyfile_parse (const char *text, gsize length, const char *name, 
 /* A text that must be there and not be empty. */
 char *sora_keyfile_require (GKeyFile *file, const char *group, const char *key, const char *name, SoraError code,
                             GError **error);
-/* NULL if it is not there. */
-char *sora_keyfile_optional (GKeyFile *file, const char *group, const char *key);
 /* The first key of @group that is not in @known (NULL-terminated; one that ends in a dot stands for all that begin
  * so), or NULL. */
 char *sora_keyfile_unknown_key (GKeyFile *file, const char *group, const char *const *known);

@@ -3,8 +3,9 @@
  * Model folders in the Diffusers layout: model_index.json, components in subfolders, weights in one or more
  * safetensors files (index files for shards).  Read by mmap, used in place.  Pickles are refused with what to do.
  *
- * A model's id is its folder's name; its digest is SHA-256 over the sorted (relative path, size, SHA-256) of its
- * files, computed once and cached beside the user's cache keyed by (dev, ino, size, mtime, ctime).
+ * A model's id is its folder's name; its digest is SHA-256 over (relative path, NUL, size, space, SHA-256, newline) of
+ * model_index.json and all files of its components, sorted by path; hidden files and pickles, which are never read,
+ * do not count.  It is made once, and kept in the user's cache by (dev, ino, size, mtime, ctime) of each file.
  */
 #pragma once
 #include "sora-safetensors.h"

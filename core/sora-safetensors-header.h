@@ -3,7 +3,7 @@
  * Private to libsora-core: the JSON header of a safetensors file as a checked table.
  */
 #pragma once
-#include "sora-tensor.h"
+#include "sora-safetensors.h"
 
 G_BEGIN_DECLS
 
@@ -30,6 +30,8 @@ typedef struct
 gboolean sora_safetensors_table_parse (SoraSafetensorsTable *table, const char *json, size_t length,
                                        uint64_t data_size, const char *display_name, GError **error);
 void sora_safetensors_table_clear (SoraSafetensorsTable *table);
+/* Closes the descriptor of a file whose header alone is wanted: info and names go on working, get and load do not. */
+void sora_safetensors_close_fd (SoraSafetensors *file);
 /* "F32" ...; NULL for none. */
 const char *sora_safetensors_dtype_name (SoraDtype dtype);
 

@@ -155,12 +155,20 @@ sora_safetensors_unref (SoraSafetensors *file)
     free (((SoraSafetensorsEntry *)g_ptr_array_index (file->table.entries, i))->copy);
   if (file->map != NULL)
     munmap (file->map, file->size);
-  close (file->fd);
+  sora_safetensors_close_fd (file);
   g_clear_pointer (&file->names, g_ptr_array_unref);
   sora_safetensors_table_clear (&file->table);
   g_mutex_clear (&file->lock);
   g_free (file->display_name);
   g_free (file);
+}
+
+void
+sora_safetensors_close_fd (SoraSafetensors *file)
+{
+  if (file->fd >= 0)
+    close (file->fd);
+  file->fd = -1;
 }
 
 const char *const *

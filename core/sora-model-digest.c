@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A model's digest: SHA-256 over its files' names, sizes and SHA-256s, in the order of the names.
+ * Hashing 29 GB takes minutes, so a file's digest is kept under the user's cache, by what the file
+ * is (device, inode, size, times).
+ */
+#include "config.h"
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <glib/gstdio.h>
+#include "sora-model-private.h"
+
+#define CODE SORA_ERROR_INVALID_MODEL
+#define BLOCK (1u << 20)
+#define MAX_DEPTH 8
+#define MAX_FILES 10000u
+#define HEX_LENGTH 64
+/* A file that was changed less than this ago may be changed again within the same tick of its time
+ * stamp; its digest is not kept (the "racily clean" files of git). */
+#define SETTLED_NS (2 * G_GINT64_CONSTANT (1000000000))
+
+static char *
+cache_path (const SoraFileIdentity *identity)
+{
+  g_autofree char *key = g_strdup_printf (
+      "%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT
+      " %" G_GINT64_FORMAT,
+      identity->dev, identity->ino, identity->size, identity->mtime, identity->ctime);
+  g_autofree char *name = g_compute_checksum_for_string (G_CHECKSUM_SHA256, key, -1);
+  return g_build_filename (g_get_user_cache_dir (), "sorad", "digests", name, NULL);
+}
+
+static char *
+cache_read (const char *path)
+{
+  g_autofree char *text = NULL;
+  gsize length;
+  if (!g_file_get_contents (path, &text, &length, NULL) || length != HEX_LENGTH
+      || strspn (text, "0123456789abcdef") != HEX_LENGTH)
+    return NULL;
+  return g_steal_pointer (&text);
+}
+
+static gboolean
+is_settled (const SoraFileIdentity *identity)
+{
+  struct timespec now;
+  clock_gettime (CLOCK_REALTIME, &now);
+  gint64 ns = now.tv_sec * G_GINT64_CONSTANT (1000000000) + now.tv_nsec;
+  return ns - MAX (identity->mtime, identity->ctime) > SETTLED_NS;
+}
+
+/* A cache that cannot be written only costs time. */
+static void
+cache_write (const char *path, const char *digest)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *folder = g_path_get_dirname (path);
+  if (g_mkdir_with_parents (folder, 0700) < 0
+      || !g_file_set_contents_full (path, digest, HEX_LENGTH, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
+                                    &error))
+    g_debug ("a digest is not kept in '%s': %s", folder,
+             error != NULL ? error->message : "no folder");
+}
+
+static char *
+hash_file (int fd, const char *display, guint64 size, GError **error)
+{
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autofree guchar *block = g_malloc (BLOCK);
+  for (guint64 at = 0; at < size;)
+    {
+      gsize n = (gsize)MIN (size - at, BLOCK);
+      if (!sora_file_read (fd, display, at, block, n, CODE, error))
+        return NULL;
+      g_checksum_update (checksum, block, (gssize)n);
+      at += n;
+    }
+  return g_strdup (g_checksum_get_string (checksum));
+}
+
+static char *
+digest_of_file (SoraModel *model, const char *name, guint64 *size, GError **error)
+{
+  struct stat st, after;
+  g_autofree char *display = g_build_filename (model->path, name, NULL);
+  int fd = sora_model_open_file (model, name, &st, error);
+  if (fd < 0)
+    return NULL;
+  SoraFileIdentity identity = sora_file_identity (&st);
+  g_autofree char *path = cache_path (&identity);
+  *size = identity.size;
+  char *digest = cache_read (path);
+  if (digest == NULL)
+    {
+      digest = hash_file (fd, display, identity.size, error);
+      SoraFileIdentity now
+          = fstat (fd, &after) == 0 ? sora_file_identity (&after) : (SoraFileIdentity){ 0 };
+      if (digest != NULL && !sora_file_identity_equal (&identity, &now))
+        {
+          g_set_error (error, SORA_ERROR, CODE, "'%s' was changed while its digest was made",
+                       display);
+          g_clear_pointer (&digest, g_free);
+        }
+      else if (digest != NULL && is_settled (&identity))
+        cache_write (path, digest);
+    }
+  close (fd);
+  return digest;
+}
+
+static gboolean
+collect (SoraModel *model, const char *folder, int depth, GPtrArray *files, GError **error)
+{
+  g_autoptr (GPtrArray) names = sora_model_list_dir (model, folder, error);
+  if (names == NULL)
+    return FALSE;
+  for (guint i = 0; i < names->len; i++)
+    {
+      g_autofree char *name = g_build_filename (folder, g_ptr_array_index (names, i), NULL);
+      struct stat st;
+      if (fstatat (model->dirfd, name, &st, 0) == 0 && S_ISDIR (st.st_mode))
+        {
+          if (depth == MAX_DEPTH)
+            {
+              g_set_error (error, SORA_ERROR, CODE, "'%s/%s': folders are more than %d deep",
+                           model->path, name, MAX_DEPTH);
+              return FALSE;
+            }
+          if (!collect (model, name, depth + 1, files, error))
+            return FALSE;
+        }
+      else if (!sora_model_is_pickle_name (name)) /* never read, so no part of what the model is */
+        g_ptr_array_add (files, g_steal_pointer (&name));
+      if (files->len > MAX_FILES)
+        {
+          g_set_error (error, SORA_ERROR, CODE, "'%s' holds more than %u files", model->path,
+                       MAX_FILES);
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
+static int
+compare_names (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *)a, *(const char *const *)b);
+}
+
+static char *
+make_digest (SoraModel *model, GError **error)
+{
+  g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_ptr_array_add (files, g_strdup ("model_index.json"));
+  for (const char *const *name = sora_model_components (model); *name != NULL; name++)
+    if (!collect (model, *name, 1, files, error))
+      return NULL;
+  g_ptr_array_sort (files, compare_names);
+  for (guint i = 0; i < files->len; i++)
+    {
+      guint64 size;
+      const char *name = g_ptr_array_index (files, i);
+      g_autofree char *digest = digest_of_file (model, name, &size, error);
+      if (digest == NULL)
+        return NULL;
+      g_autofree char *rest = g_strdup_printf ("%" G_GUINT64_FORMAT " %s\n", size, digest);
+      g_checksum_update (checksum, (const guchar *)name, (gssize)strlen (name) + 1);
+      g_checksum_update (checksum, (const guchar *)rest, (gssize)strlen (rest));
+    }
+  return g_strdup (g_checksum_get_string (checksum));
+}
+
+const char *
+sora_model_digest (SoraModel *model, GError **error)
+{
+  g_mutex_lock (&model->digest_lock);
+  if (model->digest == NULL)
+    model->digest = make_digest (model, error);
+  const char *digest = model->digest;
+  g_mutex_unlock (&model->digest_lock);
+  return digest;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Private to libsora-core: the parts of a model folder.
+ */
+#pragma once
+#include <jansson.h>
+#include "sora-file.h"
+#include "sora-model.h"
+
+G_BEGIN_DECLS
+
+#define SORA_MODEL_MAX_JSON (16u << 20)
+#define SORA_MODEL_MAX_FILE (64u << 20)
+
+/* One safetensors file of a component.  Its descriptor is closed: a hundred models may be listed at once. */
+typedef struct
+{
+  char *name; /* "transformer/model-00001-of-00002.safetensors" */
+  SoraSafetensors *header;
+} SoraModelShard;
+
+typedef struct
+{
+  const char *name; /* the header's */
+  guint shard;
+} SoraModelTensor;
+
+typedef struct
+{
+  char *name, *class_name;
+  GPtrArray *shards;   /* of SoraModelShard; empty for schedulers and tokenizers */
+  GArray *tensors;     /* of SoraModelTensor, shard by shard */
+  GHashTable *by_name; /* name -> index + 1 into tensors */
+  uint64_t bytes, parameters;
+} SoraModelComponent;
+
+struct SoraModel
+{
+  int refs; /* atomic */
+  int dirfd;
+  char *path, *id, *family;
+  GPtrArray *components;      /* of SoraModelComponent */
+  GPtrArray *component_names; /* NULL-terminated */
+  GMutex lock;                /* opened */
+  GHashTable *opened;         /* relative name -> SoraFileIdentity */
+  GMutex digest_lock;
+  char *digest;
+};
+
+/* Opens a file of the model and remembers what it was; a file that is not what it was before is an error. */
+int sora_model_open_file (SoraModel *model, const char *name, struct stat *st, GError **error);
+/* NULL and an error that lists what there is. */
+SoraModelComponent *sora_model_find_component (SoraModel *model, const char *component, GError **error);
+/* Finds and checks the weights in the component's folder. */
+gboolean sora_model_read_component (SoraModel *model, SoraModelComponent *component, GError **error);
+void sora_model_component_free (SoraModelComponent *component);
+/* Names in a folder of the model, sorted, without hidden ones. */
+GPtrArray *sora_model_list_dir (SoraModel *model, const char *name, GError **error);
+/* A JSON object, duplicates refused. */
+json_t *sora_model_parse_json (const char *text, gsize length, const char *display_name, GError **error);
+/* The pure parts of two files, which the fuzzer calls too. */
+gboolean sora_model_parse_index (SoraModel *model, const char *text, gsize length, const char *display_name,
+                                 GError **error);
+GHashTable *sora_model_parse_weight_map (const char *text, gsize length, const char *display_name,
+                                         GError **error); /* tensor -> shard */
+gboolean sora_model_is_pickle_name (const char *name);
+
+G_END_DECLS

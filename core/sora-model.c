@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A model folder: model_index.json, and a look at each component's headers.  Every file is opened
+ * below the folder's descriptor, so that no name in it leads out of it, and is remembered by what
+ * it was.
+ */
+#include "config.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+#include "sora-keyfile.h"
+#include "sora-model-private.h"
+
+#define CODE SORA_ERROR_INVALID_MODEL
+#define INDEX "model_index.json"
+
+json_t *
+sora_model_parse_json (const char *text, gsize length, const char *display_name, GError **error)
+{
+  json_error_t fault;
+  json_t *root = json_loadb (text, length, JSON_REJECT_DUPLICATES, &fault);
+  if (root != NULL && json_is_object (root))
+    return root;
+  if (root == NULL)
+    g_set_error (error, SORA_ERROR, CODE, "'%s' is not valid JSON: %s (line %d)", display_name,
+                 fault.text, fault.line);
+  else
+    g_set_error (error, SORA_ERROR, CODE, "'%s' is not a JSON object", display_name);
+  json_decref (root);
+  return NULL;
+}
+
+/* Diffusers writes a component as [library, class], and one that was left out as [null, null];
+ * other members are options of the pipeline. */
+static gboolean
+add_component (SoraModel *model, const char *name, json_t *value, const char *display_name,
+               GError **error)
+{
+  const char *class_name = json_string_value (json_array_get (value, 1));
+  if (json_array_size (value) == 2 && json_is_null (json_array_get (value, 0)))
+    return TRUE;
+  if (json_array_size (value) != 2 || json_string_value (json_array_get (value, 0)) == NULL
+      || class_name == NULL)
+    return TRUE; /* an option that happens to be a list */
+  if (!sora_name_is_valid (name))
+    {
+      g_set_error (error, SORA_ERROR, CODE,
+                   "'%s': component '%.80s' is not a name: expected letters, digits, '-' and '_'",
+                   display_name, name);
+      return FALSE;
+    }
+  SoraModelComponent *component = g_new0 (SoraModelComponent, 1);
+  component->name = g_strdup (name);
+  component->class_name = g_strdup (class_name);
+  component->shards = g_ptr_array_new ();
+  component->tensors = g_array_new (FALSE, FALSE, sizeof (SoraModelTensor));
+  component->by_name = g_hash_table_new (g_str_hash, g_str_equal);
+  g_ptr_array_add (model->components, component);
+  return TRUE;
+}
+
+static gboolean
+take_index (SoraModel *model, json_t *root, const char *display_name, GError **error)
+{
+  const char *name;
+  json_t *value;
+  model->family = g_strdup (json_string_value (json_object_get (root, "_class_name")));
+  if (model->family == NULL || *model->family == '\0')
+    {
+      g_set_error (error, SORA_ERROR, CODE, "'%s' has no _class_name", display_name);
+      return FALSE;
+    }
+  json_object_foreach (root, name, value)
+  {
+    if (json_is_array (value) && *name != '_'
+        && !add_component (model, name, value, display_name, error))
+      return FALSE;
+  }
+  if (model->components->len == 0)
+    {
+      g_set_error (error, SORA_ERROR, CODE, "'%s' names no components", display_name);
+      return FALSE;
+    }
+  for (guint i = 0; i < model->components->len; i++)
+    g_ptr_array_add (model->component_names,
+                     ((SoraModelComponent *)g_ptr_array_index (model->components, i))->name);
+  g_ptr_array_add (model->component_names, NULL);
+  return TRUE;
+}
+
+gboolean
+sora_model_parse_index (SoraModel *model, const char *text, gsize length, const char *display_name,
+                        GError **error)
+{
+  json_t *root = sora_model_parse_json (text, length, display_name, error);
+  if (root == NULL)
+    return FALSE;
+  gboolean ok = take_index (model, root, display_name, error);
+  json_decref (root);
+  return ok;
+}
+
+static SoraModel *
+model_new (int dirfd, char *path)
+{
+  SoraModel *model = g_new0 (SoraModel, 1);
+  model->refs = 1;
+  model->dirfd = dirfd;
+  model->path = path;
+  model->id = g_path_get_basename (path);
+  model->components = g_ptr_array_new_with_free_func ((GDestroyNotify)sora_model_component_free);
+  model->component_names = g_ptr_array_new ();
+  model->opened = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  g_mutex_init (&model->lock);
+  g_mutex_init (&model->digest_lock);
+  return model;
+}
+
+SoraModel *
+sora_model_open (const char *path, GError **error)
+{
+  int dirfd = open (path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (dirfd < 0)
+    {
+      int errnum = errno;
+      gboolean pickle = errnum == ENOTDIR && sora_model_is_pickle_name (path);
+      sora_error_set_errno (
+          error, CODE, errnum,
+          pickle ? "'%s' is a pickle, which runs code when it is read, expected a folder in the "
+                   "Diffusers layout with safetensors"
+                 : "cannot open the model folder '%s'",
+          path);
+      free (real);
+      return NULL;
+    }
+  /* Without resolving links: a link to a model is found, and called, by its own name. */
+  g_autoptr (SoraModel) model = model_new (dirfd, g_canonicalize_filename (path, NULL));
+  g_autofree char *display = g_build_filename (model->path, INDEX, NULL);
+  g_autoptr (GBytes) bytes = sora_model_read_file (model, INDEX, error);
+  if (bytes == NULL)
+    {
+      g_prefix_error (error, "'%s' is no model in the Diffusers layout: ", path);
+      return NULL;
+    }
+  gsize length;
+  const char *text = g_bytes_get_data (bytes, &length);
+  if (!sora_model_parse_index (model, text, length, display, error))
+    return NULL;
+  for (guint i = 0; i < model->components->len; i++)
+    if (!sora_model_read_component (model, g_ptr_array_index (model->components, i), error))
+      return NULL;
+  return g_steal_pointer (&model);
+}
+
+SoraModel *
+sora_model_ref (SoraModel *model)
+{
+  g_atomic_int_inc (&model->refs);
+  return model;
+}
+
+void
+sora_model_unref (SoraModel *model)
+{
+  if (model == NULL || !g_atomic_int_dec_and_test (&model->refs))
+    return;
+  if (model->dirfd >= 0)
+    close (model->dirfd);
+  g_ptr_array_unref (model->component_names);
+  g_ptr_array_unref (model->components);
+  g_hash_table_unref (model->opened);
+  g_mutex_clear (&model->lock);
+  g_mutex_clear (&model->digest_lock);
+  g_free (model->path);
+  g_free (model->id);
+  g_free (model->family);
+  g_free (model->digest);
+  g_free (model);
+}
+
+static gboolean
+changed (const char *folder, const char *name, GError **error)
+{
+  g_set_error (error, SORA_ERROR, CODE,
+               "'%s/%s' was changed since the model was opened: start again", folder, name);
+  return FALSE;
+}
+
+int
+sora_model_open_file (SoraModel *model, const char *name, struct stat *st, GError **error)
+{
+  int fd = sora_file_open_beneath (model->dirfd, model->path, name, CODE, st, error);
+  if (fd < 0)
+    return -1;
+  SoraFileIdentity now = sora_file_identity (st);
+  g_mutex_lock (&model->lock);
+  const SoraFileIdentity *before = g_hash_table_lookup (model->opened, name);
+  gboolean same = before == NULL || sora_file_identity_equal (before, &now);
+  if (before == NULL)
+    g_hash_table_insert (model->opened, g_strdup (name), g_memdup2 (&now, sizeof now));
+  g_mutex_unlock (&model->lock);
+  if (same)
+    return fd;
+  close (fd);
+  changed (model->path, name, error);
+  return -1;
+}
+
+gboolean
+sora_model_unchanged (SoraModel *model, GError **error)
+{
+  g_mutex_lock (&model->lock);
+  g_autoptr (GList) names
+      = g_hash_table_get_keys (model->opened); /* never removed, so the names stay */
+  g_mutex_unlock (&model->lock);
+  for (GList *name = names; name != NULL; name = name->next)
+    {
+      struct stat st;
+      int fd = sora_model_open_file (model, name->data, &st, error);
+      if (fd < 0)
+        return FALSE;
+      close (fd);
+    }
+  return TRUE;
+}
+
+GBytes *
+sora_model_read_file (SoraModel *model, const char *name, GError **error)
+{
+  struct stat st;
+  int fd = sora_model_open_file (model, name, &st, error);
+  if (fd < 0)
+    return NULL;
+  g_autofree char *display = g_build_filename (model->path, name, NULL);
+  GBytes *bytes = sora_file_read_all (fd, display, SORA_MODEL_MAX_FILE, CODE, error);
+  close (fd);
+  return bytes;
+}
+
+const char *
+sora_model_id (SoraModel *model)
+{
+  return model->id;
+}
+
+const char *
+sora_model_path (SoraModel *model)
+{
+  return model->path;
+}
+
+const char *
+sora_model_family (SoraModel *model)
+{
+  return model->family;
+}
+
+const char *const *
+sora_model_components (SoraModel *model)
+{
+  return (const char *const *)model->component_names->pdata;
+}
+
+static SoraModelComponent *
+lookup_component (SoraModel *model, const char *name)
+{
+  for (guint i = 0; i < model->components->len; i++)
+    if (strcmp (((SoraModelComponent *)g_ptr_array_index (model->components, i))->name, name) == 0)
+      return g_ptr_array_index (model->components, i);
+  return NULL;
+}
+
+SoraModelComponent *
+sora_model_find_component (SoraModel *model, const char *name, GError **error)
+{
+  SoraModelComponent *component = lookup_component (model, name);
+  if (component != NULL)
+    return component;
+  g_autofree char *known = g_strjoinv (", ", (char **)model->component_names->pdata);
+  g_set_error (error, SORA_ERROR, CODE, "model '%s' has no component '%s'; it has: %s", model->id,
+               name, known);
+  return NULL;
+}
+
+const char *
+sora_model_component_class (SoraModel *model, const char *component)
+{
+  SoraModelComponent *found = lookup_component (model, component);
+  return found != NULL ? found->class_name : NULL;
+}
+
+gboolean
+sora_model_has_component (SoraModel *model, const char *component)
+{
+  return lookup_component (model, component) != NULL;
+}
+
+gboolean
+sora_model_size (SoraModel *model, const char *component, uint64_t *bytes, uint64_t *parameters,
+                 GError **error)
+{
+  if (component != NULL && sora_model_find_component (model, component, error) == NULL)
+    return FALSE;
+  *bytes = *parameters = 0;
+  for (guint i = 0; i < model->components->len; i++)
+    {
+      SoraModelComponent *each = g_ptr_array_index (model->components, i);
+      if (component != NULL && strcmp (each->name, component) != 0)
+        continue;
+      *bytes += each->bytes;
+      *parameters += each->parameters;
+    }
+  return TRUE;
+}
