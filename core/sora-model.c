@@ -131,7 +131,6 @@ sora_model_open (const char *path, GError **error)
                    "Diffusers layout with safetensors"
                  : "cannot open the model folder '%s'",
           path);
-      free (real);
       return NULL;
     }
   /* Without resolving links: a link to a model is found, and called, by its own name. */
