@@ -1,0 +1,104 @@
+"""Draws the training scenes, encodes them with the trained VAE and tokenises their captions.
+
+    python make_latents.py --count 9000
+
+Writes latents.npy (f16 token rows, normalised), captions.npy (8 wordings a scene) and latents.json (the
+latents' mean and spread, the count so far) into the state folder.  The DiT's training may start while
+this still runs: it takes what is there.  Resumes by itself.
+"""
+import argparse
+import json
+import os
+
+import numpy as np
+import sentencepiece
+import torch
+
+import captions
+import common
+import dit_fast
+import scenes
+import vae_fast
+import world
+
+WORDINGS, LENGTH = 8, 32
+
+
+def trained_vae():
+    """The VAE with its averaged weights, and the arguments it was trained with."""
+    state = common.load("vae.pt")
+    vae = vae_fast.build(state["args"]["z_dim"], state["args"]["base_dim"])
+    for mine, averaged in zip(vae.parameters(), state["average"]["shadow"]):
+        mine.data.copy_(averaged)
+    return vae.requires_grad_(False).eval(), state["args"]
+
+
+def spiece():
+    return sentencepiece.SentencePieceProcessor(
+        model_file=str(common.state_dir() / "tokenizer" / "spiece.model"))
+
+
+def write_json(name, values):
+    path = common.state_dir() / name
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(values))
+    os.replace(part, path)
+
+
+def read_json(name):
+    path = common.state_dir() / name
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def encode(vae, part):
+    clips = scenes.draw(part, *SIZE)
+    return vae_fast.encode(vae, clips)[0]
+
+
+SIZE = (17, 64, 64)
+
+
+@torch.no_grad()
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--count", type=int, default=9000)
+    p.add_argument("--batch", type=int, default=16)
+    p.add_argument("--seed", type=int, default=11)
+    p.add_argument("--threads", type=int, default=2)
+    a = p.parse_args()
+    torch.set_num_threads(a.threads)
+    vae, _ = trained_vae()
+    pool = world.sample_scenes(a.count, a.seed)
+    folder = common.state_dir()
+    info = read_json("latents.json")
+    if not info:
+        first = torch.cat([encode(vae, pool[i:i + 16]) for i in range(0, min(a.count, 512), 16)])
+        dims = (0, 2, 3, 4)
+        z, t, h, w = first.shape[1:]
+        info = dict(done=0, count=a.count, seed=a.seed, size=[z, t, h, w],
+                    mean=first.mean(dims).tolist(), std=first.std(dims).tolist())
+        np.lib.format.open_memmap(folder / "latents.npy", "w+", np.float16,
+                                  (a.count, t * h * w // 4, 4 * z))
+        pieces = spiece()
+        ids = np.zeros((a.count, WORDINGS, LENGTH), np.uint16)
+        for i, texts in enumerate(captions.captions_for(pool, a.seed, WORDINGS)):
+            for j, text in enumerate(texts):
+                row = pieces.encode(text) + [1]
+                ids[i, j, :len(row)] = row
+        np.save(folder / "captions.npy", ids)
+        write_json("latents.json", info)
+    latents = np.load(folder / "latents.npy", mmap_mode="r+")
+    mean = torch.tensor(info["mean"]).view(1, -1, 1, 1, 1)
+    std = torch.tensor(info["std"]).view(1, -1, 1, 1, 1)
+    for i in range(info["done"], a.count, a.batch):
+        z = (encode(vae, pool[i:i + a.batch]) - mean) / std
+        latents[i:i + a.batch] = dit_fast.tokens_of(z).to(torch.float16).numpy()
+        info["done"] = min(a.count, i + a.batch)
+        if i // a.batch % 8 == 7 or info["done"] == a.count:
+            latents.flush()
+            write_json("latents.json", info)
+            print(info["done"], flush=True)
+
+
+if __name__ == "__main__":
+    main()

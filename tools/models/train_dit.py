@@ -1,0 +1,167 @@
+"""Trains the DiT and, with it, the text encoder, on latents made ahead.
+
+    python train_dit.py --steps 14000
+
+The network predicts the clean latents; its error is weighted as a velocity's would be (1 / sigma^2,
+bounded).  10 % of the captions are the empty prompt.  Constant rate with warm-up, then a linear fall over
+the last quarter: --steps may be changed when a run is resumed.  Every few minutes the averaged weights
+draw held-out prompts, which `judge.py` grades.
+"""
+import argparse
+import random
+import time
+
+import numpy as np
+import torch
+
+import captions
+import common
+import dit_fast
+import judge
+import make_latents
+import sampler
+import world
+
+
+class Pair(torch.nn.Module):
+    """Text encoder and DiT as one module."""
+
+    def __init__(self, args):
+        super().__init__()
+        self.text = dit_fast.build_text(args["vocab"], args["text_dim"], args["text_layers"],
+                                        args["text_dim"] // 32, 32, 2 * args["text_dim"])
+        self.dit = dit_fast.build_dit(args["channels"], args["text_dim"], args["width"] // 32, 32,
+                                      args["layers"], 4 * args["width"])
+
+
+def parse():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--steps", type=int, default=14000)
+    p.add_argument("--batch", type=int, default=16)
+    p.add_argument("--lr", type=float, default=1.2e-3)
+    p.add_argument("--width", type=int, default=192)
+    p.add_argument("--layers", type=int, default=6)
+    p.add_argument("--text-dim", type=int, default=160)
+    p.add_argument("--text-layers", type=int, default=3)
+    p.add_argument("--shift", type=float, default=3.0)
+    p.add_argument("--floor", type=float, default=0.1, help="the least sigma of the loss weight")
+    p.add_argument("--dropout", type=float, default=0.1)
+    p.add_argument("--seed", type=int, default=5)
+    p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--judge-every", type=float, default=480, help="seconds")
+    p.add_argument("--name", default="dit")
+    p.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    return p.parse_args()
+
+
+def make_loss(pair, rope, buckets, floor):
+    def loss_of(clean, noise, sigma, ids):
+        mask = ids > 0
+        rows = dit_fast.encode_text(pair.text, ids, mask, buckets)
+        s = sigma[:, None, None]
+        noisy = (1 - s) * clean + s * noise
+        out = dit_fast.denoise(pair.dit, noisy, sigma * 1000, rows, mask, rope)
+        error = (out - clean).square().mean((1, 2))
+        return (error / sigma.clamp(min=floor).square()).mean(), error.mean()
+    return loss_of
+
+
+def rate_at(step, steps, top):
+    fall = min(1.0, (steps - step) / (0.25 * steps))
+    return top * min(1.0, (step + 1) / 150) * max(0.02, fall)
+
+
+def held_out_prompts(count, seed=21):
+    scenes = world.sample_scenes(count, seed, "held-out")
+    rng = random.Random(f"prompts-{seed}")
+    return scenes, [captions.caption(s, rng) for s in scenes]
+
+
+def grade(pair, vae, info, log, step, count=40):
+    """Draws held-out prompts with the weights as they are, decodes and judges them."""
+    scenes, texts = held_out_prompts(count)
+    clips = sampler.sample_texts(pair, vae, info, texts, steps=16, guidance=3.0, seed=3)
+    marks = judge.grade(clips, scenes)
+    common.log_line(log, step=step, held_out=marks)
+
+
+def main():
+    a = parse()
+    torch.set_num_threads(a.threads)
+    torch.manual_seed(a.seed)
+    info = make_latents.read_json("latents.json")
+    z, t, h, w = info["size"]
+    saved = common.load(f"{a.name}.pt")
+    args = dict(vars(a), vocab=make_latents.spiece().vocab_size(), channels=z)
+    pair = Pair(args)
+    print("text", dit_fast.check(pair.dit, pair.text, t, h, w))
+    decay, plain = [], []
+    for p in pair.parameters():
+        (decay if p.ndim > 1 and p.shape[0] > 1 else plain).append(p)
+    optimizer = torch.optim.AdamW([dict(params=decay, weight_decay=0.02), dict(params=plain, weight_decay=0.0)],
+                                  lr=a.lr, betas=(0.9, 0.98), fused=True)
+    average = common.Average(pair, 0.9985)
+    step, spent = 0, 0.0
+    if saved:
+        pair.load_state_dict(saved["pair"])
+        optimizer.load_state_dict(saved["optimizer"])
+        average.restore(saved["average"])
+        step, spent = saved["step"], saved["spent"]
+    latents = np.load(common.state_dir() / "latents.npy", mmap_mode="r")
+    ids_all = np.load(common.state_dir() / "captions.npy")
+    rope = dit_fast.rotations(pair.dit, t, h, w)
+    loss_of = make_loss(pair, rope, dit_fast.buckets_of(pair.text, make_latents.LENGTH), a.floor)
+    if a.compile:
+        loss_of = torch.compile(loss_of)
+    vae, _ = make_latents.trained_vae()
+    order, log = None, f"{a.name}.jsonl"
+    started = last_save = last_judge = time.time()
+    sums = []
+    while step < a.steps:
+        if order is None or len(order) < a.batch or (step % 100 == 0 and len(pool) < info["count"]):
+            info = make_latents.read_json("latents.json")
+            done = info["done"]
+            pool = latents[:done]
+            order = np.random.default_rng((a.seed, step)).permutation(done)
+        picked, order = order[:a.batch], order[a.batch:]
+        rng = np.random.default_rng((a.seed, step, 1))
+        generator = torch.Generator().manual_seed(a.seed * 1_000_003 + step)
+        clean = torch.from_numpy(pool[np.sort(picked)].astype(np.float32))
+        ids = ids_all[np.sort(picked), rng.integers(make_latents.WORDINGS, size=a.batch)]
+        ids = torch.from_numpy(ids.astype(np.int64))
+        ids[torch.from_numpy(rng.random(a.batch) < a.dropout)] = torch.tensor(
+            [1] + [0] * (ids.shape[1] - 1))
+        noise = torch.randn(clean.shape, generator=generator)
+        u = (torch.rand(a.batch, generator=generator) + torch.arange(a.batch)) / a.batch
+        sigma = (a.shift * u / (1 + (a.shift - 1) * u)).clamp(min=0.005)
+        rate = rate_at(step, a.steps, a.lr)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss, error = loss_of(clean, noise, sigma, ids)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(pair.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step += 1
+        if step % 2 == 0:
+            average.update(pair)
+        sums.append((loss.item(), error.item()))
+        now = time.time()
+        if step % 100 == 0:
+            mean_loss, mean_error = np.mean(sums, 0)
+            sums = []
+            common.log_line(log, step=step, loss=float(mean_loss), x0_error=float(mean_error), lr=rate,
+                            clips=len(pool), seconds=spent + now - started)
+        if now - last_save > 120 or step == a.steps:
+            last_save = now
+            common.save(f"{a.name}.pt", dict(
+                pair=pair.state_dict(), optimizer=optimizer.state_dict(), average=average.state(),
+                step=step, spent=spent + now - started, args=args))
+        if now - last_judge > a.judge_every or step == a.steps:
+            last_judge = now
+            with common.Swapped(pair, average):
+                grade(pair, vae, info, log, step)
+
+
+if __name__ == "__main__":
+    main()
