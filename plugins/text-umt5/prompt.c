@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * prompt.c: cleaning of prompts as diffusers' WanPipeline does it (pipeline_wan.py, prompt_clean), byte for
- * byte: Python's html.unescape twice, strip, `\s+` folded to one space.  A model has seen text in this form
- * and no other.
+ * prompt.c: cleaning of prompts as diffusers' WanPipeline does it (pipeline_wan.py, prompt_clean),
+ * byte for byte: Python's html.unescape twice, strip, `\s+` folded to one space.  A model has seen
+ * text in this form and no other.
  */
 #include "prompt.h"
 
@@ -15,13 +15,14 @@
 #define N_ENTITIES (sizeof sora_html_entities / sizeof sora_html_entities[0])
 #define LONGEST_NAME 32
 
-/* Bytes of the UTF-8 sequence at p, and its code point; 0 if there is no valid one in `left` bytes. */
+/* Bytes of the UTF-8 sequence at p, and its code point; 0 if there is no valid one in `left` bytes.
+ */
 static size_t
 decode (const char *p, size_t left, uint32_t *point)
 {
   static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
   const unsigned char *s = (const unsigned char *)p;
-  size_t n = s[0] < 0x80                ? 1
+  size_t n = s[0] < 0x80                   ? 1
              : s[0] >= 0xC2 && s[0] < 0xE0 ? 2
              : (s[0] & 0xF0) == 0xE0       ? 3
              : s[0] >= 0xF0 && s[0] < 0xF5 ? 4
@@ -77,7 +78,7 @@ sora_prompt_is_utf8 (const char *text, size_t length, size_t *at)
   return 1;
 }
 
-/* ------------------------------------------------------------------------------------- references -- */
+/* ------------------------------------------------------------------------------ references -- */
 
 static int
 find_entity (const char *name, size_t length)
@@ -103,11 +104,12 @@ find_entity (const char *name, size_t length)
 
 /* What HTML makes of the numbers 128 to 159: they are taken for windows-1252. */
 static const uint16_t c1_controls[32]
-    = { 0x20AC, 0x81,   0x201A, 0x192,  0x201E, 0x2026, 0x2020, 0x2021, 0x2C6, 0x2030, 0x160,
+    = { 0x20AC, 0x81,   0x201A, 0x192,  0x201E, 0x2026, 0x2020, 0x2021, 0x2C6,  0x2030, 0x160,
         0x2039, 0x152,  0x8D,   0x17D,  0x8F,   0x90,   0x2018, 0x2019, 0x201C, 0x201D, 0x2022,
-        0x2013, 0x2014, 0x2DC,  0x2122, 0x161,  0x203A, 0x153,  0x9D,   0x17E, 0x178 };
+        0x2013, 0x2014, 0x2DC,  0x2122, 0x161,  0x203A, 0x153,  0x9D,   0x17E,  0x178 };
 
-/* The code point that a number stands for; 0: it vanishes.  Python: _invalid_charrefs, _invalid_codepoints. */
+/* The code point that a number stands for; 0: it vanishes.  Python: _invalid_charrefs,
+ * _invalid_codepoints. */
 static uint32_t
 numeric_point (uint32_t n)
 {
@@ -137,7 +139,8 @@ digit_value (char c, uint32_t base)
   return -1;
 }
 
-/* A numeric reference whose '#' is at p: writes what it stands for, gives the bytes read, 0 if it is none. */
+/* A numeric reference whose '#' is at p: writes what it stands for, gives the bytes read, 0 if it
+ * is none. */
 static size_t
 numeric_reference (const char *p, const char *end, char *out, size_t *written)
 {
@@ -161,8 +164,8 @@ numeric_reference (const char *p, const char *end, char *out, size_t *written)
   return (size_t)(q - p);
 }
 
-/* A named reference that may begin at p, after the ampersand.  What follows the name stays text: `read` is
- * what is used up of the input, of which the last `kept` bytes are copied as they are. */
+/* A named reference that may begin at p, after the ampersand.  What follows the name stays text:
+ * `read` is what is used up of the input, of which the last `kept` bytes are copied as they are. */
 static size_t
 named_reference (const char *p, const char *end, char *out, size_t *written, size_t *kept)
 {
@@ -231,7 +234,7 @@ sora_html_unescape (const char *text, size_t length, size_t *out_length)
   return out;
 }
 
-/* ------------------------------------------------------------------------------------ white space -- */
+/* ----------------------------------------------------------------------------- white space -- */
 
 /* Unicode's White_Space property: what `\s` folds in the regex module. */
 static int

@@ -24,8 +24,8 @@ int sora_prompt_is_utf8 (const char *text, size_t length, size_t *at);
  * @out_length: (out): bytes of the result
  *
  * Replaces HTML's character references by what they stand for, once, by the rules of Python's
- * html.unescape: named references (the longest name that matches, with or without a semicolon), decimal
- * and hexadecimal ones; references to nothing valid become U+FFFD or vanish.
+ * html.unescape: named references (the longest name that matches, with or without a semicolon),
+ * decimal and hexadecimal ones; references to nothing valid become U+FFFD or vanish.
  *
  * Returns: a NUL-terminated string, to be freed with free(), or NULL if memory is short.
  */
@@ -36,8 +36,8 @@ char *sora_html_unescape (const char *text, size_t length, size_t *out_length);
  * @prompt: UTF-8, NUL-terminated
  * @length: (out): bytes of the result
  *
- * WanPipeline's prompt_clean without ftfy: references replaced twice, ends stripped, each run of Unicode
- * white space made one space.
+ * WanPipeline's prompt_clean without ftfy: references replaced twice, ends stripped, each run of
+ * Unicode white space made one space.
  *
  * Returns: a NUL-terminated string, to be freed with free(), or NULL if memory is short.
  */

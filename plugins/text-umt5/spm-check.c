@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * spm-check.c: looks through a sentencepiece model before libsentencepiece reads it.  Field numbers are those of
- * sentencepiece_model.proto; the trie is a darts-clone double array, as sentencepiece's normalizer walks it.
+ * spm-check.c: looks through a sentencepiece model before libsentencepiece reads it.  Field numbers
+ * are those of sentencepiece_model.proto; the trie is a darts-clone double array, as
+ * sentencepiece's normalizer walks it.
  */
 #include "spm-check.h"
 
@@ -11,10 +12,24 @@
 
 #include "prompt.h"
 
-enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
+enum
+{
+  WIRE_VARINT = 0,
+  WIRE_64 = 1,
+  WIRE_BYTES = 2,
+  WIRE_32 = 5
+};
 
 /* Kinds of pieces (ModelProto.SentencePiece.Type). */
-enum { PIECE_NORMAL = 1, PIECE_UNKNOWN, PIECE_CONTROL, PIECE_USER_DEFINED, PIECE_UNUSED, PIECE_BYTE };
+enum
+{
+  PIECE_NORMAL = 1,
+  PIECE_UNKNOWN,
+  PIECE_CONTROL,
+  PIECE_USER_DEFINED,
+  PIECE_UNUSED,
+  PIECE_BYTE
+};
 
 typedef struct
 {
@@ -24,8 +39,8 @@ typedef struct
 typedef struct
 {
   uint32_t number, wire;
-  uint64_t value;  /* varint */
-  uint8_t *data;   /* of the value itself: what a varint's bytes, a fixed number or a string begin with */
+  uint64_t value; /* varint */
+  uint8_t *data;  /* of the value itself: where a varint, a fixed number or a string begins */
   size_t size;
 } Field;
 
@@ -99,10 +114,10 @@ le32 (const uint8_t *p)
   return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* -------------------------------------------------------------------------------------- the maps -- */
+/* -------------------------------------------------------------------------------- the maps -- */
 
-/* Each unit that a walk may stand on leads to a block of 256 units that lies inside; each leaf's value is the
- * offset of a string in the blob behind the trie. */
+/* Each unit that a walk may stand on leads to a block of 256 units that lies inside; each leaf's
+ * value is the offset of a string in the blob behind the trie. */
 static int
 check_trie (const uint8_t *trie, size_t units, const uint8_t *blob, size_t blob_size, char *why,
             size_t why_size)
@@ -115,13 +130,14 @@ check_trie (const uint8_t *trie, size_t units, const uint8_t *blob, size_t blob_
       if (unit & 0x80000000u && i != 0) /* a value, or unused: no label matches it */
         continue;
       if ((to | 0xFF) >= units)
-        return bad (why, why_size, "character map: unit %llu of the trie points outside it (%llu)", i, to);
+        return bad (why, why_size, "character map: unit %llu of the trie points outside it (%llu)",
+                    i, to);
       if ((unit & 0x100) == 0)
         continue;
       value = le32 (trie + 4 * to) & 0x7FFFFFFFu;
       if (value >= blob_size || (blob[value] & 0xC0) == 0x80)
-        return bad (why, why_size, "character map: unit %llu of the trie names no string (offset %llu)",
-                    i, value);
+        return bad (why, why_size,
+                    "character map: unit %llu of the trie names no string (offset %llu)", i, value);
     }
   return 1;
 }
@@ -138,7 +154,8 @@ check_charsmap (const uint8_t *map, size_t size, char *why, size_t why_size)
   trie = size > 4 ? le32 (map) : 0;
   if (trie == 0 || trie % 1024 != 0 || trie >= size - 4)
     return bad (why, why_size,
-                "character map: the trie has %llu bytes of %llu, expected a multiple of 1024 with strings after it",
+                "character map: the trie has %llu bytes of %llu, expected a multiple of 1024 with "
+                "strings after it",
                 trie, size);
   blob = map + 4 + trie;
   blob_size = size - 4 - trie;
@@ -157,20 +174,20 @@ check_normalizer (Field *outer, char *why, size_t why_size)
   int r;
 
   while ((r = next_field (&w, &f)) > 0)
-    if (f.number == 2
-        && (f.wire != WIRE_BYTES || !check_charsmap (f.data, f.size, why, why_size)))
+    if (f.number == 2 && (f.wire != WIRE_BYTES || !check_charsmap (f.data, f.size, why, why_size)))
       return f.wire == WIRE_BYTES ? 0 : bad (why, why_size, "character map: not bytes", 0, 0);
   return r == 0 ? 1 : bad (why, why_size, "the normalizer's settings are damaged", 0, 0);
 }
 
-/* ------------------------------------------------------------------------------------- the pieces -- */
+/* ------------------------------------------------------------------------------ the pieces -- */
 
 static int
 is_extra_id (const uint8_t *piece, size_t size)
 {
   static const char start[] = "<extra_id_";
 
-  return size > sizeof start && memcmp (piece, start, sizeof start - 1) == 0 && piece[size - 1] == '>';
+  return size > sizeof start && memcmp (piece, start, sizeof start - 1) == 0
+         && piece[size - 1] == '>';
 }
 
 static int

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * spm.cc: libsentencepiece with a C face.  The one C++ file of the project; each function that C calls catches
- * everything.
+ * spm.cc: libsentencepiece with a C face.  The one C++ file of the project; each function that C
+ * calls catches everything.
  */
 #include "spm.h"
 

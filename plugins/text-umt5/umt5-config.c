@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * umt5-config.c: text_encoder/config.json, checked: every number is bounded before anything is allocated by it.
+ * umt5-config.c: text_encoder/config.json, checked: every number is bounded before anything is
+ * allocated by it.
  */
 #include "umt5-config.h"
 
@@ -15,8 +16,8 @@ expect (SoraKitConfig *file, const char *key, const char *otherwise, const char 
   const char *value = sora_kit_config_string_or (file, key, otherwise);
 
   if (value == NULL || strcmp (value, expected) != 0)
-    sora_kit_config_fail (file, "'%s' is '%.60s', expected '%s'", key, value != NULL ? value : "missing",
-                          expected);
+    sora_kit_config_fail (file, "'%s' is '%.60s', expected '%s'", key,
+                          value != NULL ? value : "missing", expected);
 }
 
 int
@@ -46,10 +47,11 @@ sora_umt5_config_read (const void *data, size_t size, SoraUmt5Config *config, ch
     .eps = sora_kit_config_f64_or (file, "layer_norm_epsilon", 1e-12, 0.1, 1e-6),
   };
   if (config->num_buckets % 4 != 0 || config->max_distance <= config->num_buckets / 4)
-    sora_kit_config_fail (file,
-                          "'relative_attention_num_buckets' is %lld with a largest distance of %lld, "
-                          "expected a multiple of 4, and a distance above a quarter of it",
-                          (long long)config->num_buckets, (long long)config->max_distance);
+    sora_kit_config_fail (
+        file,
+        "'relative_attention_num_buckets' is %lld with a largest distance of %lld, "
+        "expected a multiple of 4, and a distance above a quarter of it",
+        (long long)config->num_buckets, (long long)config->max_distance);
   error = sora_kit_config_error (file);
   if (error != NULL)
     {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * umt5-encoder.c: the layers of UMT5's encoder (transformers, modeling_umt5.py).  Unlike T5, every layer has a
- * relative position bias of its own.  The weights of a layer come and go one layer at a time: UMT5-XXL is 22 GB
- * in f32, and a job reads it once.
+ * umt5-encoder.c: the layers of UMT5's encoder (transformers, modeling_umt5.py).  Unlike T5, every
+ * layer has a relative position bias of its own.  The weights of a layer come and go one layer at a
+ * time: UMT5-XXL is 22 GB in f32, and a job reads it once.
  */
 #include "umt5-encoder.h"
 
@@ -31,21 +31,37 @@ struct SoraUmt5
   Layer *layers;
 };
 
-/* --------------------------------------------------------------------------------- what it consists of -- */
+/* --------------------------------------------------------------------------------- what it
+ * consists of -- */
 
 void
 sora_umt5_layer_tensor (const SoraUmt5Config *config, int64_t layer, int which,
                         SoraUmt5Tensor *tensor)
 {
   static const char *const names[SORA_UMT5_LAYER_TENSORS] = {
-    "0.SelfAttention.q", "0.SelfAttention.k", "0.SelfAttention.v",
-    "0.SelfAttention.o", "0.SelfAttention.relative_attention_bias", "0.layer_norm",
-    "1.DenseReluDense.wi_0", "1.DenseReluDense.wi_1", "1.DenseReluDense.wo", "1.layer_norm",
+    "0.SelfAttention.q",
+    "0.SelfAttention.k",
+    "0.SelfAttention.v",
+    "0.SelfAttention.o",
+    "0.SelfAttention.relative_attention_bias",
+    "0.layer_norm",
+    "1.DenseReluDense.wi_0",
+    "1.DenseReluDense.wi_1",
+    "1.DenseReluDense.wo",
+    "1.layer_norm",
   };
   int64_t d = config->d_model, inner = config->num_heads * config->d_kv, ff = config->d_ff;
   const int64_t shapes[SORA_UMT5_LAYER_TENSORS][2] = {
-    { inner, d }, { inner, d }, { inner, d }, { d, inner }, { config->num_buckets, config->num_heads },
-    { d, 0 },     { ff, d },    { ff, d },    { d, ff },    { d, 0 },
+    { inner, d },
+    { inner, d },
+    { inner, d },
+    { d, inner },
+    { config->num_buckets, config->num_heads },
+    { d, 0 },
+    { ff, d },
+    { ff, d },
+    { d, ff },
+    { d, 0 },
   };
 
   snprintf (tensor->name, sizeof tensor->name, "encoder.block.%lld.layer.%s.weight",
@@ -65,8 +81,8 @@ sora_umt5_layer_bytes (const SoraUmt5Config *config)
          + 4 * (uint64_t)(config->num_buckets * config->num_heads + 2 * d);
 }
 
-/* Floats of the buffers of one layer's work: h and y [n, d]; then q k v [n, 3 inner], a [n, inner] and the bias
- * [heads, n, n], or the two halves of the gate [n, ff]. */
+/* Floats of the buffers of one layer's work: h and y [n, d]; then q k v [n, 3 inner], a [n, inner]
+ * and the bias [heads, n, n], or the two halves of the gate [n, ff]. */
 static uint64_t
 work_floats (const SoraUmt5Config *config, int64_t n)
 {
@@ -90,13 +106,15 @@ sora_umt5_flops (const SoraUmt5Config *config, int64_t n)
   double rows = (double)n;
 
   return (double)config->num_layers
-         * (2.0 * rows * d * (4.0 * inner + 3.0 * (double)config->d_ff) + 4.0 * rows * rows * inner);
+         * (2.0 * rows * d * (4.0 * inner + 3.0 * (double)config->d_ff)
+            + 4.0 * rows * rows * inner);
 }
 
 int64_t
 sora_umt5_bucket (int64_t distance, int64_t num_buckets, int64_t max_distance)
 {
-  int64_t half = num_buckets / 2, exact = half / 2, far = distance < 0 ? -distance : distance, large;
+  int64_t half = num_buckets / 2, exact = half / 2, far = distance < 0 ? -distance : distance,
+          large;
   int64_t base = distance > 0 ? half : 0;
   float ratio;
 
@@ -107,7 +125,8 @@ sora_umt5_bucket (int64_t distance, int64_t num_buckets, int64_t max_distance)
   return base + (large < half - 1 ? large : half - 1);
 }
 
-/* ------------------------------------------------------------------------------------------ weights -- */
+/* ------------------------------------------------------------------------------------------
+ * weights -- */
 
 SoraUmt5 *
 sora_umt5_new (const SoraUmt5Config *config, SoraKitTeam *team)
@@ -194,7 +213,8 @@ to_floats (SoraKitTeam *team, const SoraTensorView *view, float **floats)
   if (*floats == NULL)
     return sora_kit_team_fail (team, "out of memory for the text encoder");
   if (sora_kit_to_f32 (view->data, view->dtype, *floats, n) != SORA_OK)
-    return sora_kit_team_fail (team, "text encoder: a weight of the type %s, expected f32, f16 or bf16",
+    return sora_kit_team_fail (team,
+                               "text encoder: a weight of the type %s, expected f32, f16 or bf16",
                                sora_kit_dtype_name (view->dtype));
   return SORA_OK;
 }
@@ -212,7 +232,8 @@ sora_umt5_pack_layer (SoraUmt5 *self, SoraKitTeam *team, int64_t layer,
   if (r == SORA_OK)
     r = pack_linear (self, team, none, &views[SORA_UMT5_O], 1, &l->o);
   if (r == SORA_OK)
-    r = pack_linear (self, team, SORA_KIT_ACTIVATION_GELU_TANH, &views[SORA_UMT5_WI_0], 1, &l->wi_0);
+    r = pack_linear (self, team, SORA_KIT_ACTIVATION_GELU_TANH, &views[SORA_UMT5_WI_0], 1,
+                     &l->wi_0);
   if (r == SORA_OK)
     r = pack_linear (self, team, none, &views[SORA_UMT5_WI_1], 1, &l->wi_1);
   if (r == SORA_OK)
@@ -228,7 +249,8 @@ sora_umt5_pack_layer (SoraUmt5 *self, SoraKitTeam *team, int64_t layer,
   return r;
 }
 
-/* ------------------------------------------------------------------------------------------ the work -- */
+/* ------------------------------------------------------------------------------------------ the
+ * work -- */
 
 typedef struct
 {
@@ -322,8 +344,8 @@ attend (SoraUmt5 *self, SoraKitTeam *team, Layer *l, SoraUmt5Segment *segment, f
   Bias bias = { c, l->bias, a + n * inner, n };
   Rows norm = { h, segment->x, l->norm_1, c->d_model, (float)c->eps };
   Rows residual = { .to = segment->x, .from = y, .width = c->d_model };
-  SoraKitAttention attention = { .queries = n, .q = qkv, .ldq = 3 * inner, .out = a, .scale = 1.0f,
-                                 .bias = bias.bias };
+  SoraKitAttention attention
+      = { .queries = n, .q = qkv, .ldq = 3 * inner, .out = a, .scale = 1.0f, .bias = bias.bias };
   SoraKitKeys *keys = sora_kit_keys_new (self->cache, c->num_heads, c->d_kv, n, team);
   int r = keys == NULL ? SORA_FAILED : sora_kit_rows_parallel (team, n, 0, norm_rows, &norm);
 

@@ -11,7 +11,8 @@ typedef struct SoraUmt5 SoraUmt5;
 /**
  * SoraUmt5Config:
  *
- * What text_encoder/config.json says, each value within the range that sora_umt5_config_read() names.
+ * What text_encoder/config.json says, each value within the range that sora_umt5_config_read()
+ * names.
  */
 typedef struct
 {
@@ -55,8 +56,8 @@ enum
  * @ids: [@n], each within the vocabulary
  * @x: f32 [@n, d_model]: the hidden states, and at the end the result
  *
- * One text.  Texts do not see each other; they go through each layer one after the other, so that its weights are
- * brought in once.
+ * One text.  Texts do not see each other; they go through each layer one after the other, so that
+ * its weights are brought in once.
  */
 typedef struct
 {
@@ -71,7 +72,8 @@ void sora_umt5_layer_tensor (const SoraUmt5Config *config, int64_t layer, int wh
 
 /** sora_umt5_layer_bytes: Returns: bytes that one packed layer takes. */
 uint64_t sora_umt5_layer_bytes (const SoraUmt5Config *config);
-/** sora_umt5_work_bytes: Returns: bytes of memory that a run on at most @n tokens takes, besides the weights. */
+/** sora_umt5_work_bytes: Returns: bytes of memory that a run on at most @n tokens takes, besides
+ * the weights. */
 uint64_t sora_umt5_work_bytes (const SoraUmt5Config *config, int64_t n);
 /** sora_umt5_flops: Returns: operations of a run on @n tokens. */
 double sora_umt5_flops (const SoraUmt5Config *config, int64_t n);
@@ -82,8 +84,8 @@ double sora_umt5_flops (const SoraUmt5Config *config, int64_t n);
  * @num_buckets: all of them; half are for keys that come later
  * @max_distance: from here on all distances share one
  *
- * Returns: the bucket of T5's relative position bias, both directions, with the reference's f32 roundings
- *   (transformers, UMT5Attention._relative_position_bucket)
+ * Returns: the bucket of T5's relative position bias, both directions, with the reference's f32
+ * roundings (transformers, UMT5Attention._relative_position_bucket)
  */
 int64_t sora_umt5_bucket (int64_t distance, int64_t num_buckets, int64_t max_distance);
 
@@ -102,7 +104,8 @@ int sora_umt5_layer_is_packed (const SoraUmt5 *encoder, int64_t layer);
 
 /**
  * sora_umt5_pack_layer:
- * @views: the tensors of layer @layer, in the order of the enum above; f32, f16 or bf16, shapes checked
+ * @views: the tensors of layer @layer, in the order of the enum above; f32, f16 or bf16, shapes
+ * checked
  *
  * Brings the weights of one layer into the order that it computes with.  Returns: a #SoraResult
  */
@@ -124,9 +127,9 @@ int sora_umt5_embed (SoraUmt5 *encoder, SoraKitTeam *team, const SoraTensorView 
 /**
  * sora_umt5_run_layer:
  *
- * One packed layer on one segment, in place: RMS norm, attention with the layer's own relative bias and without
- * scaling, residual; RMS norm, gated GELU (tanh), residual.  Tested to 1e-4 of the largest value over whole models
- * against transformers in f32.  Returns: a #SoraResult
+ * One packed layer on one segment, in place: RMS norm, attention with the layer's own relative bias
+ * and without scaling, residual; RMS norm, gated GELU (tanh), residual.  Tested to 1e-4 of the
+ * largest value over whole models against transformers in f32.  Returns: a #SoraResult
  */
 int sora_umt5_run_layer (SoraUmt5 *encoder, SoraKitTeam *team, int64_t layer,
                          SoraUmt5Segment *segment);

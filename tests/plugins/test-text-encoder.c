@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The UMT5 encoder without a host: buckets and embeddings against the reference, the same bytes at each number of
- * threads, configurations that are wrong.
+ * The UMT5 encoder without a host: buckets and embeddings against the reference, the same bytes at
+ * each number of threads, configurations that are wrong.
  */
 #include <check.h>
 #include <glib.h>
@@ -32,18 +32,18 @@ START_TEST (test_buckets)
   size_t i, j;
 
   json_array_foreach (root, i, table)
-    {
-      int64_t buckets = json_integer_value (json_array_get (table, 0));
-      int64_t most = json_integer_value (json_array_get (table, 1));
-      int64_t first = json_integer_value (json_array_get (table, 2));
+  {
+    int64_t buckets = json_integer_value (json_array_get (table, 0));
+    int64_t most = json_integer_value (json_array_get (table, 1));
+    int64_t first = json_integer_value (json_array_get (table, 2));
 
-      json_array_foreach (json_array_get (table, 3), j, bucket)
-        ck_assert_msg (sora_umt5_bucket (first + (int64_t)j, buckets, most) == json_integer_value (bucket),
-                       "distance %lld of %lld in %lld buckets: %lld, expected %lld",
-                       (long long)first + (long long)j, (long long)most, (long long)buckets,
-                       (long long)sora_umt5_bucket (first + (int64_t)j, buckets, most),
-                       (long long)json_integer_value (bucket));
-    }
+    json_array_foreach (json_array_get (table, 3), j, bucket) ck_assert_msg (
+        sora_umt5_bucket (first + (int64_t)j, buckets, most) == json_integer_value (bucket),
+        "distance %lld of %lld in %lld buckets: %lld, expected %lld",
+        (long long)first + (long long)j, (long long)most, (long long)buckets,
+        (long long)sora_umt5_bucket (first + (int64_t)j, buckets, most),
+        (long long)json_integer_value (bucket));
+  }
   json_decref (root);
 }
 END_TEST
@@ -66,7 +66,8 @@ model_open (Model *model, const char *name)
   gsize size;
 
   ck_assert (g_file_get_contents (config, &text, &size, NULL));
-  ck_assert_msg (sora_umt5_config_read (text, size, &model->config, why, sizeof why) == 0, "%s", why);
+  ck_assert_msg (sora_umt5_config_read (text, size, &model->config, why, sizeof why) == 0, "%s",
+                 why);
   model->files = g_ptr_array_new_with_free_func ((GDestroyNotify)sora_safetensors_unref);
   while ((entry = g_dir_read_name (dir)) != NULL)
     if (g_str_has_suffix (entry, ".safetensors"))
@@ -114,8 +115,10 @@ encode (Model *model, const int64_t *ids, int64_t n, int threads)
           for (int j = 0; j < tensor.ndim; j++)
             ck_assert_int_eq (views[i].shape[j], tensor.shape[j]);
         }
-      ck_assert_msg (sora_umt5_pack_layer (encoder, &team, layer, views) == SORA_OK, "%s", team.error);
-      ck_assert_msg (sora_umt5_run_layer (encoder, &team, layer, &segment) == SORA_OK, "%s", team.error);
+      ck_assert_msg (sora_umt5_pack_layer (encoder, &team, layer, views) == SORA_OK, "%s",
+                     team.error);
+      ck_assert_msg (sora_umt5_run_layer (encoder, &team, layer, &segment) == SORA_OK, "%s",
+                     team.error);
       sora_umt5_drop_layer (encoder, layer);
     }
   model_get (model, "encoder.final_layer_norm.weight", &view);
@@ -135,8 +138,10 @@ check_case (Model *model, SoraSafetensors *golden, json_t *item)
 
   if (json_object_get (outputs, "embedding") == NULL)
     return;
-  ck_assert (sora_safetensors_get (golden, json_string_value (json_object_get (outputs, "tokens")), &ids, NULL));
-  ck_assert (sora_safetensors_get (golden, json_string_value (json_object_get (outputs, "embedding")), &expected, NULL));
+  ck_assert (sora_safetensors_get (golden, json_string_value (json_object_get (outputs, "tokens")),
+                                   &ids, NULL));
+  ck_assert (sora_safetensors_get (
+      golden, json_string_value (json_object_get (outputs, "embedding")), &expected, NULL));
   for (int t = 0; t < 3; t++)
     found[t] = encode (model, ids.data, ids.shape[0], t + 1);
   for (int64_t i = 0; i < expected.shape[0] * expected.shape[1]; i++)
@@ -154,7 +159,8 @@ check_case (Model *model, SoraSafetensors *golden, json_t *item)
   ck_assert_msg (worst / largest <= 1e-4, "%s: error %g", name, worst / largest);
   ck_assert_msg (ab / sqrt (aa * bb) >= 0.99999, "%s: cosine %g", name, ab / sqrt (aa * bb));
   for (int t = 1; t < 3; t++)
-    ck_assert_msg (memcmp (found[0], found[t], expected.nbytes) == 0, "%s: other bytes with %d threads", name, t + 1);
+    ck_assert_msg (memcmp (found[0], found[t], expected.nbytes) == 0,
+                   "%s: other bytes with %d threads", name, t + 1);
   for (int t = 0; t < 3; t++)
     g_free (found[t]);
 }
@@ -166,23 +172,23 @@ START_TEST (test_embeddings)
   size_t i;
 
   json_array_foreach (json_object_get (root, "cases"), i, item)
-    {
-      const char *name = json_string_value (json_object_get (item, "model"));
-      g_autofree char *path = NULL;
-      g_autoptr (SoraSafetensors) golden = NULL;
-      Model model;
+  {
+    const char *name = json_string_value (json_object_get (item, "model"));
+    g_autofree char *path = NULL;
+    g_autoptr (SoraSafetensors) golden = NULL;
+    Model model;
 
-      if (strcmp (json_string_value (json_object_get (item, "kind")), "text") != 0
-          || !g_str_has_prefix (name, "small-"))
-        continue;
-      path = g_strconcat (GOLDEN, json_string_value (json_object_get (item, "file")), NULL);
-      golden = sora_safetensors_open (path, NULL);
-      ck_assert_ptr_nonnull (golden);
-      model_open (&model, name);
-      check_case (&model, golden, item);
-      g_ptr_array_unref (model.files);
-      seen++;
-    }
+    if (strcmp (json_string_value (json_object_get (item, "kind")), "text") != 0
+        || !g_str_has_prefix (name, "small-"))
+      continue;
+    path = g_strconcat (GOLDEN, json_string_value (json_object_get (item, "file")), NULL);
+    golden = sora_safetensors_open (path, NULL);
+    ck_assert_ptr_nonnull (golden);
+    model_open (&model, name);
+    check_case (&model, golden, item);
+    g_ptr_array_unref (model.files);
+    seen++;
+  }
   ck_assert_uint_ge (seen, 10);
   json_decref (root);
 }
@@ -201,16 +207,21 @@ START_TEST (test_configs)
     { "{\"model_type\":\"umt5\",\"feed_forward_proj\":\"relu\"}", "expected 'gated-gelu'" },
     { "{\"model_type\":\"umt5\",\"vocab_size\":9}", "'d_model' is missing" },
     { "{\"model_type\":\"umt5\",\"vocab_size\":9,\"d_model\":1e9}", "'d_model'" },
-    { "{\"model_type\":\"umt5\",\"vocab_size\":9,\"d_model\":-4}", "'d_model' is -4, expected 1 to 16384" },
-    { "{\"model_type\":\"umt5\",\"vocab_size\":9,\"d_model\":8,\"d_kv\":4,\"d_ff\":8,\"num_layers\":99999}",
+    { "{\"model_type\":\"umt5\",\"vocab_size\":9,\"d_model\":-4}",
+      "'d_model' is -4, expected 1 to 16384" },
+    { "{\"model_type\":\"umt5\",\"vocab_size\":9,\"d_model\":8,\"d_kv\":4,\"d_ff\":8,\"num_"
+      "layers\":99999}",
       "'num_layers' is 99999, expected 1 to 256" },
-    { "{\"model_type\":\"umt5\",\"vocab_size\":9,\"d_model\":8,\"d_kv\":4,\"d_ff\":8,\"num_layers\":1,"
+    { "{\"model_type\":\"umt5\",\"vocab_size\":9,\"d_model\":8,\"d_kv\":4,\"d_ff\":8,\"num_"
+      "layers\":1,"
       "\"num_heads\":2,\"relative_attention_num_buckets\":30}",
       "expected a multiple of 4" },
-    { "{\"model_type\":\"umt5\",\"vocab_size\":9,\"d_model\":8,\"d_kv\":4,\"d_ff\":8,\"num_layers\":1,"
+    { "{\"model_type\":\"umt5\",\"vocab_size\":9,\"d_model\":8,\"d_kv\":4,\"d_ff\":8,\"num_"
+      "layers\":1,"
       "\"num_heads\":2,\"relative_attention_max_distance\":8}",
       "a distance above a quarter" },
-    { "{\"model_type\":\"umt5\",\"vocab_size\":9,\"d_model\":8,\"d_kv\":4,\"d_ff\":8,\"num_layers\":1,"
+    { "{\"model_type\":\"umt5\",\"vocab_size\":9,\"d_model\":8,\"d_kv\":4,\"d_ff\":8,\"num_"
+      "layers\":1,"
       "\"num_heads\":2,\"layer_norm_epsilon\":0}",
       "'layer_norm_epsilon'" },
   };
@@ -220,9 +231,12 @@ START_TEST (test_configs)
       SoraUmt5Config config;
       char why[300] = "";
 
-      ck_assert_msg (sora_umt5_config_read (cases[i].text, strlen (cases[i].text), &config, why, sizeof why) != 0,
-                     "taken: %s", cases[i].text);
-      ck_assert_msg (strstr (why, cases[i].reason) != NULL, "'%s', expected: %s", why, cases[i].reason);
+      ck_assert_msg (
+          sora_umt5_config_read (cases[i].text, strlen (cases[i].text), &config, why, sizeof why)
+              != 0,
+          "taken: %s", cases[i].text);
+      ck_assert_msg (strstr (why, cases[i].reason) != NULL, "'%s', expected: %s", why,
+                     cases[i].reason);
     }
 }
 END_TEST

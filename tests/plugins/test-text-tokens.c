@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * From a prompt to token ids: cleaning and tokenising against what the reference makes (tests/golden), and models
- * that were made to do harm.
+ * From a prompt to token ids: cleaning and tokenising against what the reference makes
+ * (tests/golden), and models that were made to do harm.
  */
 #include <check.h>
 #include <jansson.h>
@@ -49,7 +49,7 @@ load_bytes (const char *name, size_t *size)
   return bytes;
 }
 
-/* -------------------------------------------------------------------------------------- cleaning -- */
+/* -------------------------------------------------------------------------------- cleaning -- */
 
 START_TEST (test_cleaning)
 {
@@ -58,16 +58,17 @@ START_TEST (test_cleaning)
 
   ck_assert_uint_gt (json_array_size (root), 30);
   json_array_foreach (root, i, pair)
-    {
-      const char *in = json_string_value (json_array_get (pair, 0));
-      const char *expected = json_string_value (json_array_get (pair, 1));
-      size_t length;
-      char *out = sora_prompt_clean (in, &length);
+  {
+    const char *in = json_string_value (json_array_get (pair, 0));
+    const char *expected = json_string_value (json_array_get (pair, 1));
+    size_t length;
+    char *out = sora_prompt_clean (in, &length);
 
-      ck_assert_msg (strcmp (out, expected) == 0, "'%s' became '%s', expected '%s'", in, out, expected);
-      ck_assert_uint_eq (length, strlen (expected));
-      free (out);
-    }
+    ck_assert_msg (strcmp (out, expected) == 0, "'%s' became '%s', expected '%s'", in, out,
+                   expected);
+    ck_assert_uint_eq (length, strlen (expected));
+    free (out);
+  }
   json_decref (root);
 }
 END_TEST
@@ -75,7 +76,8 @@ END_TEST
 /* Each name of the table, with and without what may follow it: none may outgrow the buffer. */
 START_TEST (test_entities_grow_in_bounds)
 {
-  static const char *const worst[] = { "&nGt;", "&nLt;", "&bne;", "&#x80", "&#0", "&#9", "&NotEqualTilde;" };
+  static const char *const worst[]
+      = { "&nGt;", "&nLt;", "&bne;", "&#x80", "&#0", "&#9", "&NotEqualTilde;" };
   char text[4096], *out;
   size_t length;
 
@@ -105,25 +107,37 @@ START_TEST (test_utf8)
     int good;
     size_t at;
   } cases[] = {
-    { "plain", 1, 0 },           { "caf\xc3\xa9", 1, 0 },         { "\xe6\x97\xa5", 1, 0 },
-    { "\xf0\x9f\x90\x88", 1, 0 }, { "\xf4\x8f\xbf\xbf", 1, 0 },   { "ab\xff", 0, 2 },
-    { "\xc0\xaf", 0, 0 },        { "a\xc1\x81", 0, 1 },           { "\xe0\x80\x80", 0, 0 },
-    { "\xed\xa0\x80", 0, 0 },    { "\xf4\x90\x80\x80", 0, 0 },    { "\xf5\x80\x80\x80", 0, 0 },
-    { "xy\xe6\x97", 0, 2 },      { "\x80", 0, 0 },                { "caf\xc3", 0, 3 },
+    { "plain", 1, 0 },
+    { "caf\xc3\xa9", 1, 0 },
+    { "\xe6\x97\xa5", 1, 0 },
+    { "\xf0\x9f\x90\x88", 1, 0 },
+    { "\xf4\x8f\xbf\xbf", 1, 0 },
+    { "ab\xff", 0, 2 },
+    { "\xc0\xaf", 0, 0 },
+    { "a\xc1\x81", 0, 1 },
+    { "\xe0\x80\x80", 0, 0 },
+    { "\xed\xa0\x80", 0, 0 },
+    { "\xf4\x90\x80\x80", 0, 0 },
+    { "\xf5\x80\x80\x80", 0, 0 },
+    { "xy\xe6\x97", 0, 2 },
+    { "\x80", 0, 0 },
+    { "caf\xc3", 0, 3 },
   };
 
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
     {
       size_t at = 0;
 
-      ck_assert_msg (sora_prompt_is_utf8 (cases[i].text, strlen (cases[i].text), &at) == cases[i].good,
+      ck_assert_msg (sora_prompt_is_utf8 (cases[i].text, strlen (cases[i].text), &at)
+                         == cases[i].good,
                      "case %zu", i);
       ck_assert_uint_eq (at, cases[i].at);
     }
 }
 END_TEST
 
-/* -------------------------------------------------------------------------------------- the ids -- */
+/* -------------------------------------------------------------------------------------- the ids --
+ */
 
 static void
 check_tokens (const char *model, const char *table)
@@ -137,23 +151,24 @@ check_tokens (const char *model, const char *table)
   ck_assert_msg (spm != NULL, "%s: %s", model, why);
   ck_assert_uint_gt (json_array_size (root), 15);
   json_array_foreach (root, i, pair)
-    {
-      const char *in = json_string_value (json_array_get (pair, 0));
-      json_t *expected = json_array_get (pair, 1);
-      size_t length, n, full;
-      char *clean = sora_prompt_clean (in, &length);
-      int64_t *ids;
+  {
+    const char *in = json_string_value (json_array_get (pair, 0));
+    json_t *expected = json_array_get (pair, 1);
+    size_t length, n, full;
+    char *clean = sora_prompt_clean (in, &length);
+    int64_t *ids;
 
-      ck_assert_int_eq (sora_spm_encode (spm, clean, length, 512, &ids, &n, &full, why, sizeof why), 0);
-      ck_assert_msg (n == json_array_size (expected), "'%s' has %zu tokens, expected %zu", in, n,
-                     json_array_size (expected));
-      ck_assert_uint_eq (full, n);
-      for (j = 0; j < n; j++)
-        ck_assert_msg (ids[j] == json_integer_value (json_array_get (expected, j)),
-                       "token %zu of '%s' is %lld", j, in, (long long)ids[j]);
-      free (ids);
-      free (clean);
-    }
+    ck_assert_int_eq (sora_spm_encode (spm, clean, length, 512, &ids, &n, &full, why, sizeof why),
+                      0);
+    ck_assert_msg (n == json_array_size (expected), "'%s' has %zu tokens, expected %zu", in, n,
+                   json_array_size (expected));
+    ck_assert_uint_eq (full, n);
+    for (j = 0; j < n; j++)
+      ck_assert_msg (ids[j] == json_integer_value (json_array_get (expected, j)),
+                     "token %zu of '%s' is %lld", j, in, (long long)ids[j]);
+    free (ids);
+    free (clean);
+  }
   sora_spm_unref (spm);
   free (bytes);
   json_decref (root);
@@ -176,11 +191,14 @@ START_TEST (test_cut)
   SoraSpm *spm = sora_spm_new (bytes, size, why, sizeof why);
   int64_t *whole, *cut;
 
-  ck_assert_int_eq (sora_spm_encode (spm, text, sizeof text - 1, 512, &whole, &all, &all_full, why, sizeof why), 0);
+  ck_assert_int_eq (
+      sora_spm_encode (spm, text, sizeof text - 1, 512, &whole, &all, &all_full, why, sizeof why),
+      0);
   ck_assert_int_eq (whole[all - 1], 1);
   for (size_t max = 1; max <= all; max++)
     {
-      ck_assert_int_eq (sora_spm_encode (spm, text, sizeof text - 1, max, &cut, &n, &full, why, sizeof why), 0);
+      ck_assert_int_eq (
+          sora_spm_encode (spm, text, sizeof text - 1, max, &cut, &n, &full, why, sizeof why), 0);
       ck_assert_uint_eq (n, max);
       ck_assert_uint_eq (full, all);
       ck_assert_int_eq (cut[n - 1], 1);
@@ -215,7 +233,8 @@ START_TEST (test_kept)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------- hostile models -- */
+/* ------------------------------------------------------------------------------- hostile models --
+ */
 
 /* Writes protocol buffers. */
 typedef struct
@@ -270,8 +289,8 @@ put_usual (Out *out)
 }
 
 static void
-put_charsmap (Out *out, const uint32_t *trie, size_t units, uint32_t said_bytes, const char *strings,
-              size_t length)
+put_charsmap (Out *out, const uint32_t *trie, size_t units, uint32_t said_bytes,
+              const char *strings, size_t length)
 {
   static Out map, normalizer;
 
@@ -364,7 +383,8 @@ START_TEST (test_hostile_charsmap)
 }
 END_TEST
 
-/* Special tokens written out are text, even where the model would take one for a word of its own. */
+/* Special tokens written out are text, even where the model would take one for a word of its own.
+ */
 START_TEST (test_special_tokens_are_text)
 {
   static Out out;
@@ -378,9 +398,11 @@ START_TEST (test_special_tokens_are_text)
   put_piece (&out, "<extra_id_0>", 12, SCORE, 4);
   spm = sora_spm_new (out.bytes, out.n, why, sizeof why);
   ck_assert_msg (spm != NULL, "%s", why);
-  ck_assert_int_eq (sora_spm_encode (spm, text, sizeof text - 1, 512, &ids, &n, &full, why, sizeof why), 0);
+  ck_assert_int_eq (
+      sora_spm_encode (spm, text, sizeof text - 1, 512, &ids, &n, &full, why, sizeof why), 0);
   for (size_t i = 0; i + 1 < n; i++)
-    ck_assert_msg (ids[i] != 0 && ids[i] != 1 && ids[i] != 5, "token %zu is %lld", i, (long long)ids[i]);
+    ck_assert_msg (ids[i] != 0 && ids[i] != 1 && ids[i] != 5, "token %zu is %lld", i,
+                   (long long)ids[i]);
   ck_assert_int_eq (ids[n - 1], 1);
   free (ids);
   sora_spm_unref (spm);
@@ -391,7 +413,8 @@ END_TEST
 START_TEST (test_damaged_models)
 {
   size_t size, n, full;
-  uint8_t *bytes = load_bytes ("models/small-a/tokenizer/spiece.model", &size), *copy = malloc (size);
+  uint8_t *bytes = load_bytes ("models/small-a/tokenizer/spiece.model", &size),
+          *copy = malloc (size);
   static const char text[] = "a red ball \xe2\x91\xa0 \xef\xbc\xa1";
   uint64_t state = 88172645463325252u;
   unsigned refused = 0, taken = 0;
@@ -410,7 +433,8 @@ START_TEST (test_damaged_models)
           state ^= state >> 7;
           state ^= state << 17;
           /* Half of the time in the first bytes after the map, where the structure is. */
-          copy[round % 2 ? state % size : size - 1 - state % 1500] ^= (uint8_t)(1u << (state >> 40) % 8);
+          copy[round % 2 ? state % size : size - 1 - state % 1500]
+              ^= (uint8_t)(1u << (state >> 40) % 8);
         }
       if (round % 4 == 3)
         length = state % size;

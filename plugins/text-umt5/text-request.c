@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * text-request.c: from the stage's parameters and the model's small files to token ids.  Pure:
+ * infer and run both begin with it, so that the number of rows is known before anything runs.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "prompt.h"
+#include "spm.h"
+#include "text-umt5.h"
+
+/* weights=auto: packed weights up to so much are kept. */
+#define KEEP_BYTES (2ull << 30)
+
+static uint64_t
+all_packed_bytes (const SoraUmt5Config *config)
+{
+  return sora_umt5_layer_bytes (config) * (uint64_t)config->num_layers;
+}
+
+uint64_t
+sora_text_packed_bytes (const SoraTextRequest *request)
+{
+  return request->keep ? all_packed_bytes (&request->config)
+                       : sora_umt5_layer_bytes (&request->config);
+}
+
+uint64_t
+sora_text_work_bytes (const SoraTextRequest *request)
+{
+  size_t most = 0, all = 0;
+
+  for (int i = 0; i < SORA_TEXT_N; i++)
+    {
+      most = request->texts[i].n > most ? request->texts[i].n : most;
+      all += request->texts[i].n;
+    }
+  return sora_umt5_work_bytes (&request->config, (int64_t)most)
+         + (uint64_t)all * (uint64_t)request->config.d_model * 4;
+}
+
+void
+sora_text_request_clear (SoraTextRequest *request)
+{
+  for (int i = 0; i < SORA_TEXT_N; i++)
+    free (request->texts[i].ids);
+}
+
+static int
+read_config (const SoraHost *host, SoraContext *ctx, SoraUmt5Config *config)
+{
+  static const char file[] = "text_encoder/config.json";
+  const void *data;
+  size_t size;
+  char why[300];
+  int r = host->model_file (ctx, "model", file, &data, &size);
+
+  if (r == SORA_NOT_FOUND)
+    return host->fail (ctx, "the model has no '%s'", file);
+  if (r != SORA_OK)
+    return r;
+  if (sora_umt5_config_read (data, size, config, why, sizeof why) != 0)
+    return host->fail (ctx, "%s", why);
+  return SORA_OK;
+}
+
+static int
+tokenise (const SoraHost *host, SoraContext *ctx, const SoraSpm *spm, const char *name,
+          int may_be_empty, int64_t max, SoraTextTokens *tokens)
+{
+  const char *text;
+  char *clean, why[300] = "";
+  size_t length, bad = 0;
+  int r = host->param_string (ctx, name, &text);
+
+  if (r != SORA_OK)
+    return host->fail (ctx, "parameter '%s' cannot be read", name);
+  if (!sora_prompt_is_utf8 (text, strlen (text), &bad))
+    return host->fail (ctx, "parameter '%s' is not UTF-8: byte %zu is 0x%02x", name, bad,
+                       (unsigned char)text[bad]);
+  clean = sora_prompt_clean (text, &length);
+  if (clean == NULL)
+    return host->fail (ctx, "out of memory for parameter '%s'", name);
+  if (length == 0 && !may_be_empty)
+    {
+      free (clean);
+      return host->fail (ctx, "parameter '%s' is empty; say what is to be seen", name);
+    }
+  r = sora_spm_encode (spm, clean, length, (size_t)max, &tokens->ids, &tokens->n, &tokens->full,
+                       why, sizeof why);
+  free (clean);
+  return r == 0 ? SORA_OK : host->fail (ctx, "parameter '%s' cannot be tokenised: %s", name, why);
+}
+
+int
+sora_text_request_read (const SoraHost *host, SoraContext *ctx, SoraTextRequest *request)
+{
+  static const char file[] = "tokenizer/spiece.model";
+  const void *data;
+  size_t size;
+  char why[300] = "";
+  const char *weights;
+  SoraSpm *spm;
+  int r = read_config (host, ctx, &request->config);
+
+  if (r != SORA_OK)
+    return r;
+  if (host->param_i64 (ctx, "max-tokens", &request->max_tokens) != SORA_OK)
+    return host->fail (ctx, "parameter 'max-tokens' cannot be read");
+  if (host->param_string (ctx, "weights", &weights) != SORA_OK)
+    return host->fail (ctx, "parameter 'weights' cannot be read");
+  request->keep
+      = strcmp (weights, "keep") == 0
+        || (strcmp (weights, "auto") == 0 && all_packed_bytes (&request->config) <= KEEP_BYTES);
+  r = host->model_file (ctx, "model", file, &data, &size);
+  if (r == SORA_NOT_FOUND)
+    return host->fail (ctx, "the model has no '%s'; a sentencepiece model is needed", file);
+  if (r != SORA_OK)
+    return r;
+  spm = sora_spm_new (data, size, why, sizeof why);
+  if (spm == NULL)
+    return host->fail (ctx, "%s: %s", file, why);
+  if (sora_spm_pieces (spm) > request->config.vocab_size)
+    r = host->fail (ctx, "%s has %lld pieces, the text encoder's vocabulary %lld", file,
+                    (long long)sora_spm_pieces (spm), (long long)request->config.vocab_size);
+  if (r == SORA_OK)
+    r = tokenise (host, ctx, spm, "prompt", 0, request->max_tokens,
+                  &request->texts[SORA_TEXT_PROMPT]);
+  if (r == SORA_OK)
+    r = tokenise (host, ctx, spm, "negative-prompt", 1, request->max_tokens,
+                  &request->texts[SORA_TEXT_NEGATIVE]);
+  sora_spm_unref (spm);
+  return r;
+}

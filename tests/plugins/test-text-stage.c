@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * text-umt5 as a host sees it: outputs against the reference, both ways of holding weights,
+ * warnings, and refusals of bad parameters and bad models.
+ */
+#include <check.h>
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mini-host.h"
+
+#define GOLDEN SORA_TEST_GOLDEN "/"
+#define MODELS GOLDEN "models/"
+
+static const SoraStageClass *stage;
+
+static MiniHost *
+host_for (const char *model, const char *prompt)
+{
+  MiniHost *mini = mini_host_new (stage, model, 2);
+
+  if (prompt != NULL)
+    mini_host_set_string (mini, "prompt", prompt);
+  return mini;
+}
+
+static void
+run_ok (MiniHost *mini)
+{
+  ck_assert_msg (mini_host_infer (mini) == SORA_OK, "%s", mini_host_error (mini));
+  ck_assert_msg (mini_host_run (mini) == SORA_OK, "%s", mini_host_error (mini));
+  ck_assert_int_eq (mini_host_live_tensors (mini), 0);
+  ck_assert_int_eq (mini_host_n_weights_open (mini), 0);
+}
+
+static double
+error_of (const SoraTensorView *a, const SoraTensorView *b)
+{
+  double worst = 0, largest = 0;
+
+  ck_assert_int_eq (a->dtype, SORA_F32);
+  ck_assert_uint_eq (a->nbytes, b->nbytes);
+  for (uint64_t i = 0; i < a->nbytes / 4; i++)
+    {
+      double x = ((const float *)a->data)[i], y = ((const float *)b->data)[i];
+
+      worst = fmax (worst, isnan (x) ? INFINITY : fabs (x - y));
+      largest = fmax (largest, fabs (y));
+    }
+  return worst / largest;
+}
+
+static void
+check_case (json_t *item)
+{
+  char model[1024], path[1024];
+  json_t *outputs = json_object_get (item, "outputs"),
+         *embedding = json_object_get (outputs, "embedding");
+  long long full = json_integer_value (json_object_get (item, "tokens_in_full")), padded;
+  const char *prompt
+      = json_string_value (json_object_get (json_object_get (item, "params"), "prompt"));
+  SoraTensorView expected = { .struct_size = sizeof expected },
+                 found = { .struct_size = sizeof found };
+  const SoraSpec *spec;
+  int64_t value;
+  MiniFile *file;
+  MiniHost *mini;
+
+  if (prompt[0] == '\0') /* is the negative prompt's case */
+    return;
+  snprintf (model, sizeof model, MODELS "%s", json_string_value (json_object_get (item, "model")));
+  snprintf (path, sizeof path, GOLDEN "%s", json_string_value (json_object_get (item, "file")));
+  file = mini_file_open (path);
+  ck_assert_ptr_nonnull (file);
+  ck_assert_int_eq (
+      mini_file_tensor (file, json_string_value (json_object_get (outputs, "tokens")), &expected),
+      SORA_OK);
+  mini = host_for (model, prompt);
+  ck_assert_msg (mini_host_infer (mini) == SORA_OK, "%s", mini_host_error (mini));
+  if (full > 512)
+    {
+      char said[64];
+
+      snprintf (said, sizeof said, "has %lld tokens", full);
+      ck_assert_msg (strstr (mini_host_warning (mini), said) != NULL, "'%s'",
+                     mini_host_warning (mini));
+    }
+  else
+    ck_assert_str_eq (mini_host_warning (mini), "");
+  spec = mini_host_output_spec (mini, "embedding");
+  ck_assert_int_eq (spec->shape[0], expected.shape[0]);
+  ck_assert_int_eq (mini_host_output_attr_i64 (mini, "embedding", "padded_length", &value),
+                    SORA_OK);
+  padded = value;
+  ck_assert_int_eq (padded, 512);
+  run_ok (mini);
+  mini_host_output (mini, "tokens", 0, &found);
+  ck_assert_uint_eq (found.nbytes, expected.nbytes);
+  ck_assert_int_eq (memcmp (found.data, expected.data, found.nbytes), 0);
+  mini_host_output (mini, "negative", 0, &found);
+  ck_assert_int_eq (found.shape[0], 1);
+  if (embedding != NULL)
+    {
+      double error;
+
+      ck_assert_int_eq (mini_file_tensor (file, json_string_value (embedding), &expected), SORA_OK);
+      mini_host_output (mini, "embedding", 0, &found);
+      error = error_of (&found, &expected);
+      ck_assert_msg (error <= 1e-4, "%s: error %g", prompt, error);
+    }
+  mini_host_free (mini);
+  mini_file_close (file);
+}
+
+START_TEST (test_golden)
+{
+  json_error_t error;
+  json_t *root = json_load_file (GOLDEN "index.json", 0, &error), *item;
+  unsigned seen = 0;
+  size_t i;
+
+  ck_assert_msg (root != NULL, "%s", error.text);
+  json_array_foreach (
+      json_object_get (root, "cases"), i,
+      item) if (strcmp (json_string_value (json_object_get (item, "kind")), "text") == 0
+                && strncmp (json_string_value (json_object_get (item, "model")), "small-", 6) == 0)
+  {
+    check_case (item);
+    seen++;
+  }
+  ck_assert_uint_ge (seen, 10);
+  json_decref (root);
+}
+END_TEST
+
+/* The negative prompt's row is the reference's for no words, and follows the parameter. */
+START_TEST (test_negative)
+{
+  SoraTensorView expected = { .struct_size = sizeof expected },
+                 found = { .struct_size = sizeof found };
+  MiniFile *file = mini_file_open (GOLDEN "text-small-b.safetensors");
+  MiniHost *mini = host_for (MODELS "small-b", "anything");
+
+  run_ok (mini);
+  ck_assert_int_eq (mini_file_tensor (file, "empty.embedding", &expected), SORA_OK);
+  mini_host_output (mini, "negative", 0, &found);
+  ck_assert_double_le (error_of (&found, &expected), 1e-4);
+  mini_host_set_string (mini, "negative-prompt", "a red ball rolls right");
+  run_ok (mini);
+  ck_assert_int_eq (mini_file_tensor (file, "ten.embedding", &expected), SORA_OK);
+  mini_host_output (mini, "negative", 0, &found);
+  ck_assert_double_le (error_of (&found, &expected), 1e-4);
+  mini_host_free (mini);
+  mini_file_close (file);
+}
+END_TEST
+
+/* Held or brought in layer by layer, warm or cold, on one thread or three: the same bytes. */
+START_TEST (test_weights)
+{
+  SoraTensorView kept = { .struct_size = sizeof kept },
+                 streamed = { .struct_size = sizeof streamed };
+  MiniHost *a = host_for (MODELS "small-b", "a red ball rolls right");
+  MiniHost *b = host_for (MODELS "small-b", "a red ball rolls right");
+  uint64_t held;
+
+  mini_host_set_string (a, "weights", "keep");
+  mini_host_set_string (b, "weights", "stream");
+  mini_host_set_threads (b, 3);
+  run_ok (a);
+  run_ok (b);
+  held = mini_host_reserved (a, SORA_MEMORY_WEIGHTS);
+  ck_assert_uint_eq (held, mini_host_cost (a)->packed_bytes);
+  ck_assert_uint_eq (mini_host_reserved (b, SORA_MEMORY_WEIGHTS) * 3,
+                     held); /* it has three layers */
+  ck_assert_uint_eq (mini_host_cost (a)->steps, 3);
+  ck_assert_uint_eq (mini_host_steps (a), 3);
+  mini_host_output (a, "embedding", 0, &kept);
+  mini_host_output (b, "embedding", 0, &streamed);
+  ck_assert_uint_eq (kept.nbytes, streamed.nbytes);
+  ck_assert_int_eq (memcmp (kept.data, streamed.data, kept.nbytes), 0);
+  mini_host_set_threads (a, 1);
+  run_ok (a); /* warm: no more is reserved */
+  ck_assert_uint_eq (mini_host_reserved (a, SORA_MEMORY_WEIGHTS), held);
+  mini_host_output (a, "embedding", 0, &kept);
+  ck_assert_int_eq (memcmp (kept.data, streamed.data, kept.nbytes), 0);
+  mini_host_release (a);
+  run_ok (a);
+  mini_host_output (a, "embedding", 0, &kept);
+  ck_assert_int_eq (memcmp (kept.data, streamed.data, kept.nbytes), 0);
+  mini_host_free (a);
+  mini_host_free (b);
+}
+END_TEST
+
+START_TEST (test_cancel)
+{
+  MiniHost *mini = host_for (MODELS "small-a", "a red ball");
+
+  mini_host_cancel_after (mini, 1);
+  ck_assert_int_eq (mini_host_infer (mini), SORA_OK);
+  ck_assert_int_eq (mini_host_run (mini), SORA_CANCELLED);
+  ck_assert_int_eq (mini_host_live_tensors (mini), 0);
+  ck_assert_int_eq (mini_host_n_weights_open (mini), 0);
+  mini_host_cancel_after (mini, -1);
+  run_ok (mini);
+  mini_host_free (mini);
+}
+END_TEST
+
+static void
+expect_refused (MiniHost *mini, const char *reason)
+{
+  ck_assert_msg (mini_host_infer (mini) == SORA_FAILED, "taken, expected: %s", reason);
+  ck_assert_msg (strstr (mini_host_error (mini), reason) != NULL, "'%s', expected: %s",
+                 mini_host_error (mini), reason);
+}
+
+START_TEST (test_prompts_refused)
+{
+  static const char *const empty[]
+      = { "", "   ", "\n\t", "\xe2\x80\x83", "&nbsp;", "&#32;&amp;nbsp;" };
+  MiniHost *mini = host_for (MODELS "small-a", NULL);
+
+  for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++)
+    {
+      mini_host_set_string (mini, "prompt", empty[i]);
+      expect_refused (mini, "parameter 'prompt' is empty");
+    }
+  mini_host_set_string (mini, "prompt", "ball\xff");
+  expect_refused (mini, "parameter 'prompt' is not UTF-8: byte 4 is 0xff");
+  mini_host_set_string (mini, "prompt", "ball");
+  mini_host_set_string (mini, "negative-prompt", "\xc0\xaf");
+  expect_refused (mini, "parameter 'negative-prompt' is not UTF-8: byte 0 is 0xc0");
+  mini_host_set_string (mini, "negative-prompt", " ");
+  run_ok (mini);
+  mini_host_free (mini);
+}
+END_TEST
+
+START_TEST (test_max_tokens)
+{
+  MiniHost *mini = host_for (MODELS "small-a", "a small red ball rolls right over green grass");
+  int64_t value;
+
+  mini_host_set_i64 (mini, "max-tokens", 7);
+  ck_assert_int_eq (mini_host_infer (mini), SORA_OK);
+  ck_assert_ptr_nonnull (
+      strstr (mini_host_warning (mini), "the first 6 and the end mark are used"));
+  ck_assert_int_eq (mini_host_output_spec (mini, "embedding")->shape[0], 7);
+  ck_assert_int_eq (mini_host_output_attr_i64 (mini, "embedding", "padded_length", &value),
+                    SORA_OK);
+  ck_assert_int_eq (value, 7);
+  ck_assert_int_eq (mini_host_output_attr_i64 (mini, "embedding", "tokens_in_full", &value),
+                    SORA_OK);
+  ck_assert_int_gt (value, 7);
+  run_ok (mini);
+  mini_host_free (mini);
+}
+END_TEST
+
+/* --------------------------------------------------------------------------- broken models -- */
+
+static char folder[] = "/tmp/test-text-stage-XXXXXX";
+
+static void
+link_file (const char *name)
+{
+  char from[1024], to[1024];
+
+  snprintf (from, sizeof from, MODELS "small-a/%s", name);
+  snprintf (to, sizeof to, "%s/%s", folder, name);
+  unlink (to);
+  ck_assert_msg (symlink (from, to) == 0, "%s: %s", to, strerror (errno));
+}
+
+static void
+write_file (const char *name, const char *text)
+{
+  char path[1024];
+  FILE *file;
+
+  snprintf (path, sizeof path, "%s/%s", folder, name);
+  unlink (path);
+  file = fopen (path, "w");
+  ck_assert_ptr_nonnull (file);
+  fputs (text, file);
+  fclose (file);
+}
+
+static void
+refuse_model (const char *reason)
+{
+  MiniHost *mini = host_for (folder, "a red ball");
+
+  expect_refused (mini, reason);
+  mini_host_free (mini);
+}
+
+#define CONFIG(vocab, d_ff, layers)                                                                \
+  "{\"model_type\":\"umt5\",\"vocab_size\":" vocab ",\"d_model\":48,\"d_kv\":16,\"num_heads\":4,"  \
+  "\"d_ff\":" d_ff ",\"num_layers\":" layers "}"
+
+START_TEST (test_broken_models)
+{
+  static const char *const subfolders[] = { "text_encoder", "tokenizer" };
+  static const char *const files[]
+      = { "text_encoder/config.json", "text_encoder/model.safetensors", "tokenizer/spiece.model" };
+  char path[1024], good[1024] = "";
+  FILE *file;
+
+  ck_assert_ptr_nonnull (mkdtemp (folder));
+  for (size_t i = 0; i < 2; i++)
+    {
+      snprintf (path, sizeof path, "%s/%s", folder, subfolders[i]);
+      ck_assert_int_eq (mkdir (path, 0700), 0);
+    }
+  refuse_model ("the model has no 'text_encoder/config.json'");
+  for (size_t i = 0; i < 3; i++)
+    link_file (files[i]);
+  file = fopen (MODELS "small-a/text_encoder/config.json", "r");
+  ck_assert_uint_gt (fread (good, 1, sizeof good - 1, file), 100);
+  fclose (file);
+  write_file ("text_encoder/config.json", CONFIG ("100", "96", "2"));
+  refuse_model ("pieces, the text encoder's vocabulary 100");
+  write_file ("text_encoder/config.json", CONFIG ("99999", "96", "2"));
+  refuse_model ("tensor 'shared.weight' has");
+  write_file ("text_encoder/config.json", good);
+  write_file ("tokenizer/spiece.model", "no model");
+  refuse_model ("tokenizer/spiece.model: it is no sentencepiece model");
+  snprintf (path, sizeof path, "%s/tokenizer/spiece.model", folder);
+  unlink (path);
+  refuse_model ("the model has no 'tokenizer/spiece.model'");
+  link_file ("tokenizer/spiece.model");
+  {
+    json_error_t error;
+    json_t *config = json_loads (good, 0, &error);
+    char *text;
+
+    json_object_set_new (config, "num_layers", json_integer (3));
+    text = json_dumps (config, 0);
+    write_file ("text_encoder/config.json", text);
+    free (text);
+    refuse_model (
+        "the text encoder has no tensor 'encoder.block.2.layer.0.SelfAttention.q.weight'");
+    json_object_set_new (config, "num_layers", json_integer (2));
+    json_object_set_new (config, "d_ff", json_integer (97));
+    text = json_dumps (config, 0);
+    write_file ("text_encoder/config.json", text);
+    free (text);
+    refuse_model (
+        "tensor 'encoder.block.0.layer.1.DenseReluDense.wi_0.weight' has 2 axes of 96 x 48, "
+        "expected 97 x 48");
+    json_decref (config);
+  }
+  for (size_t i = 0; i < 3; i++)
+    {
+      snprintf (path, sizeof path, "%s/%s", folder, files[i]);
+      unlink (path);
+    }
+  for (size_t i = 0; i < 2; i++)
+    {
+      snprintf (path, sizeof path, "%s/%s", folder, subfolders[i]);
+      rmdir (path);
+    }
+  rmdir (folder);
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *suite = suite_create ("text-stage");
+  TCase *tests = tcase_create ("stage");
+  SRunner *runner = srunner_create (suite);
+  int failed;
+
+  stage = mini_host_load (SORA_TEST_PLUGINS "/text-umt5.so", "text-umt5");
+  tcase_set_timeout (tests, 120);
+  tcase_add_test (tests, test_golden);
+  tcase_add_test (tests, test_negative);
+  tcase_add_test (tests, test_weights);
+  tcase_add_test (tests, test_cancel);
+  tcase_add_test (tests, test_prompts_refused);
+  tcase_add_test (tests, test_max_tokens);
+  tcase_add_test (tests, test_broken_models);
+  suite_add_tcase (suite, tests);
+  srunner_run_all (runner, CK_ENV);
+  failed = srunner_ntests_failed (runner);
+  srunner_free (runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
