@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * vae-wan.c: the stage of the decoder: what it declares, what a run will cost, and the loop that takes latents and
+ * pushes pictures as they come.
+ */
+#include "vae-config.h"
+#include "vae-decoder.h"
+#include "vae-math.h"
+
+#include "kit-convert.h"
+#include "kit-weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_SIDE 16384 /* px */
+#define MAX_LATENTS 1000000
+
+typedef struct {
+  SoraVaeDecoder *decoder; /* packed, or NULL */
+  uint64_t reserved;       /* of SORA_MEMORY_WEIGHTS */
+} Instance;
+
+/* What one call is about, from parameters, configuration and the input's shape. */
+typedef struct {
+  SoraVaeConfig config;
+  int64_t t, h, w;
+  int64_t frames; /* that leave, after trimming */
+  int dtype;
+  double fps;
+} Request;
+
+static int
+read_config (const SoraHost *host, SoraContext *ctx, SoraVaeConfig *config)
+{
+  const void *data = NULL;
+  size_t size = 0;
+  char err[256];
+  const int r = host->model_file (ctx, "model", "vae/config.json", &data, &size);
+  if (r == SORA_NOT_FOUND)
+    return host->fail (ctx, "the model has no vae/config.json");
+  if (r != SORA_OK)
+    return r;
+  if (sora_vae_config_parse (data, size, config, err, sizeof err) != 0)
+    return host->fail (ctx, "%s", err);
+  return SORA_OK;
+}
+
+/* The shape of the latents, checked before anything is allocated by it. */
+static int
+read_shape (const SoraHost *host, SoraContext *ctx, const int64_t *shape, int ndim, int dtype, Request *request)
+{
+  const SoraVaeConfig *config = &request->config;
+  if (ndim != 4 || dtype != SORA_F32)
+    return host->fail (ctx, "input 'latents' is %s with %d axes, expected f32 [channels, time, height, width]",
+                       sora_kit_dtype_name (dtype), ndim);
+  if (shape[0] != config->z_dim)
+    return host->fail (ctx, "input 'latents' has %lld channels, expected %lld: denoiser and VAE are not of one model",
+                       (long long) shape[0], (long long) config->z_dim);
+  request->t = shape[1];
+  request->h = shape[2];
+  request->w = shape[3];
+  if (request->t < 1 || request->t > MAX_LATENTS || request->h < 1 || request->h > MAX_SIDE / config->spatial
+      || request->w < 1 || request->w > MAX_SIDE / config->spatial)
+    return host->fail (ctx,
+                       "input 'latents' has %lld frames of %lld x %lld, expected 1 to %d frames and up to %lld x %lld",
+                       (long long) request->t, (long long) request->w, (long long) request->h, MAX_LATENTS,
+                       (long long) (MAX_SIDE / config->spatial), (long long) (MAX_SIDE / config->spatial));
+  request->frames = 1 + (request->t - 1) * config->temporal;
+  return SORA_OK;
+}
+
+static int
+read_request (const SoraHost *host, SoraContext *ctx, Request *request)
+{
+  SoraSpec spec = { .struct_size = sizeof spec };
+  const char *format = NULL;
+  int64_t trim = 0;
+  memset (request, 0, sizeof *request);
+  int r = read_config (host, ctx, &request->config);
+  if (r == SORA_OK)
+    r = host->input_spec (ctx, "latents", &spec);
+  if (r == SORA_OK)
+    r = read_shape (host, ctx, spec.shape, spec.ndim, spec.dtype, request);
+  if (r == SORA_OK)
+    r = host->param_string (ctx, "format", &format);
+  if (r == SORA_OK)
+    r = host->param_f64 (ctx, "fps", &request->fps);
+  if (r != SORA_OK)
+    return r == SORA_NOT_FOUND ? host->fail (ctx, "the host does not know input 'latents' or parameters") : r;
+  request->dtype = strcmp (format, "f32") == 0 ? SORA_F32 : SORA_U8;
+  r = host->input_attr_i64 (ctx, "latents", "trim_frames", &trim);
+  if (r == SORA_OK)
+    {
+      if (trim < 1)
+        return host->fail (ctx, "input 'latents' says trim_frames %lld, expected at least 1", (long long) trim);
+      request->frames = trim < request->frames ? trim : request->frames;
+    }
+  return r == SORA_OK || r == SORA_NOT_FOUND ? SORA_OK : r;
+}
+
+static int
+same_shape (const SoraTensorView *view, int ndim, const int64_t *shape)
+{
+  int same = view->ndim == ndim;
+  for (int i = 0; same && i < ndim; i++)
+    same = view->shape[i] == shape[i];
+  return same;
+}
+
+/* One stored tensor in infer: it is there, of that shape, of a type that can be read; and its bytes. */
+static int
+check_tensor (const SoraHost *host, SoraContext *ctx, const char *name, int ndim, const int64_t *shape, uint64_t *bytes)
+{
+  SoraTensorView view = { .struct_size = sizeof view };
+  char want[96], got[96];
+  const int r = host->model_tensor_info (ctx, "model", "vae", name, &view);
+  if (r == SORA_NOT_FOUND)
+    return host->fail (ctx, "the VAE has no tensor '%s'", name);
+  if (r != SORA_OK)
+    return r;
+  if (!same_shape (&view, ndim, shape))
+    return host->fail (ctx, "tensor '%s' of the VAE is %s, expected %s", name,
+                       sora_kit_shape_string (got, sizeof got, view.ndim, view.shape),
+                       sora_kit_shape_string (want, sizeof want, ndim, shape));
+  if (view.dtype != SORA_F32 && view.dtype != SORA_F16 && view.dtype != SORA_BF16)
+    return host->fail (ctx, "tensor '%s' of the VAE is %s, expected f32, f16 or bf16", name,
+                       sora_kit_dtype_name (view.dtype));
+  *bytes += view.nbytes;
+  return SORA_OK;
+}
+
+/* A layer's tensors: its gamma, or weight and bias. */
+static void
+tensor_names (const SoraVaeLayer *layer, char weight[80], char bias[80])
+{
+  const int gamma = layer->kind == SORA_VAE_NORM;
+  memcpy (weight, layer->name, sizeof layer->name);
+  memcpy (bias, layer->name, sizeof layer->name);
+  strcat (weight, gamma ? "" : ".weight");
+  strcat (bias, ".bias");
+}
+
+static int
+check_tensors (const SoraHost *host, SoraContext *ctx, const SoraVaeConfig *config, uint64_t *bytes)
+{
+  SoraVaeLayer *layers = calloc (SORA_VAE_MAX_LAYERS, sizeof *layers);
+  if (layers == NULL)
+    return host->fail (ctx, "no memory for the list of layers");
+  const int n = sora_vae_layers (config, layers);
+  int r = SORA_OK;
+  for (int i = 0; i < n && r == SORA_OK; i++)
+    {
+      char weight[80], bias[80];
+      int64_t shape[5];
+      if (layers[i].part > 0)
+        continue;
+      tensor_names (&layers[i], weight, bias);
+      r = check_tensor (host, ctx, weight, sora_vae_layer_shape (&layers[i], shape), shape, bytes);
+      if (r == SORA_OK && layers[i].kind != SORA_VAE_NORM)
+        r = check_tensor (host, ctx, bias, 1, shape, bytes);
+    }
+  free (layers);
+  return r;
+}
+
+static int
+vae_infer (const SoraHost *host, SoraContext *ctx)
+{
+  Request request;
+  SoraCost cost = { .struct_size = sizeof cost };
+  int r = read_request (host, ctx, &request);
+  if (r == SORA_OK)
+    r = check_tensors (host, ctx, &request.config, &cost.weights_bytes);
+  if (r != SORA_OK)
+    return r;
+  const int64_t height = request.h * request.config.spatial, width = request.w * request.config.spatial;
+  if (sora_vae_estimate (&request.config, request.t, request.h, request.w, &cost.work_bytes, &cost.flops) != 0)
+    return host->fail (ctx, "no memory to estimate the cost of decoding");
+  cost.packed_bytes = sora_vae_decoder_bytes (&request.config);
+  cost.output_bytes = (uint64_t) (request.frames * height * width * 3) * (request.dtype == SORA_F32 ? 4 : 1);
+  cost.steps = (uint32_t) request.t;
+
+  const int64_t shape[] = { request.frames, height, width, 3 };
+  const SoraSpec spec = { .struct_size = sizeof spec, .dtype = request.dtype, .shape = shape, .ndim = 4,
+                          .chunk = request.config.temporal < request.frames ? request.config.temporal : request.frames };
+  r = host->set_output_spec (ctx, "frames", &spec);
+  if (r == SORA_OK)
+    r = host->set_output_attr_f64 (ctx, "frames", "fps", request.fps);
+  return r == SORA_OK ? host->set_cost (ctx, &cost) : r;
+}
+
+/* ---- weights */
+
+typedef struct {
+  const SoraHost *host;
+  Instance *instance;
+  int layer;
+  SoraTensorView weight, bias;
+} Pack;
+
+static int
+pack_on_compute (SoraContext *ctx, void *data, int threads)
+{
+  const Pack *pack = data;
+  SoraKitTeam team;
+  sora_kit_team_init (&team, pack->host, ctx, threads);
+  const int r = sora_vae_decoder_pack (pack->instance->decoder, &team, pack->layer, pack->weight.data,
+                                       pack->weight.dtype, pack->bias.data, pack->bias.dtype);
+  return r == SORA_FAILED ? pack->host->fail (ctx, "%s", team.error) : r;
+}
+
+static int
+pack_layer (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraKitWeights *from,
+            const SoraVaeLayer *layers, int index)
+{
+  const SoraVaeLayer *layer = &layers[index];
+  Pack pack = { .host = host, .instance = instance, .layer = index };
+  char weight[80], bias[80];
+  int64_t shape[5];
+  tensor_names (layer, weight, bias);
+  const int ndim = sora_vae_layer_shape (layer, shape), has_bias = layer->kind != SORA_VAE_NORM;
+  int r = sora_kit_weights_view (from, weight, ndim, shape, &pack.weight);
+  if (r == SORA_OK && has_bias)
+    r = sora_kit_weights_view (from, bias, 1, shape, &pack.bias);
+  if (r == SORA_FAILED)
+    return host->fail (ctx, "%s", from->team->error);
+  if (r == SORA_OK)
+    r = host->compute (ctx, pack_on_compute, &pack);
+  if (layer->part + 1 == layer->parts)
+    {
+      sora_kit_weights_done (from, weight);
+      if (has_bias)
+        sora_kit_weights_done (from, bias);
+    }
+  return r;
+}
+
+static int
+load (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraVaeConfig *config)
+{
+  SoraKitTeam team;
+  SoraKitWeights from = { .host = host, .component = "vae", .team = &team };
+  if (instance->decoder != NULL)
+    return SORA_OK;
+  const uint64_t packed = sora_vae_decoder_bytes (config);
+  int r = instance->reserved == 0 ? host->reserve (ctx, SORA_MEMORY_WEIGHTS, packed) : SORA_OK;
+  if (r != SORA_OK)
+    return r;
+  instance->reserved = packed;
+  r = host->weights_open (ctx, "model", "vae", &from.weights);
+  if (r != SORA_OK)
+    return r;
+  sora_kit_team_init (&team, host, ctx, 1);
+  instance->decoder = sora_vae_decoder_new (config);
+  if (instance->decoder == NULL)
+    r = host->fail (ctx, "no memory for the decoder");
+  else
+    {
+      int n;
+      const SoraVaeLayer *layers = sora_vae_decoder_layers (instance->decoder, &n);
+      for (int i = 0; i < n && r == SORA_OK; i++)
+        r = host->cancelled (ctx) ? SORA_CANCELLED : pack_layer (host, ctx, instance, &from, layers, i);
+    }
+  host->weights_close (from.weights);
+  if (r != SORA_OK) /* half a decoder is none */
+    {
+      sora_vae_decoder_free (instance->decoder);
+      instance->decoder = NULL;
+    }
+  return r;
+}
+
+/* ---- decoding */
+
+typedef struct {
+  const SoraHost *host;
+  const Request *request;
+  SoraVaeStream *stream;
+  const float *latents; /* of this latent frame */
+  int64_t channel_step;
+  char *out; /* of the tensor that is being filled */
+  int64_t left; /* frames that it still takes; later ones are trimmed away */
+} Decode;
+
+typedef struct {
+  const float *rgb;
+  char *out;
+  int dtype;
+  _Atomic int bad;
+} Convert;
+
+static void
+convert_rows (void *data, int64_t row, int64_t count)
+{
+  Convert *c = data;
+  const int bad = c->dtype == SORA_F32 ? sora_vae_picture_f32 (c->rgb + row, (float *) c->out + row, count)
+                                       : sora_vae_picture_u8 (c->rgb + row, (uint8_t *) c->out + row, count);
+  if (bad != 0)
+    c->bad = 1;
+}
+
+static int
+take_frame (SoraKitTeam *team, void *data, const float *rgb)
+{
+  Decode *d = data;
+  const int64_t spatial = d->request->config.spatial;
+  const int64_t n = d->request->h * spatial * d->request->w * spatial * 3;
+  if (d->left == 0)
+    return SORA_OK;
+  Convert convert = { rgb, d->out, d->request->dtype, 0 };
+  const int r = sora_kit_rows_parallel (team, n, 65536, convert_rows, &convert);
+  if (r != SORA_OK)
+    return r;
+  if (convert.bad)
+    return sora_kit_team_fail (team, "the decoder gave no number (NaN or infinity): are latents and weights whole?");
+  d->out += n * (d->request->dtype == SORA_F32 ? 4 : 1);
+  d->left--;
+  return SORA_OK;
+}
+
+static int
+decode_on_compute (SoraContext *ctx, void *data, int threads)
+{
+  Decode *d = data;
+  SoraKitTeam team;
+  sora_kit_team_init (&team, d->host, ctx, threads);
+  const int r = sora_vae_stream_decode (d->stream, &team, d->latents, d->channel_step, take_frame, d);
+  return r == SORA_FAILED ? d->host->fail (ctx, "%s", team.error) : r;
+}
+
+/* The last of n frames, as bytes. */
+static int
+show (const SoraHost *host, SoraContext *ctx, const Request *request, const SoraTensorView *view)
+{
+  const int64_t shape[] = { view->shape[1], view->shape[2], 3 };
+  const int64_t size = shape[0] * shape[1] * 3, last = (view->shape[0] - 1) * size;
+  SoraTensor *picture = host->tensor_new (ctx, SORA_U8, 3, shape);
+  SoraTensorView to = { .struct_size = sizeof to };
+  if (picture == NULL)
+    return SORA_FAILED;
+  host->tensor_view (picture, &to);
+  if (request->dtype == SORA_U8)
+    memcpy (to.data, (const uint8_t *) view->data + last, (size_t) size);
+  else
+    for (int64_t i = 0; i < size; i++)
+      ((uint8_t *) to.data)[i] = (uint8_t) (((const float *) view->data)[last + i] * 255.0f + 0.5f);
+  host->preview (ctx, picture);
+  host->tensor_unref (picture);
+  return SORA_OK;
+}
+
+/* One latent frame to one tensor of pictures, pushed. */
+static int
+decode_latent (const SoraHost *host, SoraContext *ctx, Decode *decode, int64_t i, int64_t done)
+{
+  const Request *request = decode->request;
+  const int64_t each = i == 0 ? 1 : request->config.temporal;
+  const int64_t n = request->frames - done < each ? request->frames - done : each;
+  const int64_t shape[] = { n, request->h * request->config.spatial, request->w * request->config.spatial, 3 };
+  SoraTensor *tensor = host->tensor_new (ctx, request->dtype, 4, shape);
+  SoraTensorView view = { .struct_size = sizeof view };
+  if (tensor == NULL)
+    return SORA_FAILED;
+  host->tensor_view (tensor, &view);
+  decode->out = view.data;
+  decode->left = n;
+  int r = host->compute (ctx, decode_on_compute, decode);
+  if (r == SORA_OK && host->preview_wanted (ctx))
+    r = show (host, ctx, request, &view);
+  if (r != SORA_OK)
+    {
+      host->tensor_unref (tensor);
+      return r;
+    }
+  host->progress (ctx, (double) (i + 1) / (double) request->t, (uint32_t) (i + 1), (uint32_t) request->t);
+  return host->push (ctx, "frames", tensor);
+}
+
+static int
+decode_all (const SoraHost *host, SoraContext *ctx, Instance *instance, const Request *request, const float *latents)
+{
+  uint64_t bytes = 0;
+  double flops = 0;
+  if (sora_vae_estimate (&request->config, request->t, request->h, request->w, &bytes, &flops) != 0)
+    return host->fail (ctx, "no memory to estimate the cost of decoding");
+  int r = load (host, ctx, instance, &request->config);
+  if (r == SORA_OK)
+    r = host->reserve (ctx, SORA_MEMORY_WORK, bytes);
+  if (r != SORA_OK)
+    return r;
+  Decode decode = { .host = host, .request = request, .channel_step = request->t * request->h * request->w };
+  decode.stream = sora_vae_stream_new (instance->decoder, request->h, request->w);
+  if (decode.stream == NULL)
+    return host->fail (ctx, "no memory to decode");
+  int64_t done = 0;
+  for (int64_t i = 0; i < request->t && done < request->frames && r == SORA_OK; i++)
+    {
+      decode.latents = latents + i * request->h * request->w;
+      r = decode_latent (host, ctx, &decode, i, done);
+      done += i == 0 ? 1 : request->config.temporal;
+    }
+  sora_vae_stream_free (decode.stream);
+  return r;
+}
+
+static int
+vae_create (const SoraHost *host, SoraContext *ctx, void **instance)
+{
+  *instance = calloc (1, sizeof (Instance));
+  return *instance != NULL ? SORA_OK : host->fail (ctx, "no memory for an instance");
+}
+
+static int
+vae_run (const SoraHost *host, SoraContext *ctx, void *instance)
+{
+  Request request;
+  SoraTensor *latents = NULL;
+  SoraTensorView view = { .struct_size = sizeof view };
+  int r = read_request (host, ctx, &request);
+  if (r == SORA_OK)
+    r = host->pull (ctx, "latents", &latents);
+  if (r != SORA_OK)
+    return r == SORA_EOS ? host->fail (ctx, "input 'latents' ended before it gave anything") : r;
+  host->tensor_view (latents, &view);
+  const int64_t expected[] = { request.config.z_dim, request.t, request.h, request.w };
+  char want[96], got[96];
+  if (view.dtype != SORA_F32 || !same_shape (&view, 4, expected))
+    r = host->fail (ctx, "input 'latents' is %s %s, expected f32 %s", sora_kit_dtype_name (view.dtype),
+                    sora_kit_shape_string (got, sizeof got, view.ndim, view.shape),
+                    sora_kit_shape_string (want, sizeof want, 4, expected));
+  if (r == SORA_OK)
+    r = decode_all (host, ctx, instance, &request, view.data);
+  host->tensor_unref (latents);
+  return r;
+}
+
+static void
+vae_release (const SoraHost *host, void *data)
+{
+  Instance *instance = data;
+  sora_vae_decoder_free (instance->decoder);
+  *instance = (Instance){ 0 };
+}
+
+static void
+vae_destroy (const SoraHost *host, void *data)
+{
+  vae_release (host, data);
+  free (data);
+}
+
+/* ---- what it declares */
+
+static const SoraPort latents_port = {
+  .struct_size = sizeof (SoraPort),
+  .name = "latents",
+  .semantic = "sora.latents.video/1",
+  .dtypes = SORA_DTYPE_BIT (SORA_F32),
+  .dims = "C,T,H,W",
+  .help = "As the denoiser gives them, before mean and deviation; attribute trim_frames: pictures past that count are dropped",
+};
+static const SoraPort *const inputs[] = { &latents_port, NULL };
+
+static const SoraPort frames_port = {
+  .struct_size = sizeof (SoraPort),
+  .flags = SORA_PORT_STREAM,
+  .name = "frames",
+  .semantic = "sora.frames.rgb/1",
+  .dtypes = SORA_DTYPE_BIT (SORA_U8) | SORA_DTYPE_BIT (SORA_F32),
+  .dims = "F,Y,X,3",
+  .help = "Pictures in order, those of one latent frame at a time; attribute fps",
+};
+static const SoraPort *const outputs[] = { &frames_port, NULL };
+
+static const char *const formats[] = { "u8", "f32", NULL };
+static const SoraParam format_param = {
+  .struct_size = sizeof (SoraParam),
+  .type = SORA_PARAM_ENUM,
+  .name = "format",
+  .help = "u8: bytes, full range; f32: numbers from 0 to 1, for further work on the pictures",
+  .str_default = "u8",
+  .choices = formats,
+};
+static const SoraParam fps_param = {
+  .struct_size = sizeof (SoraParam),
+  .type = SORA_PARAM_F64,
+  .name = "fps",
+  .unit = "frames/s",
+  .help = "What the frames are meant to be shown at; it changes no picture",
+  .f64_default = 16,
+  .f64_min = 1,
+  .f64_max = 240,
+};
+static const SoraParam *const params[] = { &format_param, &fps_param, NULL };
+
+static const SoraModelSlot model_slot = {
+  .struct_size = sizeof (SoraModelSlot),
+  .name = "model",
+  .components = "vae",
+};
+static const SoraModelSlot *const models[] = { &model_slot, NULL };
+
+static const SoraStageClass vae_class = {
+  .struct_size = sizeof (SoraStageClass),
+  .id = "vae-wan",
+  .kind = "decoder",
+  .summary = "Decoder of Wan 2.1's video VAE, frame by frame",
+  .inputs = inputs,
+  .outputs = outputs,
+  .params = params,
+  .models = models,
+  .infer = vae_infer,
+  .create = vae_create,
+  .run = vae_run,
+  .release = vae_release,
+  .destroy = vae_destroy,
+};
+static const SoraStageClass *const stages[] = { &vae_class, NULL };
+
+SORA_EXPORT const SoraPlugin sora_plugin = {
+  .magic = SORA_PLUGIN_MAGIC,
+  .struct_size = sizeof (SoraPlugin),
+  .abi_major = SORA_ABI_MAJOR,
+  .abi_minor = SORA_ABI_MINOR,
+  .needs_minor = 0,
+  .id = "vae-wan",
+  .version = "0.1.0",
+  .licence = "LGPL-2.1-or-later",
+  .summary = "Decoder of the Wan family's video VAE",
+  .stages = stages,
+};
