@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * test-vae-wan.c: the decoder's pictures against diffusers' (tests/golden/vae-*.safetensors), its promises (same bytes
+ * at any thread count, memory that does not grow with the clip and is what infer said, a clean end when cancelled), and
+ * what it refuses.
+ */
+#include "mini-host.h"
+
+#include "plugins/vae-wan/vae-config.h"
+#include "plugins/vae-wan/vae-decoder.h"
+#include "plugins/vae-wan/vae-math.h"
+
+#include <check.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MODULE SORA_TEST_PLUGINS "/vae-wan.so"
+#define FOLDER_A SORA_TEST_GOLDEN "/models/small-a"
+
+static json_t *
+load_cases (void)
+{
+  json_error_t problem;
+  json_t *index = json_load_file (SORA_TEST_GOLDEN "/index.json", 0, &problem);
+  ck_assert_msg (index != NULL, "index.json: %s", problem.text);
+  json_t *cases = json_array (), *c;
+  size_t i;
+  json_array_foreach (json_object_get (index, "cases"), i, c)
+    if (strcmp (json_string_value (json_object_get (c, "kind")), "vae") == 0)
+      json_array_append (cases, c);
+  json_decref (index);
+  ck_assert_uint_ge (json_array_size (cases), 6);
+  return cases;
+}
+
+static const char *
+text (const json_t *c, const char *outer, const char *key)
+{
+  return json_string_value (json_object_get (outer != NULL ? json_object_get (c, outer) : c, key));
+}
+
+/* The case's host with its latents in it. */
+static MiniHost *
+new_for_case (const json_t *c, MiniFile **file, int threads)
+{
+  char path[1024];
+  SoraTensorView view = { .struct_size = sizeof view };
+  (void) snprintf (path, sizeof path, "%s/%s", SORA_TEST_GOLDEN, text (c, NULL, "file"));
+  *file = mini_file_open (path);
+  ck_assert_ptr_nonnull (*file);
+  ck_assert_int_eq (mini_file_tensor (*file, text (c, "inputs", "latents"), &view), SORA_OK);
+  (void) snprintf (path, sizeof path, "%s/models/%s", SORA_TEST_GOLDEN, text (c, NULL, "model"));
+  MiniHost *mini = mini_host_new (mini_host_load (MODULE, "vae-wan"), path, threads);
+  mini_host_input (mini, "latents", view.dtype, view.ndim, view.shape, view.data);
+  return mini;
+}
+
+/* All pushed frames in a row; their number in *frames.  The caller frees. */
+static char *
+joined (MiniHost *mini, int64_t *frames, size_t *size)
+{
+  char *all = NULL;
+  *frames = 0;
+  *size = 0;
+  for (size_t i = 0; i < mini_host_n_outputs (mini, "frames"); i++)
+    {
+      SoraTensorView view = { .struct_size = sizeof view };
+      mini_host_output (mini, "frames", i, &view);
+      all = realloc (all, *size + view.nbytes);
+      memcpy (all + *size, view.data, view.nbytes);
+      *size += view.nbytes;
+      *frames += view.shape[0];
+    }
+  return all;
+}
+
+START_TEST (test_goldens)
+{
+  json_t *cases = load_cases (), *c;
+  size_t i;
+  double worst = 0, least = 1;
+  json_array_foreach (cases, i, c)
+    {
+      MiniFile *file;
+      MiniHost *mini = new_for_case (c, &file, 2);
+      SoraTensorView want = { .struct_size = sizeof want };
+      ck_assert_int_eq (mini_file_tensor (file, text (c, "outputs", "frames"), &want), SORA_OK);
+      mini_host_set_string (mini, "format", "f32");
+      ck_assert_msg (mini_host_infer (mini) == SORA_OK, "%s", mini_host_error (mini));
+      const SoraSpec *spec = mini_host_output_spec (mini, "frames");
+      ck_assert_int_eq (spec->ndim, 4);
+      for (int axis = 0; axis < 4; axis++)
+        ck_assert_int_eq (spec->shape[axis], want.shape[axis]);
+      ck_assert_msg (mini_host_run (mini) == SORA_OK, "%s", mini_host_error (mini));
+
+      int64_t frames;
+      size_t size;
+      float *got = (float *) joined (mini, &frames, &size);
+      ck_assert_int_eq (frames, want.shape[0]);
+      ck_assert_uint_eq (size, want.nbytes);
+      ck_assert_uint_eq (mini_host_n_outputs (mini, "frames"), 1 + ((size_t) frames - 1) / 4);
+      const float *w = want.data;
+      double error = 0, scale = 0, ab = 0, aa = 0, bb = 0;
+      for (size_t j = 0; j < size / sizeof *got; j++)
+        {
+          error = fmax (error, fabs ((double) got[j] - w[j]));
+          scale = fmax (scale, fabs ((double) w[j]));
+          ab += (double) got[j] * w[j];
+          aa += (double) got[j] * got[j];
+          bb += (double) w[j] * w[j];
+        }
+      const double cosine = ab / sqrt (aa * bb);
+      ck_assert_msg (error <= 1e-4 * scale, "%s: error %.3g of %.3g", text (c, NULL, "name"), error, scale);
+      ck_assert_msg (cosine >= 0.99999, "%s: cosine %.8f", text (c, NULL, "name"), cosine);
+      worst = fmax (worst, error / scale);
+      least = fmin (least, cosine);
+
+      /* As bytes, they are the rounded numbers. */
+      mini_host_set_string (mini, "format", "u8");
+      ck_assert_msg (mini_host_run (mini) == SORA_OK, "%s", mini_host_error (mini));
+      size_t n;
+      uint8_t *bytes = (uint8_t *) joined (mini, &frames, &n);
+      ck_assert_uint_eq (n, size / sizeof *got);
+      for (size_t j = 0; j < n; j++)
+        ck_assert_int_eq (bytes[j], (int) lrintf (got[j] * 255.0f));
+      free (bytes);
+      free (got);
+      ck_assert_int_eq (mini_host_live_tensors (mini), 0);
+      ck_assert_int_eq (mini_host_n_weights_open (mini), 0);
+      mini_host_free (mini);
+      mini_file_close (file);
+    }
+  printf ("vae: %zu cases, largest error %.2g, least cosine 1 - %.1g\n", i, worst, 1 - least);
+  json_decref (cases);
+}
+END_TEST
+
+START_TEST (test_threads_and_release)
+{
+  json_t *cases = load_cases ();
+  char *first = NULL;
+  size_t first_size = 0;
+  for (int threads = 1; threads <= 3; threads++)
+    {
+      MiniFile *file;
+      MiniHost *mini = new_for_case (json_array_get (cases, 2), &file, threads);
+      mini_host_set_string (mini, "format", "f32");
+      for (int round = 0; round < 2; round++)
+        {
+          ck_assert_msg (mini_host_run (mini) == SORA_OK, "%s", mini_host_error (mini));
+          int64_t frames;
+          size_t size;
+          char *got = joined (mini, &frames, &size);
+          if (first == NULL)
+            {
+              first = got;
+              first_size = size;
+              got = NULL;
+            }
+          else
+            ck_assert_msg (size == first_size && memcmp (got, first, size) == 0,
+                           "%d threads, round %d: other bytes", threads, round);
+          free (got);
+          ck_assert_uint_gt (mini_host_reserved (mini, SORA_MEMORY_WEIGHTS), 0);
+          if (round == 0)
+            mini_host_release (mini);
+        }
+      mini_host_free (mini);
+      mini_file_close (file);
+    }
+  free (first);
+  json_decref (cases);
+}
+END_TEST
+
+/* The clip's length is not in the memory: 17 and 401 frames take the same, and it is what infer says. */
+START_TEST (test_memory)
+{
+  const SoraStageClass *stage = mini_host_load (MODULE, "vae-wan");
+  const int64_t lengths[] = { 5, 101 };
+  uint64_t peak[2];
+  for (int i = 0; i < 2; i++)
+    {
+      const int64_t shape[] = { 4, lengths[i], 3, 2 };
+      float *latents = calloc ((size_t) (4 * 6 * lengths[i]), sizeof *latents);
+      MiniHost *mini = mini_host_new (stage, FOLDER_A, 2);
+      mini_host_input (mini, "latents", SORA_F32, 4, shape, latents);
+      ck_assert_int_eq (mini_host_infer (mini), SORA_OK);
+      ck_assert_int_eq (mini_host_run (mini), SORA_OK);
+      peak[i] = mini_host_peak (mini, SORA_MEMORY_WORK);
+      ck_assert_uint_eq (peak[i], mini_host_cost (mini)->work_bytes);
+      ck_assert_uint_eq (mini_host_reserved (mini, SORA_MEMORY_WEIGHTS), mini_host_cost (mini)->packed_bytes);
+      ck_assert_uint_gt (mini_host_cost (mini)->weights_bytes, 0);
+      ck_assert (mini_host_cost (mini)->flops > 1e6);
+      ck_assert_int_eq (mini_host_steps (mini), (int) lengths[i]);
+      mini_host_free (mini);
+      free (latents);
+    }
+  ck_assert_uint_eq (peak[0], peak[1]);
+}
+END_TEST
+
+/* trim_frames: what is pushed are the first frames of the whole, and no more. */
+START_TEST (test_trim)
+{
+  json_t *cases = load_cases ();
+  MiniFile *file;
+  MiniHost *mini = new_for_case (json_array_get (cases, 2), &file, 2);
+  int64_t frames;
+  size_t size;
+  ck_assert_int_eq (mini_host_run (mini), SORA_OK);
+  char *whole = joined (mini, &frames, &size);
+  ck_assert_int_eq (frames, 17);
+  const size_t one = size / 17;
+  for (int64_t n = 1; n <= 18; n++)
+    {
+      mini_host_input_attr_i64 (mini, "latents", "trim_frames", n);
+      ck_assert_int_eq (mini_host_infer (mini), SORA_OK);
+      ck_assert_int_eq (mini_host_output_spec (mini, "frames")->shape[0], n < 17 ? n : 17);
+      ck_assert_int_eq (mini_host_run (mini), SORA_OK);
+      char *got = joined (mini, &frames, &size);
+      ck_assert_int_eq (frames, n < 17 ? n : 17);
+      ck_assert_int_eq (memcmp (got, whole, (size_t) frames * one), 0);
+      free (got);
+    }
+  mini_host_input_attr_i64 (mini, "latents", "trim_frames", 0);
+  ck_assert_int_eq (mini_host_infer (mini), SORA_FAILED);
+  ck_assert_ptr_nonnull (strstr (mini_host_error (mini), "trim_frames"));
+  free (whole);
+  mini_host_free (mini);
+  mini_file_close (file);
+  json_decref (cases);
+}
+END_TEST
+
+/* Stopped at any moment, it gives everything back; and the next run is whole. */
+START_TEST (test_cancel)
+{
+  json_t *cases = load_cases ();
+  MiniFile *file;
+  MiniHost *mini = new_for_case (json_array_get (cases, 2), &file, 2);
+  int cancelled = 0;
+  for (int after = 0; after < 60000; after = after * 3 / 2 + 1)
+    {
+      mini_host_cancel_after (mini, after);
+      const int r = mini_host_run (mini);
+      ck_assert_msg (r == SORA_CANCELLED || r == SORA_OK, "after %d: %d %s", after, r, mini_host_error (mini));
+      cancelled += r == SORA_CANCELLED;
+      ck_assert_int_eq (mini_host_live_tensors (mini), 0);
+      ck_assert_int_eq (mini_host_n_weights_open (mini), 0);
+      if (after % 2)
+        mini_host_release (mini);
+    }
+  ck_assert_int_ge (cancelled, 10);
+  mini_host_cancel_after (mini, -1);
+  ck_assert_int_eq (mini_host_run (mini), SORA_OK);
+  mini_host_free (mini);
+  mini_file_close (file);
+  json_decref (cases);
+}
+END_TEST
+
+START_TEST (test_bad_inputs)
+{
+  static const struct
+  {
+    int dtype, ndim;
+    int64_t shape[5];
+    const char *says;
+  } bad[] = {
+    { SORA_F32, 4, { 3, 1, 2, 2 }, "3 channels, expected 4" },
+    { SORA_F32, 3, { 4, 2, 2 }, "3 axes" },
+    { SORA_U8, 4, { 4, 1, 2, 2 }, "u8" },
+    { SORA_F32, 4, { 4, 1, 5000, 1 }, "5000" },
+  };
+  const SoraStageClass *stage = mini_host_load (MODULE, "vae-wan");
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    {
+      float *zeros = calloc (4 * 5000, sizeof *zeros);
+      MiniHost *mini = mini_host_new (stage, FOLDER_A, 1);
+      mini_host_input (mini, "latents", bad[i].dtype, bad[i].ndim, bad[i].shape, zeros);
+      ck_assert_int_eq (mini_host_infer (mini), SORA_FAILED);
+      ck_assert_msg (strstr (mini_host_error (mini), bad[i].says) != NULL, "'%s' does not say '%s'",
+                     mini_host_error (mini), bad[i].says);
+      mini_host_free (mini);
+      free (zeros);
+    }
+
+  /* Numbers that are none do not become black pictures in silence. */
+  const int64_t shape[] = { 4, 1, 2, 2 };
+  float latents[16] = { NAN };
+  MiniHost *mini = mini_host_new (stage, FOLDER_A, 1);
+  mini_host_input (mini, "latents", SORA_F32, 4, shape, latents);
+  ck_assert_int_eq (mini_host_run (mini), SORA_FAILED);
+  ck_assert_ptr_nonnull (strstr (mini_host_error (mini), "no number"));
+  ck_assert_int_eq (mini_host_live_tensors (mini), 0);
+  mini_host_free (mini);
+}
+END_TEST
+
+#define WAN "\"_class_name\": \"AutoencoderKLWan\""
+static const struct
+{
+  const char *json;
+  const char *says;
+} refused[] = {
+  { "{", "vae/config.json" },
+  { "{}", "(none)" },
+  { "{\"_class_name\": \"AutoencoderKL\"}", "AutoencoderKL" },
+  { "{" WAN ", \"is_residual\": true}", "is_residual" },
+  { "{" WAN ", \"patch_size\": 2}", "patch_size" },
+  { "{" WAN ", \"out_channels\": 12}", "out_channels" },
+  { "{" WAN ", \"base_dim\": 0}", "base_dim" },
+  { "{" WAN ", \"base_dim\": 1000000}", "base_dim" },
+  { "{" WAN ", \"base_dim\": 2048, \"dim_mult\": [1, 64]}", "channels" },
+  { "{" WAN ", \"base_dim\": 3, \"dim_mult\": [1, 1], \"temperal_downsample\": [true]}", "even" },
+  { "{" WAN ", \"dim_mult\": []}", "dim_mult" },
+  { "{" WAN ", \"dim_mult\": [1, 2, 3, 4, 5, 6, 7, 8, 9]}", "dim_mult" },
+  { "{" WAN ", \"dim_mult\": [1, -2]}", "dim_mult" },
+  { "{" WAN ", \"dim_mult\": \"1\"}", "dim_mult" },
+  { "{" WAN ", \"temperal_downsample\": [true]}", "temperal_downsample" },
+  { "{" WAN ", \"num_res_blocks\": 1000}", "num_res_blocks" },
+  { "{" WAN ", \"z_dim\": 100000}", "z_dim" },
+  { "{" WAN ", \"z_dim\": 4}", "latents_mean" },
+  { "{" WAN ", \"z_dim\": 2, \"latents_mean\": [0, 0], \"latents_std\": [1]}", "latents_std" },
+  { "{" WAN ", \"z_dim\": 1, \"latents_mean\": [0], \"latents_std\": [0]}", "latents_std" },
+};
+
+START_TEST (test_refused)
+{
+  SoraVaeConfig config;
+  char err[256] = "";
+  ck_assert_int_eq (sora_vae_config_parse (refused[_i].json, strlen (refused[_i].json), &config, err, sizeof err), -1);
+  ck_assert_msg (strstr (err, refused[_i].says) != NULL, "'%s' does not name '%s'", err, refused[_i].says);
+}
+END_TEST
+
+/* The real checkpoint's shape, from its configuration: 108 tensors, 73 million numbers (wan.md: decoder and
+ * post_quant), and the memory of its caches. */
+START_TEST (test_wan_2_1)
+{
+  static const char json[] = "{" WAN ", \"base_dim\": 96, \"z_dim\": 16, \"dim_mult\": [1, 2, 4, 4],"
+                             " \"num_res_blocks\": 2, \"attn_scales\": [], \"temperal_downsample\": [false, true, true],"
+                             " \"dropout\": 0.0}";
+  static SoraVaeLayer layers[SORA_VAE_MAX_LAYERS];
+  SoraVaeConfig config;
+  char err[256] = "";
+  ck_assert_msg (sora_vae_config_parse (json, strlen (json), &config, err, sizeof err) == 0, "%s", err);
+  ck_assert_int_eq (config.spatial, 8);
+  ck_assert_int_eq (config.temporal, 4);
+  const int n = sora_vae_layers (&config, layers);
+  int tensors = 0;
+  int64_t numbers = 0;
+  for (int i = 0; i < n; i++)
+    {
+      int64_t shape[5], product = 1;
+      if (layers[i].part > 0)
+        continue;
+      const int ndim = sora_vae_layer_shape (&layers[i], shape);
+      for (int axis = 0; axis < ndim; axis++)
+        product *= shape[axis];
+      tensors += layers[i].kind == SORA_VAE_NORM ? 1 : 2;
+      numbers += product + (layers[i].kind == SORA_VAE_NORM ? 0 : shape[0]);
+    }
+  ck_assert_int_eq (tensors, 108);
+  ck_assert_msg (numbers > 73000000 && numbers < 74000000, "%lld", (long long) numbers);
+
+  uint64_t bytes;
+  double flops;
+  ck_assert_int_eq (sora_vae_estimate (&config, 21, 60, 104, &bytes, &flops), 0);
+  ck_assert_msg (bytes > 3500000000 && bytes < 5500000000, "%llu", (unsigned long long) bytes);
+  ck_assert_msg (fabs (flops / 275e12 - 1) < 0.05, "%g", flops); /* wan.md: 275 TFLOP for 832x480x81 */
+}
+END_TEST
+
+START_TEST (test_rounding)
+{
+  /* 0.5/255, 1.5/255 ... are ties as far as f32 can say: compared with the C library's half-to-even. */
+  for (int i = -20; i <= 300; i++)
+    for (int half = 0; half < 8; half++)
+      {
+        const float x = ((float) i + (float) half / 8) / 255.0f * 2 - 1;
+        float unit, want = x * 0.5f + 0.5f;
+        uint8_t byte;
+        want = want < 0 ? 0 : want > 1 ? 1 : want;
+        ck_assert_int_eq (sora_vae_picture_f32 (&x, &unit, 1), 0);
+        ck_assert_int_eq (sora_vae_picture_u8 (&x, &byte, 1), 0);
+        ck_assert (unit == want);
+        ck_assert_int_eq (byte, (int) lrintf (want * 255.0f));
+      }
+  const float bad[] = { 0, INFINITY, NAN };
+  uint8_t bytes[3];
+  float units[3];
+  ck_assert_int_eq (sora_vae_picture_u8 (bad, bytes, 2), -1);
+  ck_assert_int_eq (sora_vae_picture_f32 (bad + 2, units, 1), -1);
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *suite = suite_create ("vae-wan");
+  TCase *tcase = tcase_create ("vae");
+  tcase_set_timeout (tcase, 240);
+  tcase_add_test (tcase, test_goldens);
+  tcase_add_test (tcase, test_threads_and_release);
+  tcase_add_test (tcase, test_memory);
+  tcase_add_test (tcase, test_trim);
+  tcase_add_test (tcase, test_cancel);
+  tcase_add_test (tcase, test_bad_inputs);
+  tcase_add_loop_test (tcase, test_refused, 0, sizeof refused / sizeof refused[0]);
+  tcase_add_test (tcase, test_wan_2_1);
+  tcase_add_test (tcase, test_rounding);
+  suite_add_tcase (suite, tcase);
+  SRunner *runner = srunner_create (suite);
+  srunner_run_all (runner, CK_ENV);
+  const int failed = srunner_ntests_failed (runner);
+  srunner_free (runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
