@@ -22,6 +22,7 @@ typedef struct
   float *bias;   /* [buckets, heads] */
   float *norm_1; /* [d_model] */
   float *norm_2; /* [d_model] */
+  int packed;
 } Layer;
 
 struct SoraUmt5
@@ -29,10 +30,10 @@ struct SoraUmt5
   SoraUmt5Config config;
   SoraKitCache *cache;
   Layer *layers;
+  Layer spare; /* memory of a layer that was dropped: the next one is packed into the same pages */
 };
 
-/* --------------------------------------------------------------------------------- what it
- * consists of -- */
+/* --------------------------------------------------------------------- what it consists of -- */
 
 void
 sora_umt5_layer_tensor (const SoraUmt5Config *config, int64_t layer, int which,
@@ -125,8 +126,7 @@ sora_umt5_bucket (int64_t distance, int64_t num_buckets, int64_t max_distance)
   return base + (large < half - 1 ? large : half - 1);
 }
 
-/* ------------------------------------------------------------------------------------------
- * weights -- */
+/* --------------------------------------------------------------------------------- weights -- */
 
 SoraUmt5 *
 sora_umt5_new (const SoraUmt5Config *config, SoraKitTeam *team)
@@ -150,11 +150,9 @@ sora_umt5_new (const SoraUmt5Config *config, SoraKitTeam *team)
   return self;
 }
 
-void
-sora_umt5_drop_layer (SoraUmt5 *self, int64_t layer)
+static void
+layer_clear (Layer *l)
 {
-  Layer *l = &self->layers[layer];
-
   sora_kit_linear_free (l->qkv);
   sora_kit_linear_free (l->o);
   sora_kit_linear_free (l->wi_0);
@@ -167,12 +165,22 @@ sora_umt5_drop_layer (SoraUmt5 *self, int64_t layer)
 }
 
 void
+sora_umt5_drop_layer (SoraUmt5 *self, int64_t layer)
+{
+  layer_clear (&self->spare);
+  self->spare = self->layers[layer];
+  self->spare.packed = 0;
+  self->layers[layer] = (Layer){ 0 };
+}
+
+void
 sora_umt5_free (SoraUmt5 *self)
 {
   if (self == NULL)
     return;
   for (int64_t i = 0; self->layers != NULL && i < self->config.num_layers; i++)
-    sora_umt5_drop_layer (self, i);
+    layer_clear (&self->layers[i]);
+  layer_clear (&self->spare);
   free (self->layers);
   sora_kit_cache_free (self->cache);
   free (self);
@@ -181,7 +189,7 @@ sora_umt5_free (SoraUmt5 *self)
 int
 sora_umt5_layer_is_packed (const SoraUmt5 *self, int64_t layer)
 {
-  return self->layers[layer].norm_2 != NULL; /* made last */
+  return self->layers[layer].packed;
 }
 
 static int
@@ -198,7 +206,8 @@ pack_linear (SoraUmt5 *self, SoraKitTeam *team, SoraKitActivation activation,
                                       .rows = views[i].shape[0] };
       rows += views[i].shape[0];
     }
-  *linear = sora_kit_linear_new (self->cache, rows, views[0].shape[1], activation, 0, team);
+  if (*linear == NULL)
+    *linear = sora_kit_linear_new (self->cache, rows, views[0].shape[1], activation, 0, team);
   if (*linear == NULL)
     return SORA_FAILED;
   return sora_kit_linear_pack (*linear, team, parts, n_views);
@@ -209,7 +218,8 @@ to_floats (SoraKitTeam *team, const SoraTensorView *view, float **floats)
 {
   size_t n = (size_t)view->shape[0] * (size_t)(view->ndim > 1 ? view->shape[1] : 1);
 
-  *floats = sora_kit_alloc (n, sizeof **floats);
+  if (*floats == NULL)
+    *floats = sora_kit_alloc (n, sizeof **floats);
   if (*floats == NULL)
     return sora_kit_team_fail (team, "out of memory for the text encoder");
   if (sora_kit_to_f32 (view->data, view->dtype, *floats, n) != SORA_OK)
@@ -227,7 +237,12 @@ sora_umt5_pack_layer (SoraUmt5 *self, SoraKitTeam *team, int64_t layer,
   const SoraKitActivation none = SORA_KIT_ACTIVATION_NONE;
   int r;
 
-  sora_umt5_drop_layer (self, layer);
+  if (l->qkv == NULL)
+    {
+      *l = self->spare;
+      self->spare = (Layer){ 0 };
+    }
+  l->packed = 0;
   r = pack_linear (self, team, none, &views[SORA_UMT5_Q], 3, &l->qkv);
   if (r == SORA_OK)
     r = pack_linear (self, team, none, &views[SORA_UMT5_O], 1, &l->o);
@@ -244,13 +259,11 @@ sora_umt5_pack_layer (SoraUmt5 *self, SoraKitTeam *team, int64_t layer,
     r = to_floats (team, &views[SORA_UMT5_NORM_1], &l->norm_1);
   if (r == SORA_OK)
     r = to_floats (team, &views[SORA_UMT5_NORM_2], &l->norm_2);
-  if (r != SORA_OK)
-    sora_umt5_drop_layer (self, layer);
+  l->packed = r == SORA_OK;
   return r;
 }
 
-/* ------------------------------------------------------------------------------------------ the
- * work -- */
+/* -------------------------------------------------------------------------------- the work -- */
 
 typedef struct
 {

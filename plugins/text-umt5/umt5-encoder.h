@@ -112,7 +112,8 @@ int sora_umt5_layer_is_packed (const SoraUmt5 *encoder, int64_t layer);
 int sora_umt5_pack_layer (SoraUmt5 *encoder, SoraKitTeam *team, int64_t layer,
                           const SoraTensorView views[SORA_UMT5_LAYER_TENSORS]);
 
-/** sora_umt5_drop_layer: gives the weights of layer @layer back. */
+/** sora_umt5_drop_layer: forgets the weights of layer @layer; the next one to be packed takes its
+ * memory. */
 void sora_umt5_drop_layer (SoraUmt5 *encoder, int64_t layer);
 
 /**
