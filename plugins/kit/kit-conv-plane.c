@@ -75,44 +75,50 @@ typedef struct {
 } Pack;
 
 /* G g: three values to six.  In f64: 1/24 and 1/6 are no f32. */
-static void
-transform_weights (const double in[3], double out[6])
+SORA_KIT_INLINE void
+transform_weights (double g0, double g1, double g2, double *out, int step)
 {
-  const double even = in[0] + in[2], wide = in[0] + 4 * in[2];
-  out[0] = in[0] / 4;
-  out[1] = -(even + in[1]) / 6;
-  out[2] = -(even - in[1]) / 6;
-  out[3] = (wide + 2 * in[1]) / 24;
-  out[4] = (wide - 2 * in[1]) / 24;
-  out[5] = in[2];
+  const double even = g0 + g2, wide = g0 + 4 * g2;
+  out[0] = g0 / 4;
+  out[step] = (even + g1) * (-1.0 / 6);
+  out[2 * step] = (even - g1) * (-1.0 / 6);
+  out[3 * step] = (wide + 2 * g1) * (1.0 / 24);
+  out[4 * step] = (wide - 2 * g1) * (1.0 / 24);
+  out[5 * step] = g2;
 }
 
-/* All output channels of one input channel and one tap. */
+/* All output channels of one input channel and one tap.  Sixteen at a time, so that each of the 36 matrices gets
+ * a whole line: they lie megabytes apart. */
+SORA_KIT_MULTIVERSION static void
+pack_channel (const SoraKitPlaneConv *conv, const float *weights, int64_t ic, int64_t tap)
+{
+  const int64_t icp = sora_kit_pad16 (conv->ic), ocp = sora_kit_pad16 (conv->oc), rows = conv->taps * icp;
+  const int64_t row = (conv->taps - 1 - tap) * icp + ic; /* newest first */
+  for (int64_t first = 0; first < conv->oc; first += 16)
+    {
+      float line[36][16] = { { 0 } };
+      for (int64_t oc = first; oc < first + 16 && oc < conv->oc; oc++)
+        {
+          const float *g = weights + ((oc * conv->ic + ic) * conv->taps + tap) * 9;
+          double half[3][6], full[36];
+          for (int y = 0; y < 3; y++)
+            transform_weights (g[3 * y], g[3 * y + 1], g[3 * y + 2], half[y], 1);
+          for (int x = 0; x < 6; x++)
+            transform_weights (half[0][x], half[1][x], half[2][x], full + x, 6);
+          for (int i = 0; i < 36; i++)
+            line[i][oc - first] = (float) full[i];
+        }
+      float *to = conv->u + sora_kit_gemm_offset (ocp, rows, row, first);
+      for (int i = 0; i < 36; i++)
+        memcpy (to + i * rows * ocp, line[i], sizeof line[i]);
+    }
+}
+
 static int
 pack_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
 {
   const Pack *pack = data;
-  const SoraKitPlaneConv *conv = pack->conv;
-  const int64_t icp = sora_kit_pad16 (conv->ic), ocp = sora_kit_pad16 (conv->oc), rows = conv->taps * icp;
-  const int64_t ic = tile % conv->ic, tap = tile / conv->ic;
-  const int64_t row = (conv->taps - 1 - tap) * icp + ic; /* newest first */
-  for (int64_t oc = 0; oc < conv->oc; oc++)
-    {
-      const float *g = pack->weights + ((oc * conv->ic + ic) * conv->taps + tap) * 9;
-      double half[3][6], full[6][6];
-      for (int y = 0; y < 3; y++)
-        transform_weights ((const double[3]) { g[3 * y], g[3 * y + 1], g[3 * y + 2] }, half[y]);
-      for (int x = 0; x < 6; x++)
-        {
-          double column[6];
-          transform_weights ((const double[3]) { half[0][x], half[1][x], half[2][x] }, column);
-          for (int y = 0; y < 6; y++)
-            full[y][x] = column[y];
-        }
-      float *to = conv->u + sora_kit_gemm_offset (ocp, rows, row, oc);
-      for (int i = 0; i < 36; i++)
-        to[i * rows * ocp] = (float) full[i / 6][i % 6];
-    }
+  pack_channel (pack->conv, pack->weights, tile % pack->conv->ic, tile / pack->conv->ic);
   return SORA_OK;
 }
 
