@@ -8,6 +8,7 @@ WanPipeline calls them: ids padded to 512 with a mask, rows past the real length
 
 import contextlib
 import io
+import os
 
 import numpy as np
 import torch
@@ -41,6 +42,7 @@ class Book:
     def write(self, folder):
         for file, tensors in self.tensors.items():
             save_file(dict(sorted(tensors.items())), f"{folder}/{file}")
+            os.chmod(f"{folder}/{file}", 0o644)
 
 
 def long_prompt(words):
@@ -112,12 +114,12 @@ def scheduler_for(sampler, shift):
 
 
 @torch.no_grad()
-def pipeline_case(book, parts, name, sampler, params, frames_too=True):
+def pipeline_case(book, parts, name, scheduler, params):
     """A prompt in, latents and frames out: WanPipeline itself.  The ids come from sentencepiece."""
     spm, text, dit, vae = parts
     p = params
     pipe = WanPipeline(tokenizer=None, text_encoder=text, transformer=dit, vae=vae,
-                       scheduler=scheduler_for(sampler, p["flow-shift"]))
+                       scheduler=scheduler)
     pipe.set_progress_bar_config(disable=True)
     steps, noise = [], []
 
@@ -139,10 +141,9 @@ def pipeline_case(book, parts, name, sampler, params, frames_too=True):
                      num_inference_steps=p["steps"], guidance_scale=p["guidance-scale"],
                      generator=torch.Generator().manual_seed(p["seed"]), output_type="np",
                      callback_on_step_end=keep).frames[0]
-    outputs = {"noise": noise[0][0], "steps": torch.stack(steps), "latents": steps[-1]}
-    if frames_too:
-        outputs["frames"] = torch.from_numpy(np.rint(video * 255.0).astype(np.uint8))
-    book.add("pipeline", name, dict(p, sampler=sampler), {}, outputs)
+    frames = torch.from_numpy(np.rint(video * 255.0).astype(np.uint8))
+    book.add("pipeline", name, p, {}, {"noise": noise[0][0], "steps": torch.stack(steps),
+                                       "latents": steps[-1], "frames": frames})
 
 
 CLEANING = [

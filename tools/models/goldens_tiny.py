@@ -132,19 +132,24 @@ def write_json(path, value):
         f.write("\n")
 
 
+def write_safetensors(path, tensors):
+    save_file(tensors, path, metadata={"format": "pt"})
+    os.chmod(path, 0o644)  # it makes them for the owner alone
+
+
 def save_component(folder, config, tensors, dtype, shards, stem):
     """Writes config.json and the weights: one file, or shards with their index."""
     os.makedirs(folder, exist_ok=True)
     write_json(os.path.join(folder, "config.json"), config)
     tensors = {k: v.detach().to(dtype).contiguous() for k, v in sorted(tensors.items())}
     if shards == 1:
-        save_file(tensors, os.path.join(folder, f"{stem}.safetensors"), metadata={"format": "pt"})
+        write_safetensors(os.path.join(folder, f"{stem}.safetensors"), tensors)
         return
     names, weight_map = list(tensors), {}
     for i in range(shards):
         part = names[i * len(names) // shards:(i + 1) * len(names) // shards]
         file = f"{stem}-{i + 1:05d}-of-{shards:05d}.safetensors"
-        save_file({k: tensors[k] for k in part}, os.path.join(folder, file), metadata={"format": "pt"})
+        write_safetensors(os.path.join(folder, file), {k: tensors[k] for k in part})
         weight_map.update({k: file for k in part})
     size = sum(t.numel() * t.element_size() for t in tensors.values())
     write_json(os.path.join(folder, f"{stem}.safetensors.index.json"),

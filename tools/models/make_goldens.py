@@ -5,7 +5,8 @@
     make_goldens.py                 all of the small random models: models, cases, tables, index
     make_goldens.py --embedded DIR  the cases of the embedded model in DIR alone (a minute or less)
 
-Everything goes to tests/golden: index.json lists the cases, goldens_cases.py says what they are.
+Everything goes to tests/golden, and to tests/golden/embedded: index.json lists the cases, goldens_cases.py says
+what they are.
 The versions that it needs are pinned in requirements.txt; the same versions give the same bytes.
 """
 
@@ -21,7 +22,7 @@ import diffusers
 import sentencepiece
 import torch
 import transformers
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanTransformer3DModel
 from transformers import AutoTokenizer, UMT5EncoderModel
 
 import goldens_cases as cases
@@ -41,6 +42,11 @@ VAE_SHAPES = {
 SIZES = {"small-a": (32, 48), "small-b": (32, 48)}
 
 
+def versions():
+    return {"diffusers": diffusers.__version__, "transformers": transformers.__version__,
+            "torch": torch.__version__.split("+")[0], "sentencepiece": sentencepiece.__version__}
+
+
 def index(name, value):
     """Replaces the entries of one model in index.json."""
     path = os.path.join(OUT, "index.json")
@@ -48,9 +54,7 @@ def index(name, value):
     if os.path.exists(path):
         with open(path, encoding="utf-8") as f:
             book = json.load(f)
-    book["made_with"] = {"diffusers": diffusers.__version__, "transformers": transformers.__version__,
-                         "torch": torch.__version__.split("+")[0],
-                         "sentencepiece": sentencepiece.__version__}
+    book["made_with"] = versions()
     book["cases"] = [c for c in book["cases"] if c["model"] != name] + value.pop("cases")
     book["models"][name] = value
     write_json(path, book)
@@ -78,10 +82,11 @@ def make_small(name):
     parts = (model.spm, model.text, model.dit, model.vae)
     height, width = SIZES[name]
     for sampler in ("euler", "unipc"):
-        cases.pipeline_case(book, parts, sampler, sampler, {
-            "prompt": "a small red ball rolls right over green grass",
+        shift = 3.0 if name == "small-a" else 5.0
+        cases.pipeline_case(book, parts, sampler, cases.scheduler_for(sampler, shift), {
+            "sampler": sampler, "prompt": "a small red ball rolls right over green grass",
             "negative-prompt": "" if name == "small-a" else "blue, still", "seed": 42,
-            "steps": 4, "guidance-scale": 5.0, "flow-shift": 3.0 if name == "small-a" else 5.0,
+            "steps": 4, "guidance-scale": 5.0, "flow-shift": shift,
             "height": height, "width": width, "frames": 9})
     finish(name, book, model.spm, f"models/{name}")
 
@@ -97,24 +102,27 @@ def finish(name, book, spm, where):
     index(name, {"cases": book.cases, "folder": where, "tokens": f"tokens-{name}.json"})
 
 
-def digest(folder):
-    """Which weights these cases belong to: a test with other weights is skipped with a reason, not failed."""
-    h = hashlib.sha256()
-    for root, dirs, files in sorted(os.walk(folder)):
-        for f in sorted(files):
-            if f.endswith((".safetensors", "spiece.model")):
-                with open(os.path.join(root, f), "rb") as s:
-                    h.update(s.read())
-    return h.hexdigest()
+def digests(folder):
+    """SHA-256 of each file that the numbers come from: a test can tell that the goldens are of other weights."""
+    out = {}
+    for root, _, files in os.walk(folder):
+        for f in files:
+            if f.endswith((".safetensors", ".model")) or f in ("config.json", "scheduler_config.json"):
+                path = os.path.join(root, f)
+                with open(path, "rb") as s:
+                    out[os.path.relpath(path, folder)] = hashlib.sha256(s.read()).hexdigest()
+    return out
 
 
 def make_embedded(folder):
-    name = "embedded"
+    """Cases of the model that is shipped, apart from the small ones: tests/golden/embedded."""
+    name, out = "embedded", os.path.join(OUT, "embedded")
     load = dict(torch_dtype=torch.float32)
     spm = sentencepiece.SentencePieceProcessor(model_file=os.path.join(folder, "tokenizer", "spiece.model"))
     text = UMT5EncoderModel.from_pretrained(folder, subfolder="text_encoder", dtype=torch.float32).eval()
     dit = WanTransformer3DModel.from_pretrained(folder, subfolder="transformer", **load).eval()
     vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", **load).eval()
+    scheduler = UniPCMultistepScheduler.from_pretrained(folder, subfolder="scheduler")
     book, g = cases.Book(name), torch.Generator().manual_seed(2024)
     prompts = [("empty", ""), ("short", "a red ball"),
                ("usual", "a large blue star moves left over a night sky")]
@@ -123,20 +131,19 @@ def make_embedded(folder):
         if hf(prompt).input_ids != cases.ids_of(spm, prompt)[0]:
             raise SystemExit(f"tokenizer.json and spiece.model disagree on {prompt!r}")
     cases.text_cases(book, spm, text, prompts)
-    channels_scale = vae.config.scale_factor_spatial
     cases.dit_case(book, dit, "t2-6x8", (2, 6, 8), 800.0, 12, g)
+    cases.dit_case(book, dit, "t5-8x8", (5, 8, 8), 120.0, 40, g)
     cases.vae_case(book, vae, "t2-3x4", (2, 3, 4), g)
-    for sampler in ("euler", "unipc"):
-        cases.pipeline_case(book, (spm, text, dit, vae), sampler, sampler, {
-            "prompt": "a red ball rolls right over green grass", "negative-prompt": "", "seed": 7,
-            "steps": 3, "guidance-scale": 5.0, "flow-shift": 3.0,
-            "height": 6 * channels_scale, "width": 8 * channels_scale, "frames": 5},
-            frames_too=sampler == "unipc")
-    finish(name, book, spm, None)
-    with open(os.path.join(OUT, "index.json"), encoding="utf-8") as f:
-        book = json.load(f)
-    book["models"][name]["sha256"] = digest(folder)
-    write_json(os.path.join(OUT, "index.json"), book)
+    cases.pipeline_case(book, (spm, text, dit, vae), "unipc", scheduler, {
+        "sampler": "unipc", "prompt": "a red ball rolls right over green grass", "negative-prompt": "",
+        "seed": 7, "steps": 4, "guidance-scale": 3.0, "flow-shift": scheduler.config.flow_shift,
+        "height": 48, "width": 64, "frames": 5})
+    os.makedirs(out, exist_ok=True)
+    book.write(out)
+    write_json(os.path.join(out, "tokens.json"), cases.text_tables(spm)[1])
+    write_json(os.path.join(out, "index.json"),
+               {"made_with": versions(), "cases": book.cases, "tokens": "tokens.json",
+                "model": os.path.basename(os.path.normpath(folder)), "sha256": digests(folder)})
 
 
 def main():
