@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * What a job is, and what it costs.
+ */
+#include "dit-stage.h"
+
+#include <string.h>
+
+/* Where a port does not tell: what Wan was trained with.  */
+#define PADDED_LENGTH 512
+#define MAX_TEXT 65536
+
+static int
+read_text (const SoraHost *host, SoraContext *ctx, DitJob *job, int i)
+{
+  const char *port = dit_text_ports[i];
+  SoraSpec spec = { .struct_size = sizeof spec };
+  int64_t padded = PADDED_LENGTH;
+  if (host->input_spec (ctx, port, &spec) != SORA_OK)
+    return host->fail (ctx, "input '%s' is not connected%s", port,
+                       i > 0 ? ", and the guidance scale is above 1: connect a negative prompt (an empty one is usual), "
+                               "or set guidance-scale to 1"
+                             : "");
+  if (spec.dtype != SORA_F32 || spec.ndim != 2)
+    return host->fail (ctx, "input '%s' has rank %d, expected f32 [tokens, width]", port, spec.ndim);
+  if (spec.shape[1] != job->config.text_dim)
+    return host->fail (ctx, "input '%s' is %lld wide, the transformer expects %lld: is the text encoder of another model?",
+                       port, (long long) spec.shape[1], (long long) job->config.text_dim);
+  (void) host->input_attr_i64 (ctx, port, "padded_length", &padded);
+  if (padded < 1 || padded > MAX_TEXT || spec.shape[0] > padded || (spec.shape[0] < 1 && spec.shape[0] != -1))
+    return host->fail (ctx, "input '%s' has %lld tokens, expected 1 to its padded_length, %lld", port,
+                       (long long) spec.shape[0], (long long) padded);
+  job->text_rows[i] = spec.shape[0];
+  job->padded[i] = padded;
+  return SORA_OK;
+}
+
+static int
+read_probe (const SoraHost *host, SoraContext *ctx, DitJob *job)
+{
+  const double *timesteps;
+  size_t n;
+  SoraSpec spec = { .struct_size = sizeof spec };
+  if (host->param_f64s (ctx, "forward-timestep", &timesteps, &n) != SORA_OK || n == 0)
+    return SORA_OK;
+  if (n > 1)
+    return host->fail (ctx, "forward-timestep has %zu numbers, expected one", n);
+  if (host->input_spec (ctx, "latents", &spec) != SORA_OK)
+    return host->fail (ctx, "forward-timestep is set: input 'latents' has to be connected");
+  job->is_probe = 1;
+  job->timestep = timesteps[0];
+  return SORA_OK;
+}
+
+int
+dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
+{
+  const char *sampler;
+  memset (job, 0, sizeof *job);
+  if (dit_config_read (host, ctx, &job->config, &job->sampler) != SORA_OK
+      || dit_geometry_read (host, ctx, &job->config, &job->geometry) != SORA_OK
+      || read_probe (host, ctx, job) != SORA_OK)
+    return SORA_FAILED;
+  if (host->param_i64 (ctx, "steps", &job->steps) != SORA_OK
+      || host->param_f64 (ctx, "guidance-scale", &job->guidance) != SORA_OK
+      || host->param_f64 (ctx, "flow-shift", &job->flow_shift) != SORA_OK
+      || host->param_string (ctx, "sampler", &sampler) != SORA_OK)
+    return host->fail (ctx, "a parameter of dit-wan is not known to the host");
+  job->sampler_kind = sora_kit_sampler_kind_from_name (sampler);
+  if (job->sampler_kind < 0)
+    return host->fail (ctx, "sampler is '%s', expected auto, unipc or euler", sampler);
+  job->n_texts = !job->is_probe && job->guidance > 1.0 ? 2 : 1;
+  if (job->is_probe)
+    job->steps = 1;
+  for (int i = 0; i < job->n_texts; i++)
+    if (read_text (host, ctx, job, i) != SORA_OK)
+      return SORA_FAILED;
+  /* A schedule that cannot be is said before anything is loaded.  */
+  char error[256];
+  SoraKitSampler *schedule = sora_kit_sampler_new (&job->sampler, (SoraKitSamplerKind) job->sampler_kind,
+                                                   job->flow_shift, (int) job->steps, error, sizeof error);
+  if (schedule == NULL)
+    return host->fail (ctx, "scheduler: %s", error);
+  sora_kit_sampler_free (schedule);
+  return SORA_OK;
+}
+
+SoraCost
+dit_job_cost (const DitJob *job, uint64_t stored_bytes)
+{
+  int64_t rows[DIT_MAX_TEXTS];
+  const int64_t *shape = job->geometry.latent;
+  uint64_t latent_bytes = (uint64_t) (shape[0] * shape[1] * shape[2] * shape[3]) * sizeof (float);
+  for (int i = 0; i < job->n_texts; i++)
+    rows[i] = job->text_rows[i] >= 0 ? job->text_rows[i] : job->padded[i];
+  SoraCost cost = { .struct_size = sizeof cost };
+  cost.weights_bytes = stored_bytes;
+  cost.packed_bytes = dit_model_bytes (&job->config);
+  /* The sample is the output; beside it the model's outputs and what the sampler remembers (the last three outputs and
+   * a sample); a few MiB are the tiles and scratchpads of the threads.  */
+  cost.work_bytes = dit_forward_bytes (&job->config, &job->geometry, rows, job->n_texts)
+                    + (uint64_t) (job->n_texts + 5) * latent_bytes + (UINT64_C (4) << 20);
+  cost.output_bytes = latent_bytes;
+  cost.flops = (double) job->steps * dit_forward_flops (&job->config, &job->geometry, rows, job->n_texts);
+  cost.steps = (uint32_t) job->steps;
+  return cost;
+}
