@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * What the worker does to itself before it loads any code of others: the sandbox level "basic".  A harder one wraps
+ * the process from outside (namespaces, seccomp, Landlock) and needs nothing changed here.
+ */
+#include "config.h"
+#include "sora-worker.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void
+limit (int resource, guint64 value)
+{
+  struct rlimit now;
+  if (getrlimit (resource, &now) != 0)
+    return;
+  if (now.rlim_max != RLIM_INFINITY && value > now.rlim_max)
+    value = now.rlim_max;
+  now.rlim_cur = now.rlim_max = value;
+  setrlimit (resource, &now);
+}
+
+/* When memory runs out, the worker goes before anything else of the user's. */
+static void
+volunteer_for_oom (void)
+{
+  int fd = open ("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd < 0)
+    return;
+  if (write (fd, "500", 3) != 3)
+    g_debug ("oom_score_adj is not writable");
+  close (fd);
+}
+
+void
+sora_worker_confine (gboolean over_stdio, guint64 memory_max)
+{
+  umask (077);
+  signal (SIGPIPE, SIG_IGN);
+  setsid (); /* a Ctrl-C is for whoever started us; the end of the stream is for us */
+  if (!over_stdio)
+    {
+      prctl (PR_SET_PDEATHSIG, SIGKILL);
+      close_range (4, ~0u, 0);
+    }
+  prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  limit (RLIMIT_CORE, 0); /* a core holds prompts and frames */
+#ifndef SORA_SANITIZERS     /* their shadow memory counts */
+  if (memory_max > 0)
+    limit (RLIMIT_DATA, memory_max);
+#endif
+  volunteer_for_oom ();
+
+  /* What plugins print must not get into the protocol. */
+  int null = open ("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (null >= 0)
+    {
+      dup2 (null, STDIN_FILENO);
+      close (null);
+    }
+  dup2 (STDERR_FILENO, STDOUT_FILENO);
+}

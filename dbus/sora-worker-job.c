@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Runs or checks one request in the worker, and sends up what comes of it.
+ */
+#include "config.h"
+#include "sora-worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct
+{
+  SoraWorker *worker;
+  guint64 job;
+  GVariantBuilder stages; /* aa{sv}, for the result */
+} Job;
+
+static void
+end_task (SoraWorker *worker)
+{
+  g_mutex_lock (&worker->lock);
+  worker->busy = FALSE;
+  g_clear_pointer (&worker->runner, sora_runner_unref);
+  g_cond_broadcast (&worker->changed);
+  g_mutex_unlock (&worker->lock);
+}
+
+/* -- What the runner tells */
+
+static void
+on_progress (gpointer data, double fraction, guint run, const char *stage, guint step, guint steps,
+             double remaining)
+{
+  Job *job = data;
+  sora_channel_send (job->worker->channel, SORA_MESSAGE_PROGRESS, job->job,
+                     g_variant_new ("(dusuud)", fraction, run, stage ? stage : "", step, steps, remaining),
+                     NULL);
+}
+
+static void
+send_log (SoraWorker *worker, guint64 job, int level, const char *stage, const char *text)
+{
+  g_autofree char *valid = g_utf8_make_valid (text, -1);
+  if (strlen (valid) > 8 * 1024)
+    *g_utf8_find_prev_char (valid, valid + 8 * 1024) = '\0';
+  sora_channel_send (worker->channel, SORA_MESSAGE_LOG, job,
+                     g_variant_new ("(iss)", level, stage ? stage : "", valid), NULL);
+}
+
+static void
+on_log (gpointer data, int level, const char *stage, const char *message)
+{
+  Job *job = data;
+  if (level >= SORA_LOG_INFO)
+    send_log (job->worker, job->job, level, stage, message);
+}
+
+static void
+on_stage_done (gpointer data, guint run, const char *stage, double wall_seconds, double compute_seconds)
+{
+  Job *job = data;
+  GVariantDict row;
+  g_variant_dict_init (&row, NULL);
+  g_variant_dict_insert (&row, "run", "u", run);
+  g_variant_dict_insert (&row, "stage", "s", stage);
+  g_variant_dict_insert (&row, "seconds", "d", wall_seconds);
+  g_variant_dict_insert (&row, "compute-seconds", "d", compute_seconds);
+  g_variant_builder_add_value (&job->stages, g_variant_dict_end (&row));
+  sora_channel_send (job->worker->channel, SORA_MESSAGE_STAGE_DONE, job->job,
+                     g_variant_new ("(usdd)", run, stage, wall_seconds, compute_seconds), NULL);
+}
+
+/* A slow bus must not slow the graph: only the newest picture is kept, and another thread sends it. */
+static void
+on_preview (gpointer data, SoraTensor *picture)
+{
+  Job *job = data;
+  g_mutex_lock (&job->worker->lock);
+  g_clear_pointer (&job->worker->preview, sora_tensor_unref);
+  job->worker->preview = sora_tensor_ref (picture);
+  g_cond_broadcast (&job->worker->changed);
+  g_mutex_unlock (&job->worker->lock);
+}
+
+static void
+send_preview (Job *job, SoraTensor *picture)
+{
+  SoraTensorView view = { .struct_size = sizeof view };
+  sora_tensor_get_view (picture, &view);
+  if (view.dtype != SORA_U8 || view.ndim != 3 || view.shape[2] != 3)
+    return; /* the runner takes nothing else from a stage */
+  GVariantDict details;
+  g_variant_dict_init (&details, NULL);
+  g_variant_dict_insert (&details, "height", "u", (guint32) view.shape[0]);
+  g_variant_dict_insert (&details, "width", "u", (guint32) view.shape[1]);
+  g_autoptr (GError) error = NULL;
+  if (!sora_channel_send_blob (job->worker->channel, job->job, "preview", "preview", -1, view.data,
+                               view.nbytes, g_variant_dict_end (&details), &job->worker->preview_stop,
+                               &error))
+    g_debug ("preview: %s", error->message);
+}
+
+static gpointer
+preview_thread (gpointer data)
+{
+  Job *job = data;
+  SoraWorker *worker = job->worker;
+  for (;;)
+    {
+      g_mutex_lock (&worker->lock);
+      while (!worker->preview && !g_atomic_int_get (&worker->preview_stop))
+        g_cond_wait (&worker->changed, &worker->lock);
+      SoraTensor *picture = g_steal_pointer (&worker->preview);
+      g_mutex_unlock (&worker->lock);
+      if (picture && !g_atomic_int_get (&worker->preview_stop))
+        send_preview (job, picture);
+      sora_tensor_unref (picture);
+      if (g_atomic_int_get (&worker->preview_stop))
+        return NULL;
+    }
+}
+
+/* -- Running */
+
+static void
+add_input (gpointer name, gpointer value, gpointer request)
+{
+  sora_request_set_param (request, name, value);
+}
+
+static SoraPlan *
+make_plan (SoraWorker *worker, GVariant *payload, GHashTable *inputs, GVariant **options, GError **error)
+{
+  g_autoptr (GVariant) description = NULL;
+  g_variant_get (payload, "(@a{sv}@a{sv})", &description, options);
+  g_autoptr (SoraRequest) request = sora_request_from_variant (description, error);
+  if (!request)
+    return NULL;
+  g_hash_table_foreach (inputs, add_input, request);
+  return sora_plan_new (worker->environment, request, error);
+}
+
+static gboolean
+send_file (Job *job, const SoraResultFile *file, GError **error)
+{
+  int fd = open (file->path, O_RDONLY | O_CLOEXEC);
+  struct stat st;
+  if (fd < 0 || fstat (fd, &st) != 0)
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "result '%s' cannot be read: %s", file->name,
+                   g_strerror (errno));
+      if (fd >= 0)
+        close (fd);
+      return FALSE;
+    }
+  GVariantDict details;
+  g_variant_dict_init (&details, NULL);
+  g_variant_dict_insert (&details, "stage", "s", file->stage);
+  g_variant_dict_insert (&details, "port", "s", file->port);
+  g_variant_dict_insert (&details, "media-type", "s", file->media_type);
+  gboolean ok = sora_channel_send_blob (job->worker->channel, job->job, "artifact", file->name, fd, NULL,
+                                        (guint64) st.st_size, g_variant_dict_end (&details),
+                                        &job->worker->cancelled, error);
+  close (fd);
+  g_unlink (file->path);
+  return ok;
+}
+
+static gboolean
+run_plan (Job *job, SoraPlan *plan, GVariant *options, const char *output_dir, GError **error)
+{
+  SoraWorker *worker = job->worker;
+  const SoraRunnerCallbacks callbacks = {
+    .progress = on_progress,
+    .log = on_log,
+    .preview = on_preview,
+    .stage_done = on_stage_done,
+  };
+  g_autoptr (SoraRunner) runner = sora_runner_new (plan, output_dir, NULL, &callbacks, job);
+  const char *name = NULL;
+  if (g_variant_lookup (options, "name", "&s", &name))
+    sora_runner_set_output_name (runner, name, TRUE);
+
+  g_mutex_lock (&worker->lock);
+  worker->runner = sora_runner_ref (runner);
+  if (g_atomic_int_get (&worker->cancelled))
+    sora_runner_cancel (runner);
+  if (worker->preview_wanted)
+    sora_runner_want_preview (runner, TRUE);
+  g_atomic_int_set (&worker->preview_stop, FALSE);
+  g_mutex_unlock (&worker->lock);
+
+  GThread *previews = g_thread_new ("preview", preview_thread, job);
+  gint64 begun = g_get_monotonic_time ();
+  gboolean ok = sora_runner_run (runner, error);
+  double seconds = (double) (g_get_monotonic_time () - begun) / G_USEC_PER_SEC;
+
+  g_mutex_lock (&worker->lock);
+  g_atomic_int_set (&worker->preview_stop, TRUE);
+  g_cond_broadcast (&worker->changed);
+  g_mutex_unlock (&worker->lock);
+  g_thread_join (previews);
+  g_clear_pointer (&worker->preview, sora_tensor_unref);
+  if (!ok)
+    return FALSE;
+
+  GPtrArray *files = sora_runner_files (runner);
+  for (guint i = 0; i < files->len; i++)
+    if (!send_file (job, g_ptr_array_index (files, i), error))
+      return FALSE;
+
+  GVariantDict result;
+  g_variant_dict_init (&result, NULL);
+  g_variant_dict_insert (&result, "seconds", "d", seconds);
+  g_variant_dict_insert (&result, "peak-bytes", "t", sora_runner_peak_reserved (runner));
+  g_variant_dict_insert (&result, "seed", "t", sora_plan_request (plan)->seed);
+  g_variant_dict_insert (&result, "version", "s", sora_version ());
+  g_variant_dict_insert_value (&result, "stages", g_variant_builder_end (&job->stages));
+  end_task (worker); /* before the answer, which may bring the next job at once */
+  return sora_channel_send (worker->channel, SORA_MESSAGE_RESULT, job->job, g_variant_dict_end (&result),
+                            error);
+}
+
+/* Files of an unfinished result; a finished one's are gone already. */
+static void
+empty_folder (const char *path)
+{
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  const char *name;
+  while (dir && (name = g_dir_read_name (dir)))
+    {
+      g_autofree char *child = g_build_filename (path, name, NULL);
+      g_unlink (child);
+    }
+  g_rmdir (path);
+}
+
+void
+sora_worker_run (SoraWorker *worker, guint64 id, GVariant *payload, GHashTable *inputs)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) options = NULL;
+  g_autofree char *output_dir = g_build_filename (worker->tmp_dir, "output", NULL);
+  Job job = { .worker = worker, .job = id };
+  g_variant_builder_init (&job.stages, G_VARIANT_TYPE ("aa{sv}"));
+
+  gboolean ok = FALSE;
+  g_autoptr (SoraPlan) plan = make_plan (worker, payload, inputs, &options, &error);
+  const char *const *warnings = plan ? sora_plan_warnings (plan) : NULL;
+  for (; warnings && *warnings; warnings++)
+    send_log (worker, id, SORA_LOG_WARNING, NULL, *warnings);
+  if (plan && g_mkdir_with_parents (output_dir, 0700) != 0)
+    g_set_error (&error, SORA_ERROR, SORA_ERROR_FAILED, "cannot make the folder '%s': %s", output_dir,
+                 g_strerror (errno));
+  else if (plan)
+    ok = run_plan (&job, plan, options, output_dir, &error);
+  empty_folder (output_dir);
+  g_variant_builder_clear (&job.stages);
+  if (ok)
+    return;
+  end_task (worker);
+  sora_worker_send_error (worker, id, error);
+}
+
+/* -- Checking */
+
+static GVariant *
+describe_output (const SoraPlanOutput *output)
+{
+  GVariantDict row;
+  g_variant_dict_init (&row, NULL);
+  g_variant_dict_insert (&row, "port", "s", output->port);
+  g_variant_dict_insert (&row, "semantic", "s", output->semantic);
+  g_variant_dict_insert (&row, "stream", "b", output->stream);
+  g_variant_dict_insert (&row, "connected-to", "s", output->connected_to ? output->connected_to : "");
+  if (output->spec)
+    {
+      const char *dtype = sora_dtype_name (output->spec->dtype);
+      g_variant_dict_insert (&row, "dtype", "s", dtype ? dtype : "");
+      g_variant_dict_insert_value (&row, "shape",
+                                   g_variant_new_fixed_array (G_VARIANT_TYPE_INT64, output->spec->shape,
+                                                              (gsize) output->spec->ndim, sizeof (gint64)));
+      g_variant_dict_insert (&row, "chunk", "x", output->spec->chunk);
+    }
+  return g_variant_dict_end (&row);
+}
+
+static GVariant *
+describe_stage (const SoraPlanStage *stage)
+{
+  GVariantDict row;
+  g_variant_dict_init (&row, NULL);
+  g_variant_dict_insert (&row, "run", "u", stage->run);
+  g_variant_dict_insert (&row, "stage", "s", stage->stage);
+  g_variant_dict_insert (&row, "plugin", "s", stage->plugin);
+  g_variant_dict_insert (&row, "version", "s", stage->version);
+  g_variant_dict_insert (&row, "weights-bytes", "t", stage->cost.weights_bytes);
+  g_variant_dict_insert (&row, "packed-bytes", "t", stage->cost.packed_bytes);
+  g_variant_dict_insert (&row, "work-bytes", "t", stage->cost.work_bytes);
+  g_variant_dict_insert (&row, "scratch-bytes", "t", stage->cost.scratch_bytes);
+  g_variant_dict_insert (&row, "output-bytes", "t", stage->cost.output_bytes);
+  g_variant_dict_insert (&row, "flops", "d", stage->cost.flops);
+  g_variant_dict_insert (&row, "steps", "u", stage->cost.steps);
+  GVariantBuilder outputs;
+  g_variant_builder_init (&outputs, G_VARIANT_TYPE ("aa{sv}"));
+  for (guint i = 0; stage->outputs && i < stage->outputs->len; i++)
+    g_variant_builder_add_value (&outputs, describe_output (g_ptr_array_index (stage->outputs, i)));
+  g_variant_dict_insert_value (&row, "outputs", g_variant_builder_end (&outputs));
+  return g_variant_dict_end (&row);
+}
+
+void
+sora_worker_check (SoraWorker *worker, guint64 job, GVariant *payload, GHashTable *inputs)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) options = NULL;
+  g_autoptr (SoraPlan) plan = make_plan (worker, payload, inputs, &options, &error);
+  if (!plan)
+    {
+      end_task (worker);
+      sora_worker_send_error (worker, job, error);
+      return;
+    }
+  GVariantBuilder rows;
+  g_variant_builder_init (&rows, G_VARIANT_TYPE ("aa{sv}"));
+  GPtrArray *stages = sora_plan_stages (plan);
+  for (guint i = 0; i < stages->len; i++)
+    g_variant_builder_add_value (&rows, describe_stage (g_ptr_array_index (stages, i)));
+
+  static const char *const none[] = { NULL };
+  const char *const *warnings = sora_plan_warnings (plan);
+  GVariantDict summary;
+  g_variant_dict_init (&summary, NULL);
+  g_variant_dict_insert (&summary, "peak-bytes", "t", sora_plan_peak_bytes (plan));
+  g_variant_dict_insert (&summary, "flops", "d", sora_plan_flops (plan));
+  g_variant_dict_insert (&summary, "runs", "u", sora_plan_n_runs (plan));
+  g_variant_dict_insert (&summary, "seed", "t", sora_plan_request (plan)->seed);
+  g_variant_dict_insert (&summary, "warnings", "^as", warnings ? warnings : none);
+  GVariant *answer = g_variant_new ("(@aa{sv}@a{sv})", g_variant_builder_end (&rows),
+                                    g_variant_dict_end (&summary));
+  end_task (worker);
+  if (!sora_channel_send (worker->channel, SORA_MESSAGE_CHECKED, job, answer, &error))
+    sora_worker_send_error (worker, job, error);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The worker process: what its parts share.  One worker serves one user's jobs, one after the other, and stays warm
+ * between them.
+ *
+ * Threads: the main thread receives and never works; one thread at a time carries out what was asked (run, check or
+ * describe); one sends previews; one heartbeats.
+ */
+#pragma once
+#include "core/sora-plan.h"
+#include "core/sora-runner.h"
+#include "dbus/sora-channel.h"
+
+G_BEGIN_DECLS
+
+#define SORA_WORKER_MAX_INPUT (256u * 1024 * 1024) /* bytes of all input files of a job */
+
+typedef struct {
+  SoraChannel *channel;
+  SoraEnvironment *environment;
+  char *tmp_dir;
+
+  /* Main thread only. */
+  GThread *thread;       /* carries out `message` */
+  SoraBlob *incoming;    /* the input that comes in */
+  GByteArray *bytes;     /* of it */
+  guint64 inputs_job;    /* which job the collected inputs are for */
+  guint64 inputs_size;
+  GHashTable *inputs;    /* parameter -> GVariant ay */
+
+  GMutex lock; /* all below */
+  GCond changed;
+  gboolean busy;
+  guint64 job;
+  SoraRunner *runner;
+  gboolean preview_wanted;
+  SoraTensor *preview; /* the newest, not sent yet */
+  gint cancelled;      /* atomic; of `job` */
+  gint preview_stop;   /* atomic */
+} SoraWorker;
+
+/* Carried out on the worker's second thread; each sends its own answer. */
+void sora_worker_run (SoraWorker *worker, guint64 job, GVariant *payload, GHashTable *inputs);
+void sora_worker_check (SoraWorker *worker, guint64 job, GVariant *payload, GHashTable *inputs);
+void sora_worker_describe (SoraWorker *worker, guint64 job, GVariant *payload);
+
+void sora_worker_send_error (SoraWorker *worker, guint64 job, const GError *error);
+
+/* Confines and tidies the process; before any thread or plugin. */
+void sora_worker_confine (gboolean over_stdio, guint64 memory_max);
+
+G_END_DECLS

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Reads sorad.conf.  A misspelt key is refused: a limit that was meant and does not hold is worse than no start.
+ */
+#include "config.h"
+#include "sorad-config.h"
+
+#include "core/sora-error.h"
+
+typedef enum
+{
+  KEY_UINT,
+  KEY_UINT64,
+  KEY_STRING,
+  KEY_LIST
+} KeyType;
+
+typedef struct
+{
+  const char *group, *key;
+  KeyType type;
+  gsize offset;
+  guint64 min, max;
+} Key;
+
+#define KEY(group, key, type, field, min, max)                                                        \
+  {                                                                                                   \
+    group, key, type, G_STRUCT_OFFSET (SoradConfig, field), min, max                                  \
+  }
+static const Key keys[] = {
+  KEY ("Daemon", "StateFolder", KEY_STRING, state_dir, 0, 0),
+  KEY ("Daemon", "PluginFolders", KEY_LIST, plugin_dirs, 0, 0),
+  KEY ("Daemon", "PipelineFolders", KEY_LIST, pipeline_dirs, 0, 0),
+  KEY ("Daemon", "ModelFolders", KEY_LIST, model_dirs, 0, 0),
+  KEY ("Daemon", "DefaultModel", KEY_STRING, default_model, 0, 0),
+  KEY ("Daemon", "IdleExitSeconds", KEY_UINT, idle_exit_seconds, 0, 86400),
+  KEY ("Limits", "QueuedJobs", KEY_UINT, max_queued, 1, 100000),
+  KEY ("Limits", "KeptJobs", KEY_UINT, max_kept, 1, 100000),
+  KEY ("Limits", "StoredBytes", KEY_UINT64, max_stored_bytes, 1, G_MAXINT64),
+  KEY ("Limits", "RequestBytes", KEY_UINT64, max_request_bytes, 1024, 8 * 1024 * 1024),
+  KEY ("Limits", "InputBytes", KEY_UINT64, max_input_bytes, 0, 256 * 1024 * 1024),
+  KEY ("Limits", "Calls", KEY_UINT, max_calls, 4, 100000),
+  KEY ("Worker", "Program", KEY_STRING, worker, 0, 0),
+  KEY ("Worker", "IdleSeconds", KEY_UINT, idle_seconds, 0, 86400),
+  KEY ("Worker", "HeartbeatSeconds", KEY_UINT, heartbeat_seconds, 2, 3600),
+  KEY ("Worker", "StallSeconds", KEY_UINT, stall_seconds, 0, 7 * 86400),
+  KEY ("Worker", "CancelGraceMilliseconds", KEY_UINT, cancel_grace_ms, 10, 60000),
+  KEY ("Worker", "MemoryMax", KEY_UINT64, memory_max, 0, G_MAXINT64),
+};
+
+static gboolean
+read_number (GKeyFile *file, const Key *key, guint64 *value, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+  *value = g_key_file_get_uint64 (file, key->group, key->key, &local);
+  if (!local && *value >= key->min && *value <= key->max)
+    return TRUE;
+  g_autofree char *text = g_key_file_get_value (file, key->group, key->key, NULL);
+  g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+               "[%s] %s=%s: expected a whole number from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT,
+               key->group, key->key, text, key->min, key->max);
+  return FALSE;
+}
+
+static gboolean
+read_key (SoradConfig *config, GKeyFile *file, const Key *key, GError **error)
+{
+  gpointer field = G_STRUCT_MEMBER_P (config, key->offset);
+  guint64 number;
+  switch (key->type)
+    {
+    case KEY_UINT:
+      if (!read_number (file, key, &number, error))
+        return FALSE;
+      *(guint *) field = (guint) number;
+      return TRUE;
+    case KEY_UINT64:
+      return read_number (file, key, field, error);
+    case KEY_STRING:
+      g_free (*(char **) field);
+      *(char **) field = g_key_file_get_string (file, key->group, key->key, error);
+      return *(char **) field != NULL;
+    case KEY_LIST:
+      g_strfreev (*(char ***) field);
+      *(char ***) field = g_key_file_get_string_list (file, key->group, key->key, NULL, error);
+      return *(char ***) field != NULL;
+    }
+  return FALSE;
+}
+
+static const Key *
+find_key (const char *group, const char *name)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (keys); i++)
+    if (g_str_equal (keys[i].group, group) && g_str_equal (keys[i].key, name))
+      return &keys[i];
+  return NULL;
+}
+
+static gboolean
+read_file (SoradConfig *config, GKeyFile *file, GError **error)
+{
+  g_auto (GStrv) groups = g_key_file_get_groups (file, NULL);
+  for (gsize g = 0; groups[g]; g++)
+    {
+      g_auto (GStrv) names = g_key_file_get_keys (file, groups[g], NULL, error);
+      if (!names)
+        return FALSE;
+      for (gsize n = 0; names[n]; n++)
+        {
+          const Key *key = find_key (groups[g], names[n]);
+          if (!key)
+            {
+              g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+                           "[%s] %s: there is no such setting (see sorad(8))", groups[g], names[n]);
+              return FALSE;
+            }
+          if (!read_key (config, file, key, error))
+            return FALSE;
+        }
+    }
+  return TRUE;
+}
+
+SoradConfig *
+sorad_config_load (gboolean session, const char *file, GError **error)
+{
+  g_autoptr (SoradConfig) config = g_new0 (SoradConfig, 1);
+  config->session = session;
+  config->state_dir = session ? g_build_filename (g_get_user_state_dir (), "sorad", NULL)
+                              : g_strdup (SORAD_STATEDIR);
+  config->worker = g_strdup (SORAD_WORKER);
+  config->max_queued = 100;
+  config->max_kept = 200;
+  config->max_stored_bytes = G_GUINT64_CONSTANT (10) << 30;
+  config->max_request_bytes = 1 << 20;
+  config->max_input_bytes = 64 << 20;
+  config->max_calls = 256;
+  config->idle_seconds = 300;
+  config->heartbeat_seconds = 10;
+  config->stall_seconds = 3600;
+  config->cancel_grace_ms = 1000;
+
+  g_autofree char *path = g_strdup (file);
+  if (!path && !session)
+    path = g_build_filename (SORAD_SYSCONFDIR, "sorad", "sorad.conf", NULL);
+  else if (!path)
+    path = g_build_filename (g_get_user_config_dir (), "sorad", "sorad.conf", NULL);
+  g_autoptr (GKeyFile) key_file = g_key_file_new ();
+  g_autoptr (GError) local = NULL;
+  if (!g_key_file_load_from_file (key_file, path, G_KEY_FILE_NONE, &local))
+    {
+      if (!file && g_error_matches (local, G_FILE_ERROR, G_FILE_ERROR_NOENT))
+        return g_steal_pointer (&config);
+      g_propagate_prefixed_error (error, g_steal_pointer (&local), "%s: ", path);
+      return NULL;
+    }
+  if (!read_file (config, key_file, error))
+    {
+      g_prefix_error (error, "%s: ", path);
+      return NULL;
+    }
+  return g_steal_pointer (&config);
+}
+
+void
+sorad_config_free (SoradConfig *config)
+{
+  if (!config)
+    return;
+  g_strfreev (config->plugin_dirs);
+  g_strfreev (config->pipeline_dirs);
+  g_strfreev (config->model_dirs);
+  g_free (config->default_model);
+  g_free (config->state_dir);
+  g_free (config->worker);
+  g_free (config);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Settings of the daemon: sorad.conf (GKeyFile), overruled by the command line.  docs/sorad.8 lists them.
+ */
+#pragma once
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+typedef struct {
+  gboolean session;
+  char **plugin_dirs; /* NULL: the installed one (session: also the user's) */
+  char **pipeline_dirs;
+  char **model_dirs;
+  char *default_model; /* may be NULL */
+  char *state_dir;
+  char *worker; /* the program */
+
+  /* [Limits], each per user */
+  guint max_queued;         /* jobs that wait or run */
+  guint max_kept;           /* jobs that are over; the oldest is forgotten */
+  guint64 max_stored_bytes; /* results and inputs */
+  guint64 max_request_bytes;
+  guint64 max_input_bytes; /* input files of one job */
+  guint max_calls;         /* calls without a reply yet */
+
+  /* [Worker] */
+  guint idle_seconds;      /* a warm worker's life without a job */
+  guint heartbeat_seconds; /* silence after which it is held to be hung */
+  guint stall_seconds;     /* a job without any progress; 0: for ever */
+  guint cancel_grace_ms;
+  guint64 memory_max; /* 0: all of the machine's */
+
+  /* [Daemon] */
+  guint idle_exit_seconds; /* with no job known; 0: never */
+} SoradConfig;
+
+/* Defaults of the mode, then @file (NULL: the installed one if there is one).  An unknown group or key is an error. */
+SoradConfig *sorad_config_load (gboolean session, const char *file, GError **error);
+void sorad_config_free (SoradConfig *config);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradConfig, sorad_config_free)
+
+G_END_DECLS

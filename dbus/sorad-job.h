@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A job: what was asked, how it stands, what came of it.  Plain data of the main loop; the bus and the scheduler act on
+ * it.
+ */
+#pragma once
+#include <gio/gio.h>
+
+#include "core/sora-error.h"
+
+G_BEGIN_DECLS
+
+typedef enum {
+  SORAD_JOB_QUEUED,
+  SORAD_JOB_RUNNING,
+  SORAD_JOB_DONE,
+  SORAD_JOB_FAILED,
+  SORAD_JOB_CANCELLED,
+} SoradJobState;
+#define SORAD_JOB_STATE_BIT(state) (1u << (state))
+#define SORAD_JOB_ACTIVE (SORAD_JOB_STATE_BIT (SORAD_JOB_QUEUED) | SORAD_JOB_STATE_BIT (SORAD_JOB_RUNNING))
+#define SORAD_JOB_OVER (~SORAD_JOB_ACTIVE)
+
+#define SORAD_JOB_MAX_WARNINGS 64
+
+const char *sorad_job_state_name (SoradJobState state); /* "queued" */
+gboolean sorad_job_state_from_name (const char *name, SoradJobState *state);
+
+/* An input file, copied: nobody else can change it. */
+typedef struct {
+  char *parameter;
+  int fd;
+  guint64 size;
+  char *sha256;
+} SoradInput;
+void sorad_input_free (SoradInput *input);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradInput, sorad_input_free)
+
+/* What a client submits, frozen before anything is checked: nothing of it is looked at again in the message. */
+typedef struct {
+  guint32 uid;
+  char *pipeline;
+  char *name;        /* may be NULL */
+  gboolean ephemeral;
+  GVariant *request; /* of sora_request_to_variant(), with the pipeline's text and the seed; without input files */
+  GPtrArray *inputs; /* of SoradInput */
+  guint64 bytes;     /* of all of it in memory and on disk */
+} SoradSubmission;
+void sorad_submission_free (SoradSubmission *submission);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradSubmission, sorad_submission_free)
+
+/* Properties that change, as bits. */
+typedef enum {
+  SORAD_JOB_CHANGED_STATE = 1 << 0, /* and all that goes with it: times, error, sandbox */
+  SORAD_JOB_CHANGED_PROGRESS = 1 << 1,
+  SORAD_JOB_CHANGED_POSITION = 1 << 2,
+  SORAD_JOB_CHANGED_WARNINGS = 1 << 3,
+} SoradJobChange;
+
+typedef struct SoradJob SoradJob;
+struct SoradJob {
+  grefcount refs;
+  guint64 number; /* on the worker's stream; counts up */
+  char *id;       /* on the bus: random, so that it tells nothing of other users' jobs */
+  char *path;
+  SoradSubmission *submission;
+  char *client; /* unique name of whose connection an ephemeral job ends with; else NULL */
+
+  SoradJobState state;
+  double progress;
+  guint run, step, steps;
+  char *stage;
+  gint64 submitted, started, expected_end, finished; /* microseconds since the epoch */
+  GError *error;
+  GPtrArray *warnings;
+  const char *sandbox;
+  gboolean cancel_requested;
+
+  GVariant *files;   /* aa{sv}; set when done */
+  GVariant *details; /* a{sv}; likewise */
+  guint64 stored_bytes;
+
+  int preview_fd; /* sealed memfd, or -1 */
+  guint preview_width, preview_height;
+  gboolean preview_wanted;
+
+  GHashTable *subscribers; /* unique names */
+  GPtrArray *waiters;      /* of GDBusMethodInvocation: Wait and Cancel */
+  guint changes;           /* SoradJobChange: not told yet */
+  guint notify_source;
+};
+
+SoradJob *sorad_job_new (guint64 number, SoradSubmission *submission); /* takes it */
+SoradJob *sorad_job_ref (SoradJob *job);
+void sorad_job_unref (SoradJob *job);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradJob, sorad_job_unref)
+
+#define sorad_job_uid(job) ((job)->submission->uid)
+gboolean sorad_job_is_over (const SoradJob *job);
+
+/* One property, or NULL if there is none of that name.  @position: in the queue. */
+GVariant *sorad_job_get_property (const SoradJob *job, const char *name, guint position);
+GVariant *sorad_job_get_all (const SoradJob *job, guint position);                    /* a{sv} */
+GVariant *sorad_job_get_changed (const SoradJob *job, guint changes, guint position); /* a{sv} */
+GVariant *sorad_job_get_request (const SoradJob *job);                                /* a{sv} for GetRequest */
+
+G_END_DECLS

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Files of the store.  Names come from a worker, which is not trusted: they are plain names, looked up only beneath the
+ * job's own folder.  A result is written into staging, made durable, and appears by one rename.
+ */
+#include "config.h"
+#include "sorad-store-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MAX_FILES 100000 /* a long clip as numbered pictures */
+
+struct SoradResult
+{
+  SoradStore *store;
+  char *id;
+  guint64 max_bytes, bytes;
+  int dir_fd;
+  int fd; /* the file that comes in */
+  char *name;
+  guint64 size;
+  guint n_files;
+  GVariantBuilder files;
+  gboolean published;
+};
+
+typedef struct
+{
+  int dir;
+  char *name;
+} Removal;
+
+void
+sorad_store_push_removal (SoradStore *store, int dir, const char *name)
+{
+  Removal *removal = g_new0 (Removal, 1);
+  removal->dir = dir;
+  removal->name = g_strdup (name);
+  g_thread_pool_push (store->remover, removal, NULL);
+}
+
+void
+sorad_store_remover (gpointer data, gpointer store)
+{
+  Removal *removal = data;
+  sorad_store_remove_tree (removal->dir, removal->name);
+  g_free (removal->name);
+  g_free (removal);
+}
+
+static gboolean
+fail_errno (GError **error, const char *what, const char *name)
+{
+  int code = errno == ENOSPC || errno == EDQUOT ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED;
+  g_set_error (error, SORA_ERROR, code, "state folder: cannot %s '%s': %s", what, name, g_strerror (errno));
+  return FALSE;
+}
+
+char *
+sorad_store_work_dir (SoradStore *store, guint64 number)
+{
+  return g_strdup_printf ("%s/work/%" G_GUINT64_FORMAT, store->root, number);
+}
+
+void
+sorad_store_remove_work_dir (SoradStore *store, const char *path)
+{
+  sorad_store_push_removal (store, store->work_fd, strrchr (path, '/') + 1);
+}
+
+int
+sorad_store_make_input (SoradStore *store, GError **error)
+{
+  int fd = openat (store->work_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (fd < 0)
+    fail_errno (error, "make", "an unnamed file");
+  return fd;
+}
+
+/* -- Results */
+
+SoradResult *
+sorad_result_new (SoradStore *store, const char *id, guint64 max_bytes)
+{
+  SoradResult *result = g_new0 (SoradResult, 1);
+  result->store = store;
+  result->id = g_strdup (id);
+  result->max_bytes = max_bytes;
+  result->dir_fd = result->fd = -1;
+  g_variant_builder_init (&result->files, G_VARIANT_TYPE ("aa{sv}"));
+  return result;
+}
+
+void
+sorad_result_free (SoradResult *result)
+{
+  if (!result)
+    return;
+  if (result->fd >= 0)
+    close (result->fd);
+  if (result->dir_fd >= 0)
+    close (result->dir_fd);
+  if (!result->published)
+    sorad_store_push_removal (result->store, result->store->staging_fd, result->id);
+  g_variant_builder_clear (&result->files);
+  g_free (result->name);
+  g_free (result->id);
+  g_free (result);
+}
+
+static gboolean
+is_plain_name (const char *name)
+{
+  gsize length = strlen (name);
+  if (length == 0 || length > 255 || name[0] == '.' || strchr (name, '/'))
+    return FALSE;
+  for (const char *p = name; *p; p++)
+    if (g_ascii_iscntrl (*p))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean
+make_folder (SoradResult *result, GError **error)
+{
+  if (result->dir_fd >= 0)
+    return TRUE;
+  if (mkdirat (result->store->staging_fd, result->id, 0700) != 0)
+    return fail_errno (error, "make", result->id);
+  result->dir_fd = openat (result->store->staging_fd, result->id,
+                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  return result->dir_fd >= 0 || fail_errno (error, "open", result->id);
+}
+
+gboolean
+sorad_result_begin_file (SoradResult *result, const char *name, guint64 size, GError **error)
+{
+  if (result->fd >= 0)
+    { /* given up by the worker */
+      close (result->fd);
+      result->fd = -1;
+      unlinkat (result->dir_fd, result->name, 0);
+    }
+  if (!is_plain_name (name))
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL, "result: '%s' is not a plain file name", name);
+      return FALSE;
+    }
+  if (++result->n_files > MAX_FILES)
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_NO_SPACE, "result: more than %d files", MAX_FILES);
+      return FALSE;
+    }
+  if (size > result->max_bytes - result->bytes)
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_NO_SPACE,
+                   "result: '%s' needs %" G_GUINT64_FORMAT " bytes, %" G_GUINT64_FORMAT
+                   " are left of what you may store: delete older jobs",
+                   name, size, result->max_bytes - result->bytes);
+      return FALSE;
+    }
+  if (!make_folder (result, error))
+    return FALSE;
+  result->fd = openat (result->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (result->fd < 0)
+    return fail_errno (error, "make", name);
+  result->bytes += size;
+  result->size = size;
+  g_free (result->name);
+  result->name = g_strdup (name);
+  return TRUE;
+}
+
+gboolean
+sorad_result_write (SoradResult *result, gconstpointer data, gsize size, GError **error)
+{
+  const guint8 *bytes = data;
+  while (size > 0)
+    {
+      ssize_t n = write (result->fd, bytes, size);
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n < 0)
+        return fail_errno (error, "write", result->name);
+      bytes += n;
+      size -= (gsize) n;
+    }
+  return TRUE;
+}
+
+gboolean
+sorad_result_end_file (SoradResult *result, const char *sha256, GVariant *details, GError **error)
+{
+  int fd = result->fd;
+  result->fd = -1;
+  gboolean synced = fsync (fd) == 0; /* its failure means that the file is lost */
+  gboolean closed = close (fd) == 0;
+  if (!synced || !closed)
+    return fail_errno (error, "write", result->name);
+
+  const char *stage = "", *port = "", *media_type = "application/octet-stream";
+  g_variant_lookup (details, "stage", "&s", &stage);
+  g_variant_lookup (details, "port", "&s", &port);
+  g_variant_lookup (details, "media-type", "&s", &media_type);
+  GVariantDict file;
+  g_variant_dict_init (&file, NULL);
+  g_variant_dict_insert (&file, "name", "s", result->name);
+  g_variant_dict_insert (&file, "media-type", "s", media_type);
+  g_variant_dict_insert (&file, "size", "t", result->size);
+  g_variant_dict_insert (&file, "sha256", "s", sha256);
+  g_variant_dict_insert (&file, "stage", "s", stage);
+  g_variant_dict_insert (&file, "port", "s", port);
+  g_variant_builder_add_value (&result->files, g_variant_dict_end (&file));
+  return TRUE;
+}
+
+gboolean
+sorad_result_publish (SoradResult *result, GVariant **files, guint64 *bytes, GError **error)
+{
+  SoradStore *store = result->store;
+  if (!make_folder (result, error)) /* a job without files has an empty result */
+    return FALSE;
+  if (fsync (result->dir_fd) != 0
+      || renameat2 (store->staging_fd, result->id, store->results_fd, result->id, RENAME_NOREPLACE) != 0)
+    return fail_errno (error, "publish", result->id);
+  result->published = TRUE;
+  if (fsync (store->results_fd) != 0)
+    {
+      fail_errno (error, "publish", result->id);
+      sorad_store_push_removal (store, store->results_fd, result->id);
+      return FALSE;
+    }
+  *files = g_variant_ref_sink (g_variant_builder_end (&result->files));
+  g_variant_builder_init (&result->files, G_VARIANT_TYPE ("aa{sv}"));
+  *bytes = result->bytes;
+  return TRUE;
+}
+
+int
+sorad_store_open_result (SoradStore *store, const char *id, const char *name, GError **error)
+{
+  g_autofree char *path = g_build_filename (id, name, NULL);
+  struct open_how how = {
+    .flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW,
+    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+  };
+  int fd = (int) syscall (SYS_openat2, store->results_fd, path, &how, sizeof how);
+  struct stat st;
+  if (fd >= 0 && fstat (fd, &st) == 0 && S_ISREG (st.st_mode))
+    return fd;
+  if (fd >= 0)
+    close (fd);
+  fail_errno (error, "open", name);
+  return -1;
+}
