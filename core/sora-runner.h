@@ -60,12 +60,26 @@ SoraTensor *sora_runner_get_output (SoraRunner *runner, const char *port);
 /* Highest sum of the ledger's reservations during the run, in bytes. */
 guint64 sora_runner_peak_reserved (SoraRunner *runner);
 
-/* Process-wide: number of OpenMP threads that compute may use is a request's; this sets OMP_WAIT_POLICY=passive and
- * starts the compute thread.  Call first in main(), before any plugin is loaded. */
+/* Provenance that only the caller knows, before run: "job" -> the job's id. */
+void sora_runner_set_info (SoraRunner *runner, const char *key, const char *value);
+
+/* What waited in one queue at most; after run, whether it succeeded or not (for benchmarks and tests). */
+typedef struct {
+  guint run;
+  char *from, *to; /* "decode:frames", "mark:frames" */
+  guint peak_tensors;
+  guint64 peak_bytes;
+  guint enlarged; /* how often it was made larger because every stage waited for another */
+} SoraQueueInfo;
+GPtrArray *sora_runner_queues (SoraRunner *runner); /* of SoraQueueInfo; not yours */
+
+/* Process-wide: sets OMP_WAIT_POLICY=passive where it is not set, and makes a file that outgrows RLIMIT_FSIZE an error
+ * instead of a signal.  Call first in main(), before any plugin is loaded and any thread is made. */
 void sora_process_init (void);
-/* Destroys warm instances (for leak-free ends of tests and tools). */
+/* Destroys warm instances and ends the compute thread (for leak-free ends of tests and tools). */
 void sora_process_shutdown (void);
-/* The host's version and instruction set: "0.1.0", "avx512_vnni". */
+/* The host's version, "0.1.0", and the instruction set that its results depend on, "avx512_vnni". */
 const char *sora_version (void);
+const char *sora_isa (void);
 
 G_END_DECLS

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The memory ledger of one job: what its stages reserved, what waits in its queues, and what warm
+ * instances hold in this process, against a limit.  Under the runner's lock.
+ */
+#pragma once
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+typedef struct
+{
+  guint64 limit;
+  guint64 work;   /* SORA_MEMORY_WORK of all stages */
+  guint64 queued; /* tensors in queues */
+  guint64 peak;   /* highest sum that was seen */
+} SoraLedger;
+
+/* @limit 0: 80 % of what the process may still have, with what warm instances hold already. */
+void sora_ledger_init (SoraLedger *ledger, guint64 limit);
+guint64 sora_ledger_used (const SoraLedger *ledger);
+gboolean sora_ledger_fits (const SoraLedger *ledger, guint64 bytes);
+/* After anything was added. */
+void sora_ledger_note_peak (SoraLedger *ledger);
+/* "1.5 GiB" into a buffer of at least 32 bytes. */
+const char *sora_bytes_to_text (guint64 bytes, char *text);
+
+G_END_DECLS

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * What a process that runs plans sets up once, and what it is: version and instruction set.
+ */
+#include "config.h"
+#include "sora-compute.h"
+#include "sora-instance.h"
+#include "sora-runner.h"
+#include <signal.h>
+
+void
+sora_process_init (void)
+{
+  static gsize once;
+
+  if (!g_once_init_enter (&once))
+    return;
+  /* Threads of an OpenMP team that spin while the encoder works halve its speed.  Who set it
+   * otherwise knows why. */
+  g_setenv ("OMP_WAIT_POLICY", "passive", FALSE);
+  /* A file that grows beyond the limit is an error of write(), not the end of the process. */
+  signal (SIGXFSZ, SIG_IGN);
+  g_once_init_leave (&once, 1);
+}
+
+void
+sora_process_shutdown (void)
+{
+  sora_instances_destroy_all ();
+  sora_compute_shutdown ();
+}
+
+const char *
+sora_version (void)
+{
+  return PACKAGE_VERSION;
+}
+
+/**
+ * sora_isa:
+ *
+ * Returns: the instruction set that numeric results depend on: "avx512_vnni", "avx512", "avx2",
+ * "sse4.1" or "base"
+ */
+const char *
+sora_isa (void)
+{
+#if defined(__x86_64__)
+  __builtin_cpu_init ();
+  if (__builtin_cpu_supports ("avx512vnni"))
+    return "avx512_vnni";
+  if (__builtin_cpu_supports ("avx512f") && __builtin_cpu_supports ("avx512bw"))
+    return "avx512";
+  if (__builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma"))
+    return "avx2";
+  if (__builtin_cpu_supports ("sse4.1"))
+    return "sse4.1";
+#endif
+  return "base";
+}

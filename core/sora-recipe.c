@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Recipes: each part goes into the digest with its length before it, so that no two lists of parts
+ * run together.
+ */
+#include "config.h"
+#include "sora-recipe.h"
+#include "sora-error.h"
+#include "sora-file.h"
+#include "sora-runner.h"
+#include <string.h>
+
+#define MAX_MODULE (1u << 30)
+
+static void
+add_bytes (GChecksum *sum, gconstpointer data, gsize size)
+{
+  guint8 length[8];
+  for (int i = 0; i < 8; i++)
+    length[i] = (guint8)((guint64)size >> (8 * i));
+  g_checksum_update (sum, length, sizeof length);
+  const guint8 *bytes = data;
+  /* g_checksum_update takes a gssize, and is handed no more at once than that. */
+  for (gsize done = 0; done < size;)
+    {
+      gsize part = MIN (size - done, 1u << 30);
+      g_checksum_update (sum, bytes + done, (gssize)part);
+      done += part;
+    }
+}
+
+static void
+add_text (GChecksum *sum, const char *text)
+{
+  add_bytes (sum, text, strlen (text));
+}
+
+static void
+add_params (GChecksum *sum, SoraNode *node, gboolean load_only)
+{
+  for (guint i = 0; node->klass->params != NULL && node->klass->params[i] != NULL; i++)
+    {
+      const SoraParam *param = node->klass->params[i];
+      GVariant *value = g_hash_table_lookup (node->params, param->name);
+      if (value == NULL || (load_only && (param->flags & SORA_PARAM_LOAD) == 0))
+        continue;
+      add_text (sum, param->name);
+      add_text (sum, g_variant_get_type_string (value));
+      add_bytes (sum, g_variant_get_data (value), g_variant_get_size (value));
+    }
+}
+
+static gboolean
+add_models (GChecksum *sum, SoraNode *node, GError **error)
+{
+  for (guint i = 0; i < node->n_slots; i++)
+    {
+      const char *digest = "none";
+      if (node->models[i] != NULL)
+        digest = sora_model_digest (node->models[i], error);
+      if (digest == NULL)
+        return FALSE;
+      add_text (sum, digest);
+    }
+  return TRUE;
+}
+
+char *
+sora_recipe_instance_key (SoraNode *node, GError **error)
+{
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+
+  add_text (sum, sora_plugin_info_module_path (node->info));
+  add_text (sum, node->klass->id);
+  add_params (sum, node, TRUE);
+  if (!add_models (sum, node, error))
+    return NULL;
+  return g_strdup (g_checksum_get_string (sum));
+}
+
+static gboolean
+add_module (GChecksum *sum, SoraNode *node, GError **error)
+{
+  g_autoptr (GBytes) bytes = sora_file_load (sora_plugin_info_module_path (node->info), MAX_MODULE,
+                                             SORA_ERROR_INVALID_PLUGIN, error);
+  if (bytes == NULL)
+    return FALSE;
+  add_bytes (sum, g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
+  return TRUE;
+}
+
+static void
+add_input (GChecksum *sum, SoraNodeInput *input)
+{
+  add_text (sum, input->port->name);
+  if (input->tensor == NULL)
+    return add_text (sum, "none");
+  SoraTensorView view = { .struct_size = sizeof view };
+  sora_tensor_get_view (input->tensor, &view);
+  add_text (sum, sora_dtype_name (view.dtype));
+  add_bytes (sum, view.shape, (gsize)view.ndim * sizeof (int64_t));
+  add_bytes (sum, view.data, view.nbytes);
+  if (input->own_spec->attrs == NULL)
+    return;
+  g_autoptr (GList) names
+      = g_list_sort (g_hash_table_get_keys (input->own_spec->attrs), (GCompareFunc)strcmp);
+  for (GList *l = names; l != NULL; l = l->next)
+    {
+      g_autofree char *value
+          = g_variant_print (g_hash_table_lookup (input->own_spec->attrs, l->data), TRUE);
+      add_text (sum, l->data);
+      add_text (sum, value);
+    }
+}
+
+char *
+sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, GError **error)
+{
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autofree char *numbers
+      = g_strdup_printf ("%u %" G_GUINT64_FORMAT, node->run, plan->request->seed);
+
+  add_text (sum, "sora-recipe-1");
+  add_text (sum, sora_version ());
+  add_text (sum, sora_isa ());
+  add_text (sum, numbers);
+  add_text (sum, node->id);
+  add_text (sum, node->klass->id);
+  add_text (sum, node->plugin->version);
+  add_params (sum, node, FALSE);
+  for (guint i = 0; i < node->inputs->len; i++)
+    add_input (sum, g_ptr_array_index (node->inputs, i));
+  if (!add_module (sum, node, error) || !add_models (sum, node, error))
+    return NULL;
+  return g_strdup (g_checksum_get_string (sum));
+}
+
+void
+sora_recipe_random_key (guint64 seed, guint run, const char *stage, const char *name,
+                        guint8 key[32])
+{
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autofree char *numbers = g_strdup_printf ("%" G_GUINT64_FORMAT " %u", seed, run);
+  gsize size = 32;
+
+  add_text (sum, "sora-random-1");
+  add_text (sum, numbers);
+  add_text (sum, stage);
+  add_text (sum, name);
+  g_checksum_get_digest (sum, key, &size);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Recipes: digests that say "made of the same things in the same way".  Of a warm instance, and of
+ * a checkpoint.
+ */
+#pragma once
+#include "sora-plan-private.h"
+
+G_BEGIN_DECLS
+
+/* Plugin, class, load-time parameters, model digests. */
+char *sora_recipe_instance_key (SoraNode *node, GError **error);
+/* The bytes that a stage makes: run, stage, plugin with the digest of its file, host version,
+ * instruction set, all parameters, seed, model digests, digests of the input tensors.  Only for
+ * nodes without edges into them. */
+char *sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, GError **error);
+/* 32 bytes of SHA-256 over (seed, run, stage, name). */
+void sora_recipe_random_key (guint64 seed, guint run, const char *stage, const char *name,
+                             guint8 key[32]);
+
+G_END_DECLS
