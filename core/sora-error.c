@@ -15,6 +15,7 @@ code_from_errno (int errnum, SoraError otherwise)
     {
     case ENOSPC:
     case EDQUOT:
+    case EFBIG: /* a limit on the size of files */
       return SORA_ERROR_NO_SPACE;
     case ENOMEM:
       return SORA_ERROR_NO_MEMORY;

@@ -55,7 +55,7 @@ typedef enum {
  * sora_error_set_errno:
  * @error: (out) (optional): where to put it
  * @otherwise: the code for an errno that has none of its own
- * @errnum: an errno: ENOSPC and EDQUOT become NO_SPACE, ENOMEM NO_MEMORY, ENOENT NOT_FOUND, EACCES and EPERM DENIED
+ * @errnum: an errno: ENOSPC, EDQUOT and EFBIG become NO_SPACE, ENOMEM NO_MEMORY, ENOENT NOT_FOUND, EACCES and EPERM DENIED
  * @format: what was tried on which object: "cannot open '%s'"; ": " and the errno's text are appended
  */
 void sora_error_set_errno (GError **error, SoraError otherwise, int errnum, const char *format, ...)

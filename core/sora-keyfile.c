@@ -79,9 +79,10 @@ sora_keyfile_require (GKeyFile *file, const char *group, const char *key, const 
 {
   g_autoptr (GError) local = NULL;
   g_autofree char *value = g_key_file_get_string (file, group, key, &local);
-  if (value != NULL && *value != '\0')
+  /* GLib gives a text and an error for an escape that it does not know. */
+  if (local == NULL && *value != '\0')
     return g_steal_pointer (&value);
-  if (value != NULL)
+  if (local == NULL)
     g_set_error (error, SORA_ERROR, code, "'%s': [%s] %s= is empty", name, group, key);
   else if (g_error_matches (local, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE))
     g_set_error (error, SORA_ERROR, code, "'%s': [%s] %s=: %s", name, group, key, local->message);

@@ -159,7 +159,7 @@ read_fixed_param (const Reader *reader, const char *group, const char *key,
   const char *name = key + strlen ("Param.");
   g_autoptr (GError) local = NULL;
   g_autofree char *value = g_key_file_get_string (reader->file, group, key, &local);
-  if (value == NULL)
+  if (local != NULL)
     return refuse (reader, error, "[%s] %s=: %s", group, key, local->message);
   if (!sora_name_is_valid (name))
     return refuse (reader, error, "[%s] %s= does not name a parameter", group, key);
@@ -266,7 +266,7 @@ read_defaults (const Reader *reader, GError **error)
         return refuse (reader, error,
                        "[Defaults] %s= is for a parameter that is not in [Parameters]", *key);
       param->default_text = g_key_file_get_string (reader->file, "Defaults", *key, &local);
-      if (param->default_text == NULL)
+      if (local != NULL)
         return refuse (reader, error, "[Defaults] %s=: %s", *key, local->message);
     }
   return TRUE;
