@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The byte protocol: what the parser takes, what it refuses, and blobs over a channel.
+ */
+#include "config.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "dbus/sora-channel.h"
+
+#define assert_protocol_error(error, part)                                                            \
+  do                                                                                                  \
+    {                                                                                                 \
+      ck_assert_ptr_nonnull (error);                                                                  \
+      ck_assert_msg (g_error_matches (error, SORA_ERROR, SORA_ERROR_PROTOCOL), "%s", (error)->message); \
+      ck_assert_msg (strstr ((error)->message, part) != NULL, "'%s' lacks '%s'", (error)->message, part); \
+    }                                                                                                 \
+  while (0)
+
+static GBytes *
+progress_frame (double fraction)
+{
+  g_autoptr (GError) error = NULL;
+  GBytes *frame = sora_message_encode (SORA_MESSAGE_PROGRESS, 7,
+                                       g_variant_new ("(dusuud)", fraction, 0u, "denoise", 3u, 20u, 12.5), &error);
+  ck_assert_ptr_nonnull (frame);
+  return frame;
+}
+
+static void
+feed_header (SoraParser *parser, guint32 length, guint16 type, guint16 flags, guint64 job)
+{
+  guint8 header[16];
+  length = GUINT32_TO_LE (length);
+  type = GUINT16_TO_LE (type);
+  flags = GUINT16_TO_LE (flags);
+  job = GUINT64_TO_LE (job);
+  memcpy (header, &length, 4);
+  memcpy (header + 4, &type, 2);
+  memcpy (header + 6, &flags, 2);
+  memcpy (header + 8, &job, 8);
+  sora_parser_feed (parser, header, sizeof header);
+}
+
+START_TEST (layout_is_as_documented)
+{
+  g_autoptr (GBytes) frame = sora_message_encode (SORA_MESSAGE_HEARTBEAT, 0x1122334455667788, g_variant_new ("(t)", (guint64) 5), NULL);
+  const guint8 expected[] = { 8, 0, 0, 0, 2, 0, 0, 0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 5, 0, 0, 0, 0, 0, 0, 0 };
+  ck_assert_uint_eq (g_bytes_get_size (frame), sizeof expected);
+  ck_assert_mem_eq (g_bytes_get_data (frame, NULL), expected, sizeof expected);
+}
+END_TEST
+
+START_TEST (frames_come_whole_however_cut)
+{
+  g_autoptr (GBytes) one = progress_frame (0.25);
+  g_autoptr (GBytes) two = progress_frame (0.5);
+  gsize size = g_bytes_get_size (one);
+  g_autofree guint8 *stream = g_malloc (2 * size);
+  memcpy (stream, g_bytes_get_data (one, NULL), size);
+  memcpy (stream + size, g_bytes_get_data (two, NULL), size);
+  for (gsize step = 1; step <= 2 * size; step++)
+    {
+      g_autoptr (SoraParser) parser = sora_parser_new (SORA_SIDE_DAEMON);
+      guint seen = 0;
+      for (gsize at = 0; at < 2 * size; at += step)
+        {
+          sora_parser_feed (parser, stream + at, MIN (step, 2 * size - at));
+          for (;;)
+            {
+              g_autoptr (SoraMessage) message = NULL;
+              ck_assert (sora_parser_next (parser, &message, NULL));
+              if (!message)
+                break;
+              double fraction;
+              g_variant_get_child (message->payload, 0, "d", &fraction);
+              ck_assert_double_eq (fraction, seen == 0 ? 0.25 : 0.5);
+              ck_assert_uint_eq (message->job, 7);
+              seen++;
+            }
+        }
+      ck_assert_uint_eq (seen, 2);
+      ck_assert (sora_parser_is_idle (parser));
+    }
+}
+END_TEST
+
+START_TEST (short_frame_is_no_message)
+{
+  g_autoptr (GBytes) frame = progress_frame (0.25);
+  for (gsize size = 1; size < g_bytes_get_size (frame); size++)
+    {
+      g_autoptr (SoraParser) parser = sora_parser_new (SORA_SIDE_DAEMON);
+      g_autoptr (SoraMessage) message = NULL;
+      sora_parser_feed (parser, g_bytes_get_data (frame, NULL), size);
+      ck_assert (sora_parser_next (parser, &message, NULL));
+      ck_assert_ptr_null (message);
+      ck_assert (!sora_parser_is_idle (parser));
+    }
+}
+END_TEST
+
+static void
+refuse_header (guint32 length, guint16 type, guint16 flags, SoraSide side, const char *part)
+{
+  g_autoptr (SoraParser) parser = sora_parser_new (side);
+  g_autoptr (SoraMessage) message = NULL;
+  g_autoptr (GError) error = NULL;
+  feed_header (parser, length, type, flags, 1);
+  ck_assert (!sora_parser_next (parser, &message, &error));
+  assert_protocol_error (error, part);
+}
+
+START_TEST (oversize_is_refused_at_the_header)
+{
+  refuse_header (SORA_FRAME_MAX_PAYLOAD + 1, SORA_MESSAGE_RUN, 0, SORA_SIDE_WORKER, "at most 16777216");
+  refuse_header (0xffffffff, 999, SORA_FRAME_OPTIONAL, SORA_SIDE_WORKER, "4294967295");
+  refuse_header (65, SORA_MESSAGE_HEARTBEAT, 0, SORA_SIDE_DAEMON, "HEARTBEAT claims 65 bytes");
+}
+END_TEST
+
+START_TEST (unknown_mandatory_is_refused)
+{
+  refuse_header (4, 999, 0, SORA_SIDE_DAEMON, "type 999 is not known");
+  refuse_header (4, 0, 0, SORA_SIDE_DAEMON, "type 0 is not known");
+}
+END_TEST
+
+START_TEST (unknown_optional_is_skipped)
+{
+  g_autoptr (SoraParser) parser = sora_parser_new (SORA_SIDE_DAEMON);
+  g_autoptr (SoraMessage) message = NULL;
+  g_autoptr (GBytes) frame = progress_frame (0.25);
+  g_autofree guint8 *junk = g_malloc0 (100000);
+  feed_header (parser, 100000, 999, SORA_FRAME_OPTIONAL, 1);
+  for (guint i = 0; i < 10; i++)
+    {
+      ck_assert (sora_parser_next (parser, &message, NULL));
+      ck_assert_ptr_null (message);
+      ck_assert (!sora_parser_is_idle (parser));
+      sora_parser_feed (parser, junk, 10000);
+    }
+  sora_parser_feed (parser, g_bytes_get_data (frame, NULL), g_bytes_get_size (frame));
+  ck_assert (sora_parser_next (parser, &message, NULL));
+  ck_assert_ptr_nonnull (message);
+  ck_assert_uint_eq (message->type, SORA_MESSAGE_PROGRESS);
+}
+END_TEST
+
+START_TEST (wrong_way_is_refused)
+{
+  refuse_header (24, SORA_MESSAGE_RUN, 0, SORA_SIDE_DAEMON, "RUN cannot come from a worker");
+  refuse_header (24, SORA_MESSAGE_PROGRESS, 0, SORA_SIDE_WORKER, "PROGRESS cannot come from a daemon");
+}
+END_TEST
+
+START_TEST (payload_not_normal_is_refused)
+{
+  /* (us a{sv}) whose framing offset points past the end. */
+  const guint8 payload[] = { 1, 0, 0, 0, 'x', 0, 0, 0, 200 };
+  g_autoptr (SoraParser) parser = sora_parser_new (SORA_SIDE_DAEMON);
+  g_autoptr (SoraMessage) message = NULL;
+  g_autoptr (GError) error = NULL;
+  feed_header (parser, sizeof payload, SORA_MESSAGE_HELLO, 0, 0);
+  sora_parser_feed (parser, payload, sizeof payload);
+  ck_assert (!sora_parser_next (parser, &message, &error));
+  assert_protocol_error (error, "not a normal (usa{sv})");
+}
+END_TEST
+
+START_TEST (payload_of_wrong_size_is_refused)
+{
+  const guint8 payload[] = { 1, 2, 3 };
+  g_autoptr (SoraParser) parser = sora_parser_new (SORA_SIDE_DAEMON);
+  g_autoptr (SoraMessage) message = NULL;
+  g_autoptr (GError) error = NULL;
+  feed_header (parser, sizeof payload, SORA_MESSAGE_HEARTBEAT, 0, 0);
+  sora_parser_feed (parser, payload, sizeof payload);
+  ck_assert (!sora_parser_next (parser, &message, &error));
+  assert_protocol_error (error, "HEARTBEAT");
+}
+END_TEST
+
+START_TEST (encode_refuses_what_is_too_large)
+{
+  g_autofree char *text = g_strnfill (70 * 1024, 'x');
+  g_autoptr (GError) error = NULL;
+  ck_assert_ptr_null (sora_message_encode (SORA_MESSAGE_LOG, 1, g_variant_new ("(iss)", 2, "stage", text), &error));
+  assert_protocol_error (error, "LOG");
+}
+END_TEST
+
+/* -- Channels */
+
+typedef struct
+{
+  SoraChannel *channel;
+  GByteArray *bytes;
+  char *name;
+  GError *error;
+  gboolean acknowledge;
+  guint64 most_unacknowledged, taken, acknowledged;
+} Receiver;
+
+/* Takes blobs until the stream ends, acknowledging late: four chunks at a time. */
+static gpointer
+receive_blobs (gpointer data)
+{
+  Receiver *receiver = data;
+  g_autoptr (SoraBlob) blob = NULL;
+  for (;;)
+    {
+      g_autoptr (SoraMessage) message = NULL;
+      gconstpointer bytes;
+      gsize size;
+      if (!sora_channel_receive (receiver->channel, &message, &receiver->error) || !message)
+        break;
+      if (message->type == SORA_MESSAGE_BLOB_BEGIN)
+        {
+          g_clear_pointer (&blob, sora_blob_free);
+          blob = sora_blob_begin (message, 64 << 20, &receiver->error);
+          if (!blob)
+            break;
+        }
+      else if (message->type == SORA_MESSAGE_BLOB_CHUNK)
+        {
+          if (!sora_blob_chunk (blob, message, &bytes, &size, &receiver->error))
+            break;
+          g_byte_array_append (receiver->bytes, bytes, (guint) size);
+          receiver->taken += size;
+          receiver->most_unacknowledged = MAX (receiver->most_unacknowledged, receiver->taken - receiver->acknowledged);
+          if (receiver->taken - receiver->acknowledged >= SORA_BLOB_WINDOW)
+            {
+              receiver->acknowledged = receiver->taken;
+              sora_channel_acknowledge (receiver->channel, blob, FALSE, NULL);
+            }
+        }
+      else if (message->type == SORA_MESSAGE_BLOB_END)
+        {
+          if (!sora_blob_end (blob, message, &receiver->error))
+            break;
+          g_free (receiver->name);
+          receiver->name = g_strdup (blob->name);
+          sora_channel_acknowledge (receiver->channel, blob, TRUE, NULL);
+        }
+    }
+  sora_channel_shutdown (receiver->channel);
+  return NULL;
+}
+
+static void
+make_pair (SoraChannel **daemon, SoraChannel **worker)
+{
+  int sockets[2];
+  ck_assert_int_eq (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+  *daemon = sora_channel_new (sockets[0], sockets[0], SORA_SIDE_DAEMON);
+  *worker = sora_channel_new (sockets[1], sockets[1], SORA_SIDE_WORKER);
+}
+
+static void
+say_hello (SoraChannel *channel, guint version)
+{
+  ck_assert (sora_channel_send (channel, SORA_MESSAGE_HELLO, 0,
+                                g_variant_new ("(us@a{sv})", version, "9.9", g_variant_new ("a{sv}", NULL)), NULL));
+}
+
+static gpointer
+receive_acks (gpointer channel)
+{
+  SoraMessage *message = NULL;
+  while (sora_channel_receive (channel, &message, NULL) && message)
+    g_clear_pointer (&message, sora_message_free);
+  return NULL;
+}
+
+START_TEST (blob_arrives_whole_within_the_window)
+{
+  SoraChannel *daemon, *worker;
+  make_pair (&daemon, &worker);
+  say_hello (daemon, SORA_PROTOCOL_VERSION);
+  say_hello (worker, SORA_PROTOCOL_VERSION);
+  Receiver receiver = { .channel = daemon, .bytes = g_byte_array_new () };
+  GThread *receiving = g_thread_new ("receive", receive_blobs, &receiver);
+  GThread *acks = g_thread_new ("acks", receive_acks, worker);
+  gsize size = 21 * 1000 * 1000;
+  g_autofree guint8 *data = g_malloc (size);
+  for (gsize i = 0; i < size; i++)
+    data[i] = (guint8) (i * 7 + (i >> 8));
+  g_autoptr (GError) error = NULL;
+  ck_assert_msg (sora_channel_send_blob (worker, 3, "artifact", "clip.mp4", -1, data, size, NULL, NULL, &error), "%s",
+                 error ? error->message : "");
+  ck_assert (sora_channel_send_blob (worker, 3, "artifact", "empty", -1, NULL, 0, NULL, NULL, NULL));
+  sora_channel_shutdown (worker);
+  g_thread_join (receiving);
+  g_thread_join (acks);
+  ck_assert_msg (receiver.error == NULL, "%s", receiver.error ? receiver.error->message : "");
+  ck_assert_uint_eq (receiver.bytes->len, size);
+  ck_assert_mem_eq (receiver.bytes->data, data, size);
+  ck_assert_str_eq (receiver.name, "empty");
+  ck_assert_uint_le (receiver.most_unacknowledged, SORA_BLOB_WINDOW);
+  ck_assert_uint_gt (receiver.most_unacknowledged, SORA_BLOB_WINDOW / 2);
+  g_byte_array_unref (receiver.bytes);
+  g_free (receiver.name);
+  sora_channel_unref (daemon);
+  sora_channel_unref (worker);
+}
+END_TEST
+
+START_TEST (blob_can_be_stopped)
+{
+  SoraChannel *daemon, *worker;
+  gint stop = TRUE;
+  g_autoptr (GError) error = NULL;
+  make_pair (&daemon, &worker);
+  ck_assert (!sora_channel_send_blob (worker, 3, "artifact", "clip", -1, "abc", 3, NULL, &stop, &error));
+  ck_assert (g_error_matches (error, SORA_ERROR, SORA_ERROR_CANCELLED));
+  sora_channel_unref (daemon);
+  sora_channel_unref (worker);
+}
+END_TEST
+
+static SoraMessage *
+make_message (SoraMessageType type, GVariant *payload)
+{
+  SoraMessage *message = g_new0 (SoraMessage, 1);
+  message->type = type;
+  message->job = 1;
+  message->payload = g_variant_ref_sink (payload);
+  return message;
+}
+
+static SoraBlob *
+begin_of (guint64 size)
+{
+  g_autoptr (SoraMessage) message = make_message (
+      SORA_MESSAGE_BLOB_BEGIN, g_variant_new ("(usst@a{sv})", 5u, "artifact", "clip", size, g_variant_new ("a{sv}", NULL)));
+  return sora_blob_begin (message, 1000, NULL);
+}
+
+static SoraMessage *
+chunk_of (guint id, const char *text)
+{
+  return make_message (SORA_MESSAGE_BLOB_CHUNK,
+                       g_variant_new ("(u@ay)", id, g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, text, strlen (text), 1)));
+}
+
+START_TEST (digest_must_match)
+{
+  g_autoptr (SoraBlob) blob = begin_of (3);
+  g_autoptr (SoraMessage) chunk = chunk_of (5, "abc");
+  guint8 digest[32] = { 0 };
+  g_autoptr (SoraMessage) end = make_message (
+      SORA_MESSAGE_BLOB_END, g_variant_new ("(u@ay)", 5u, g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, digest, 32, 1)));
+  g_autoptr (GError) error = NULL;
+  gconstpointer data;
+  gsize size;
+  ck_assert (sora_blob_chunk (blob, chunk, &data, &size, NULL));
+  ck_assert (!sora_blob_end (blob, end, &error));
+  assert_protocol_error (error, "digest");
+  ck_assert_str_eq (blob->sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+END_TEST
+
+START_TEST (blob_bounds_are_checked)
+{
+  g_autoptr (SoraBlob) blob = begin_of (3);
+  g_autoptr (SoraMessage) too_long = chunk_of (5, "abcd");
+  g_autoptr (SoraMessage) foreign = chunk_of (6, "a");
+  g_autoptr (SoraMessage) empty = chunk_of (5, "");
+  g_autoptr (SoraMessage) early = make_message (
+      SORA_MESSAGE_BLOB_END, g_variant_new ("(u@ay)", 5u, g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, "", 0, 1)));
+  gconstpointer data;
+  gsize size;
+  ck_assert_ptr_null (begin_of (1001));
+  GError *error = NULL;
+  ck_assert (!sora_blob_chunk (blob, too_long, &data, &size, &error));
+  assert_protocol_error (error, "does not fit");
+  g_clear_error (&error);
+  ck_assert (!sora_blob_chunk (blob, foreign, &data, &size, &error));
+  assert_protocol_error (error, "blob 6");
+  g_clear_error (&error);
+  ck_assert (!sora_blob_chunk (blob, empty, &data, &size, &error));
+  assert_protocol_error (error, "does not fit");
+  g_clear_error (&error);
+  ck_assert (!sora_blob_end (blob, early, &error));
+  assert_protocol_error (error, "0 of 3");
+  g_clear_error (&error);
+}
+END_TEST
+
+static void
+refuse_greeting (void (*greet) (SoraChannel *), const char *part)
+{
+  SoraChannel *daemon, *worker;
+  g_autoptr (GError) error = NULL;
+  SoraMessage *message = NULL;
+  make_pair (&daemon, &worker);
+  greet (worker);
+  ck_assert (!sora_channel_receive (daemon, &message, &error));
+  assert_protocol_error (error, part);
+  sora_channel_unref (daemon);
+  sora_channel_unref (worker);
+}
+
+static void
+greet_with_other_version (SoraChannel *channel)
+{
+  say_hello (channel, SORA_PROTOCOL_VERSION + 1);
+}
+
+static void
+greet_with_heartbeat (SoraChannel *channel)
+{
+  sora_channel_send (channel, SORA_MESSAGE_HEARTBEAT, 0, g_variant_new ("(t)", (guint64) 1), NULL);
+}
+
+START_TEST (greeting_is_checked)
+{
+  refuse_greeting (greet_with_other_version, "speaks version 2, this side version 1");
+  refuse_greeting (greet_with_heartbeat, "began with a HEARTBEAT");
+}
+END_TEST
+
+static gpointer
+send_abc (gpointer channel)
+{
+  say_hello (channel, SORA_PROTOCOL_VERSION);
+  sora_channel_send_blob (channel, 3, "artifact", "clip", -1, "abc", 3, NULL, NULL, NULL);
+  return NULL;
+}
+
+START_TEST (acknowledging_the_unsent_is_refused)
+{
+  SoraChannel *daemon, *worker;
+  SoraMessage *message = NULL;
+  g_autoptr (GError) error = NULL;
+  make_pair (&daemon, &worker);
+  say_hello (daemon, SORA_PROTOCOL_VERSION);
+  GThread *sending = g_thread_new ("send", send_abc, worker);
+  do /* once its BLOB_BEGIN is here, the blob is known over there */
+    {
+      g_clear_pointer (&message, sora_message_free);
+      ck_assert (sora_channel_receive (daemon, &message, NULL));
+    }
+  while (message->type != SORA_MESSAGE_BLOB_BEGIN);
+  sora_message_free (message);
+  ck_assert (sora_channel_send (daemon, SORA_MESSAGE_BLOB_ACK, 3, g_variant_new ("(utb)", 1u, (guint64) 4, TRUE), NULL));
+  ck_assert (sora_channel_receive (worker, &message, NULL));
+  ck_assert_uint_eq (message->type, SORA_MESSAGE_HELLO);
+  sora_message_free (message);
+  ck_assert (!sora_channel_receive (worker, &message, &error));
+  assert_protocol_error (error, "never sent");
+  sora_channel_shutdown (worker);
+  g_thread_join (sending);
+  sora_channel_unref (daemon);
+  sora_channel_unref (worker);
+}
+END_TEST
+
+START_TEST (cut_stream_is_told)
+{
+  int sockets[2];
+  g_autoptr (GError) error = NULL;
+  SoraMessage *message = NULL;
+  ck_assert_int_eq (socketpair (AF_UNIX, SOCK_STREAM, 0, sockets), 0);
+  SoraChannel *channel = sora_channel_new (sockets[0], sockets[0], SORA_SIDE_DAEMON);
+  g_autoptr (GBytes) frame = progress_frame (0.5);
+  ck_assert_int_eq (write (sockets[1], g_bytes_get_data (frame, NULL), 20), 20);
+  close (sockets[1]);
+  ck_assert (!sora_channel_receive (channel, &message, &error));
+  ck_assert_msg (g_error_matches (error, SORA_ERROR, SORA_ERROR_WORKER_DIED), "%s", error->message);
+  sora_channel_unref (channel);
+}
+END_TEST
+
+/* A fixed number of damaged streams: whatever comes, no crash, and what is taken is in normal form. */
+START_TEST (damaged_streams_do_no_harm)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (20251122);
+  g_autoptr (GBytes) frame = progress_frame (0.5);
+  gsize size = g_bytes_get_size (frame);
+  for (guint i = 0; i < 20000; i++)
+    {
+      g_autofree guint8 *damaged = g_memdup2 (g_bytes_get_data (frame, NULL), size);
+      for (guint n = g_rand_int_range (rand, 1, 6); n > 0; n--)
+        damaged[g_rand_int_range (rand, 0, (gint32) size)] ^= (guint8) (1 << g_rand_int_range (rand, 0, 8));
+      g_autoptr (SoraParser) parser = sora_parser_new (SORA_SIDE_DAEMON);
+      g_autoptr (SoraMessage) message = NULL;
+      sora_parser_feed (parser, damaged, size);
+      if (sora_parser_next (parser, &message, NULL) && message)
+        ck_assert (g_variant_is_normal_form (message->payload));
+    }
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *suite = suite_create ("protocol");
+  TCase *parser = tcase_create ("parser");
+  tcase_add_test (parser, layout_is_as_documented);
+  tcase_add_test (parser, frames_come_whole_however_cut);
+  tcase_add_test (parser, short_frame_is_no_message);
+  tcase_add_test (parser, oversize_is_refused_at_the_header);
+  tcase_add_test (parser, unknown_mandatory_is_refused);
+  tcase_add_test (parser, unknown_optional_is_skipped);
+  tcase_add_test (parser, wrong_way_is_refused);
+  tcase_add_test (parser, payload_not_normal_is_refused);
+  tcase_add_test (parser, payload_of_wrong_size_is_refused);
+  tcase_add_test (parser, encode_refuses_what_is_too_large);
+  tcase_add_test (parser, damaged_streams_do_no_harm);
+  suite_add_tcase (suite, parser);
+  TCase *channel = tcase_create ("channel");
+  tcase_set_timeout (channel, 60);
+  tcase_add_test (channel, blob_arrives_whole_within_the_window);
+  tcase_add_test (channel, blob_can_be_stopped);
+  tcase_add_test (channel, digest_must_match);
+  tcase_add_test (channel, blob_bounds_are_checked);
+  tcase_add_test (channel, greeting_is_checked);
+  tcase_add_test (channel, acknowledging_the_unsent_is_refused);
+  tcase_add_test (channel, cut_stream_is_told);
+  suite_add_tcase (suite, channel);
+  SRunner *runner = srunner_create (suite);
+  srunner_run_all (runner, CK_NORMAL);
+  int failed = srunner_ntests_failed (runner);
+  srunner_free (runner);
+  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
