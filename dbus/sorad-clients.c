@@ -197,8 +197,9 @@ on_name_owner_changed (GDBusConnection *connection, const char *sender, const ch
       client->gone = TRUE; /* on_credentials comes yet, and forgets it */
       return;
     }
-  clients->vanished (name, client->uid, clients->data);
-  forget_client (clients, name);
+  guint32 uid = client->uid;
+  forget_client (clients, name); /* so that whoever asks now hears that it is gone */
+  clients->vanished (name, uid, clients->data);
 }
 
 static void
