@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * soractl check: what a request would take (shapes, memory, time), without touching weights.
+ */
+#include "config.h"
+#include "soractl-console.h"
+#include "soractl-job.h"
+#include "soractl-json.h"
+#include "soractl-rates.h"
+#include "sora-error.h"
+
+/* Operations a second of one core where bench has measured nothing yet: a cautious middle of f32 on
+ * AVX2. */
+#define NOMINAL_RATE 40e9
+
+static double
+estimate (const SoraPlanStage *stage, gboolean *measured)
+{
+  double rate = soractl_rates_get (stage->plugin);
+  *measured = rate > 0;
+  return stage->cost.flops / (rate > 0 ? rate : NOMINAL_RATE * g_get_num_processors ());
+}
+
+static char *
+describe_output (const SoraPlanOutput *output)
+{
+  if (output->spec == NULL)
+    return g_strdup_printf ("%s file", output->port);
+  g_autofree char *shape = sora_shape_to_string (output->spec->ndim, output->spec->shape);
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_string_append_printf (text, "%s %s%s", output->port, sora_dtype_name (output->spec->dtype),
+                          shape);
+  if (output->stream && output->spec->chunk > 0)
+    g_string_append_printf (text, " by %" G_GINT64_FORMAT, output->spec->chunk);
+  return g_string_free (g_steal_pointer (&text), FALSE);
+}
+
+static void
+print_people (SoraPlan *plan)
+{
+  GPtrArray *stages = sora_plan_stages (plan);
+  gboolean all_measured = TRUE;
+  double total = 0;
+  g_autoptr (SoractlTable) table = soractl_table_new (7, "0011110");
+  soractl_table_row (table, "STAGE", "PLUGIN", "WEIGHTS", "WORK", "OPERATIONS", "TIME", "OUTPUT");
+  for (guint i = 0; i < stages->len; i++)
+    {
+      const SoraPlanStage *stage = stages->pdata[i];
+      gboolean measured;
+      double seconds = estimate (stage, &measured);
+      all_measured = all_measured && (measured || stage->cost.flops <= 0);
+      total += seconds;
+      g_autofree char *weights = soractl_format_bytes (stage->cost.packed_bytes),
+                      *work = soractl_format_bytes (stage->cost.work_bytes);
+      g_autofree char *flops = soractl_format_flops (stage->cost.flops),
+                      *time = soractl_format_seconds (seconds);
+      g_autofree char *first
+          = stage->outputs->len > 0 ? describe_output (stage->outputs->pdata[0]) : NULL;
+      soractl_table_row (table, stage->stage, stage->plugin, weights, work, flops, time, first);
+      for (guint k = 1; k < stage->outputs->len; k++)
+        {
+          g_autofree char *more = describe_output (stage->outputs->pdata[k]);
+          soractl_table_row (table, "", "", "", "", "", "", more);
+        }
+    }
+  soractl_table_print (table, stdout);
+  g_autofree char *peak = soractl_format_bytes (sora_plan_peak_bytes (plan)),
+                  *time = soractl_format_seconds (total);
+  printf ("\npeak memory %s, about %s %s\n", peak, time,
+          all_measured ? "(from rates that 'soractl bench' measured here)"
+                       : "(nominal: 'soractl bench' measures this machine)");
+}
+
+static void
+print_json (SoraPlan *plan)
+{
+  GPtrArray *stages = sora_plan_stages (plan);
+  json_t *list = json_array (), *warnings = json_array ();
+  double total = 0;
+  for (guint i = 0; i < stages->len; i++)
+    {
+      const SoraPlanStage *stage = stages->pdata[i];
+      gboolean measured;
+      double seconds = estimate (stage, &measured);
+      total += seconds;
+      json_t *outputs = json_array ();
+      for (guint k = 0; k < stage->outputs->len; k++)
+        {
+          const SoraPlanOutput *output = stage->outputs->pdata[k];
+          json_t *object = json_pack ("{s:s, s:s, s:b, s:s*}", "port", output->port, "semantic",
+                                      output->semantic, "stream", output->stream, "connected_to",
+                                      output->connected_to);
+          if (output->spec != NULL)
+            {
+              json_t *shape = json_array ();
+              for (int d = 0; d < output->spec->ndim; d++)
+                json_array_append_new (shape, json_integer (output->spec->shape[d]));
+              json_object_set_new (object, "dtype",
+                                   json_string (sora_dtype_name (output->spec->dtype)));
+              json_object_set_new (object, "shape", shape);
+              json_object_set_new (object, "chunk", json_integer (output->spec->chunk));
+            }
+          json_array_append_new (outputs, object);
+        }
+      json_array_append_new (
+          list, json_pack ("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:i, s:f, s:b, s:o}",
+                           "run", (int)stage->run, "stage", stage->stage, "plugin", stage->plugin,
+                           "version", stage->version, "weights_bytes",
+                           (json_int_t)stage->cost.weights_bytes, "packed_bytes",
+                           (json_int_t)stage->cost.packed_bytes, "work_bytes",
+                           (json_int_t)stage->cost.work_bytes, "scratch_bytes",
+                           (json_int_t)stage->cost.scratch_bytes, "output_bytes",
+                           (json_int_t)stage->cost.output_bytes, "flops", stage->cost.flops,
+                           "steps", (int)stage->cost.steps, "seconds", seconds, "measured",
+                           measured, "outputs", outputs));
+    }
+  for (const char *const *w = sora_plan_warnings (plan); w != NULL && *w != NULL; w++)
+    json_array_append_new (warnings, json_string (*w));
+  soractl_json_print (json_pack (
+      "{s:I, s:f, s:f, s:o, s:o}", "peak_bytes", (json_int_t)sora_plan_peak_bytes (plan), "flops",
+      sora_plan_flops (plan), "seconds", total, "warnings", warnings, "stages", list));
+}
+
+int
+soractl_verb_check (SoractlGlobal *global, int argc, char **argv)
+{
+  g_auto (SoractlJob) job = { 0 };
+  int code = soractl_job_parse (&job, global, 0, argc, argv);
+  if (code != SORACTL_OK)
+    return code;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (SoraEnvironment) environment = sora_environment_new (TRUE);
+  if (!soractl_job_resolve_local (&job, environment, &error))
+    return soractl_report (error);
+  /* Shapes do not depend on the words much: a request without a prompt is checked with a stand-in
+   * of usual length. */
+  if (job.prompt == NULL && g_hash_table_lookup (job.request->params, "prompt") == NULL)
+    sora_request_set_param (job.request, "prompt",
+                            g_variant_new_string ("a red ball rolls right over green grass"));
+  sora_request_choose_seed (job.request);
+  g_autoptr (SoraPlan) plan = sora_plan_new (environment, job.request, &error);
+  if (plan == NULL)
+    return soractl_report (error);
+  if (global->json)
+    {
+      print_json (plan);
+      return SORACTL_OK;
+    }
+  for (const char *const *w = sora_plan_warnings (plan); w != NULL && *w != NULL; w++)
+    soractl_console_warning ("%s", *w);
+  print_people (plan);
+  return SORACTL_OK;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * What generate, run, check and bench are told: options to a request, and where its result shall
+ * go.
+ *
+ * Options that are not soractl's own are the pipeline's public parameters: --steps 20, --width=96,
+ * --no-mark.
+ */
+#pragma once
+#include "soractl.h"
+#include "sora-request.h"
+
+typedef struct
+{
+  SoraRequest *request;
+  GPtrArray *texts; /* of SoractlText: parameters as they were written */
+  char *prompt;     /* the positional prompt; NULL */
+  char *output;     /* -o; NULL: named after the prompt */
+  gboolean overwrite;
+  gboolean local;
+  gboolean detach; /* submit and leave */
+  gint repeat;     /* bench */
+} SoractlJob;
+
+typedef struct
+{
+  char *name;
+  char *text;       /* NULL: a flag without a value, "--mark" */
+  gboolean negated; /* --no-NAME */
+} SoractlText;
+
+typedef enum
+{
+  SORACTL_JOB_PIPELINE = 1 << 0, /* the first word is a pipeline, else a prompt */
+  SORACTL_JOB_OUTPUT = 1 << 1,   /* has -o, --overwrite */
+  SORACTL_JOB_SUBMIT = 1 << 2,   /* has --local, --detach */
+  SORACTL_JOB_REPEAT = 1 << 3,   /* has --repeat */
+} SoractlJobFlags;
+
+/* Returns SORACTL_OK, another exit code after telling why, or -1 after --help. */
+int soractl_job_parse (SoractlJob *job, SoractlGlobal *global, SoractlJobFlags flags, int argc,
+                       char **argv);
+void soractl_job_clear (SoractlJob *job);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (SoractlJob, soractl_job_clear)
+
+/* Finds the declaration of a parameter; NULL if there is none. */
+typedef const SoraParam *(*SoractlParamLookup) (const char *name, gpointer data);
+/* Turns the texts into typed values of job->request. */
+gboolean soractl_job_resolve (SoractlJob *job, SoractlParamLookup lookup, gpointer data,
+                              GError **error);
+
+/* Folder and name stem for the result files: from -o, else from the prompt, numbered until it is
+ * free. */
+void soractl_job_output_name (const SoractlJob *job, char **folder, char **stem);
+
+/* One result, however it was made; prints it for people, or as JSON. */
+typedef struct
+{
+  char *stage;
+  double wall, compute;
+} SoractlTiming;
+void soractl_job_print_result (SoractlGlobal *global, const char *job_id,
+                               GPtrArray *paths /* char* */, guint64 seed, double seconds,
+                               GPtrArray *timings /* SoractlTiming */);
+void soractl_timing_free (SoractlTiming *timing);
+
+/* Runs it in this process (soractl-local.c) or on the service (soractl-remote.c); gives an exit
+ * code. */
+int soractl_run_local (SoractlGlobal *global, SoractlJob *job);
+int soractl_run_remote (SoractlGlobal *global, SoractlJob *job);
+/* Resolves the parameters of a request with the plugins of this process. */
+gboolean soractl_job_resolve_local (SoractlJob *job, SoraEnvironment *environment, GError **error);

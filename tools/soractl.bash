@@ -1,0 +1,72 @@
+# bash completion of soractl                                      -*- shell-script -*-
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+_soractl_ids ()
+{
+    # First column of a listing, without its head.
+    soractl $1 ${2:+"$2"} --quiet 2>/dev/null | awk 'NR > 1 { print $1 }'
+}
+
+_soractl ()
+{
+    local cur prev words cword
+    _init_completion -n = || return
+
+    local verbs="generate run jobs show cancel wait result preview plugins pipelines models inspect check stage bench"
+    local verb= bus= i
+    for ((i = 1; i < cword; i++)); do
+        case ${words[i]} in
+            --session | --system) bus=${words[i]} ;;
+            -*) ;;
+            *) verb=${words[i]}; break ;;
+        esac
+    done
+    if [[ -z $verb ]]; then
+        COMPREPLY=($(compgen -W "$verbs --session --system --version --help" -- "$cur"))
+        return
+    fi
+
+    case $prev in
+        --pipeline) COMPREPLY=($(compgen -W "$(_soractl_ids pipelines)" -- "$cur")); return ;;
+        --model | -m) COMPREPLY=($(compgen -W "$(_soractl_ids models)" -- "$cur")); compopt -o default; return ;;
+        --metadata) COMPREPLY=($(compgen -W "full minimal none" -- "$cur")); return ;;
+        --state) COMPREPLY=($(compgen -W "queued running done failed cancelled" -- "$cur")); return ;;
+        --output | -o | --input | -i) compopt -o default; return ;;
+        --seed | -s | --threads | --memory | --repeat | --param | -p | --name) return ;;
+    esac
+
+    local common="--json --quiet --help"
+    local request="--pipeline --model --stage --param --seed --metadata --threads --memory
+        --steps --guidance-scale --width --height --frames --fps --negative-prompt --no-mark"
+    if [[ $cur == -* ]]; then
+        case $verb in
+            generate | run) common+=" $request --output --overwrite --local --detach" ;;
+            check) common+=" $request" ;;
+            bench) common+=" $request --repeat" ;;
+            jobs) common+=" --state" ;;
+            result) common+=" --output --name --overwrite" ;;
+            preview) common+=" --output" ;;
+            models) common+=" --digest" ;;
+            stage) common+=" --model --input --attr --output --param --seed --threads" ;;
+        esac
+        COMPREPLY=($(compgen -W "$common" -- "$cur"))
+        [[ ${COMPREPLY-} == *= ]] && compopt -o nospace
+        return
+    fi
+
+    case $verb in
+        run) COMPREPLY=($(compgen -W "$(_soractl_ids pipelines)" -- "$cur")) ;;
+        show | cancel | wait | result | preview)
+            COMPREPLY=($(compgen -W "$(soractl $bus jobs --quiet 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur")) ;;
+        inspect)
+            COMPREPLY=($(compgen -W "$(_soractl_ids plugins) $(_soractl_ids pipelines) $(_soractl_ids models)" -- "$cur"))
+            compopt -o default ;;
+        stage)
+            if [[ $prev == stage ]]; then
+                COMPREPLY=($(compgen -W "run" -- "$cur"))
+            elif [[ $prev == run ]]; then
+                COMPREPLY=($(compgen -W "$(_soractl_ids plugins)" -- "$cur"))
+            fi ;;
+    esac
+} &&
+complete -F _soractl soractl
