@@ -88,7 +88,6 @@ int
 sora_host_model_tensor_info (SoraContext *ctx, const char *slot, const char *component,
                              const char *tensor, SoraTensorView *view)
 {
-  GError *error = NULL;
   guint index;
   int result;
 
@@ -97,30 +96,29 @@ sora_host_model_tensor_info (SoraContext *ctx, const char *slot, const char *com
   SoraModel *model = find_model (ctx, "model_tensor_info", slot, &index, &result);
   if (model == NULL)
     return result;
-  if (!sora_model_tensor_info (model, component, tensor, view, &error))
-    return take_error (ctx, error);
-  return SORA_OK;
+  /* Headers were checked when the model was opened: all that can be wrong now is that it is not
+   * there. */
+  return sora_model_tensor_info (model, component, tensor, view, NULL) ? SORA_OK : SORA_NOT_FOUND;
 }
 
 int
 sora_host_weights_open (SoraContext *ctx, const char *slot, const char *component,
                         SoraWeights **weights)
 {
-  GError *error = NULL;
+  g_autoptr (GError) error = NULL;
   guint index;
   int result;
 
   *weights = NULL;
   if (!sora_context_enter (ctx, "weights_open", SORA_PHASE_RUN, 0))
     return SORA_FAILED;
-  if (find_model (ctx, "weights_open", slot, &index, &result) == NULL)
+  SoraModel *model = find_model (ctx, "weights_open", slot, &index, &result);
+  if (model == NULL)
     return result;
+  if (!sora_model_has_component (model, component))
+    return SORA_NOT_FOUND;
   *weights = sora_instance_open_weights (ctx->instance, index, component, &error);
-  if (*weights != NULL)
-    return SORA_OK;
-  /* A component that is not there was promised by the slot: its absence is a fault of the model. */
-  g_autoptr (GError) owned = error;
-  return sora_context_fail_error (ctx, owned);
+  return *weights != NULL ? SORA_OK : sora_context_fail_error (ctx, error);
 }
 
 int

@@ -50,7 +50,7 @@ sora_suggest (const char *name, GPtrArray *names)
           best = candidate;
         }
     }
-  if (best != NULL && best_distance <= MAX (1, strlen (name) / 3))
+  if (best != NULL && best_distance <= MAX (strlen (name) > 3 ? 2 : 1, strlen (name) / 3))
     return g_strdup_printf (": did you mean '%s'?", best);
   if (names->len == 0 || names->len > 12)
     return g_strdup ("");

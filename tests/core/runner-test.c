@@ -89,6 +89,7 @@ record_free (Record *record)
   g_ptr_array_unref (record->logs);
   g_ptr_array_unref (record->stages);
   g_array_unref (record->fractions);
+  g_free (record->create_at_log);
   g_free (record);
 }
 
@@ -142,8 +143,11 @@ on_log (gpointer data, int level, const char *stage, const char *message)
   g_mutex_lock (&record->lock);
   g_ptr_array_add (record->logs, g_strdup_printf ("%s: %s", stage, message));
   SoraRunner *runner = g_steal_pointer (&record->cancel_at_log);
+  g_autofree char *path = g_steal_pointer (&record->create_at_log);
   g_cond_broadcast (&record->changed);
   g_mutex_unlock (&record->lock);
+  if (path != NULL)
+    ck_assert (g_file_set_contents (path, "mine", -1, NULL));
   if (runner != NULL)
     sora_runner_cancel (runner);
 }

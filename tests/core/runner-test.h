@@ -34,6 +34,7 @@ typedef struct
   GPtrArray *stages; /* that ended, in order */
   GArray *fractions; /* double */
   guint last_step, last_steps;
+  char *create_at_log;       /* a file made from the callback at the next log line */
   SoraRunner *cancel_at_log; /* cancelled from the callback at the next log line */
 } Record;
 

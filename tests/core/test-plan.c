@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Plans: what they resolve, what they tell, and everything that they refuse, each with its own
+ * message.
+ */
+#include "config.h"
+#include "runner-test.h"
+
+#define SOURCE "[Stage source]\nPlugin=stages/source\n"
+#define SINK(from) "[Stage sink]\nPlugin=stages/sink\nInput.in=" from "\n"
+#define OTHER "[Stage other]\nPlugin=stages/other\nParam.word=hello\n"
+
+static const struct
+{
+  const char *pipeline, *name, *value;
+  int code;
+  const char *says[3];
+} refused[] = {
+  /* Graph. */
+  { SINK ("sorce:out") SOURCE, NULL, NULL, SORA_ERROR_INVALID_PIPELINE, { "sorce" } },
+  { SOURCE SINK ("source:ot"),
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "stage 'sink'", "no output 'ot'", "'out'" } },
+  { SOURCE "[Stage sink]\nPlugin=stages/sink\nInput.im=source:out\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "stage 'sink'", "no input 'im'", "'in'" } },
+  { "[Stage sink]\nPlugin=stages/sink\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "stage 'sink'", "input 'in' (test.numbers/1) is not connected" } },
+  { "[Stage a]\nPlugin=stages/pass\nInput.in=c:out\n[Stage b]\nPlugin=stages/pass\nInput.in=a:out\n"
+    "[Stage c]\nPlugin=stages/pass\nInput.in=b:out\n" SINK ("c:out"),
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "circle", "a -> b -> c -> a" } },
+  { "[Stage a]\nPlugin=stages/pass\nInput.in=a:out\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "[Stage a]", "feed itself" } },
+  { "[Stage x]\nPlugin=absent\n", NULL, NULL, SORA_ERROR_NOT_FOUND, { "stage 'x'", "absent" } },
+  { "[Stage x]\nPlugin=stages/absent\n",
+    NULL,
+    NULL,
+    SORA_ERROR_NOT_FOUND,
+    { "stage 'x'", "absent" } },
+  /* Kinds. */
+  { SOURCE OTHER "Input.letters=source:out\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "stage 'other'", "test.letters/1", "'source:out' gives test.numbers/1" } },
+  { SOURCE OTHER "Input.float=source:out\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "stage 'other': input 'float'", "dtypes" } },
+  { SOURCE OTHER "Input.whole=source:out\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "one whole tensor", "stream" } },
+  { SOURCE OTHER "Input.narrow=source:out\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "stage 'other': input 'narrow' has shape [8,4]: axis 1 is 4, expected 3" } },
+  { SOURCE OTHER "Input.same=source:out\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "input 'same' has shape [8,4]: K is 4, expected 8" } },
+  /* Parameters. */
+  { SOURCE,
+    "cuont",
+    "1",
+    SORA_ERROR_INVALID_REQUEST,
+    { "pipeline 'test' has no parameter 'cuont'" } },
+  { "[Parameters]\ncount=source.count\n" SOURCE,
+    "cuont",
+    "1",
+    SORA_ERROR_INVALID_REQUEST,
+    { "did you mean 'count'?" } },
+  { SOURCE,
+    "source.cuont",
+    "1",
+    SORA_ERROR_INVALID_REQUEST,
+    { "stage 'source'", "did you mean 'count'?" } },
+  { SOURCE, "sauce.count", "1", SORA_ERROR_INVALID_REQUEST, { "no stage 'sauce'", "source" } },
+  { SOURCE,
+    "source.count",
+    "0",
+    SORA_ERROR_INVALID_REQUEST,
+    { "parameter 'source.count'", "0", "1" } },
+  { SOURCE,
+    "source.count",
+    "1000001",
+    SORA_ERROR_INVALID_REQUEST,
+    { "parameter 'source.count'", "1000001" } },
+  { SOURCE, "source.count", "'many'", SORA_ERROR_INVALID_REQUEST, { "parameter 'source.count'" } },
+  { "[Parameters]\ncount=source.count\n" SOURCE,
+    "count",
+    "-1",
+    SORA_ERROR_INVALID_REQUEST,
+    { "parameter 'count'", "-1" } },
+  { "[Parameters]\ncount=source.number\n" SOURCE,
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "parameter 'count'", "no parameter 'number'" } },
+  { SOURCE "Param.number=5\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "stage 'source'", "no parameter 'number'" } },
+  { SOURCE "Param.count=none\n", NULL, NULL, SORA_ERROR_INVALID_REQUEST, { "Param.count" } },
+  { "[Stage other]\nPlugin=stages/other\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_REQUEST,
+    { "parameter 'other.word' is required", "Any word." } },
+  { "[Parameters]\nsay=other.word\n[Stage other]\nPlugin=stages/other\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_REQUEST,
+    { "parameter 'say' is required" } },
+  /* Infer. */
+  { OTHER,
+    "other.word",
+    "'bad'",
+    SORA_ERROR_INVALID_REQUEST,
+    { "stage 'other': the word 'bad' is refused, expected a better one" } },
+  { "[Stage b]\nPlugin=stages/break\nParam.rule=infer-dtype\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "stage 'b': output 'out' is f32, expected i64" } },
+  { "[Stage b]\nPlugin=stages/break\nParam.rule=infer-rank\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "output 'out' has shape [4,4,4], expected 2 axes" } },
+  { "[Stage b]\nPlugin=stages/break\nParam.rule=infer-zero\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PLUGIN,
+    { "[4,0]", "at least 1" } },
+  { "[Stage b]\nPlugin=stages/break\nParam.rule=infer-nothing\n" SINK ("b:out"),
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "stage 'b': output 'out' is not given", "stage 'sink'" } },
+  { "[Stage b]\nPlugin=stages/break\nParam.rule=short-spec\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PLUGIN,
+    { "struct_size of 8" } },
+  { "[Stage b]\nPlugin=stages/break\nParam.rule=fpu-infer\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PLUGIN,
+    { "stage 'b'", "floating-point control bits" } },
+  { "[Stage b]\nPlugin=stages/break\nParam.rule=pull-in-infer\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PLUGIN,
+    { "stage 'b'", "pull() in infer" } },
+  /* Models. */
+  { "[Stage m]\nPlugin=stages/model\n",
+    NULL,
+    NULL,
+    SORA_ERROR_INVALID_PIPELINE,
+    { "stage 'm'", "needs a model in 'model'" } },
+  { "[Models]\nmain=text_encoder\n[Stage m]\nPlugin=stages/model\nModel=main\n",
+    NULL,
+    NULL,
+    SORA_ERROR_NOT_FOUND,
+    { "no model for role 'main'" } },
+};
+
+START_TEST (refuses)
+{
+  g_autofree char *message
+      = plan_error (refused[_i].pipeline, refused[_i].name, refused[_i].value, refused[_i].code);
+  for (guint i = 0; i < G_N_ELEMENTS (refused[_i].says) && refused[_i].says[i] != NULL; i++)
+    assert_error_has (message, refused[_i].says[i]);
+}
+END_TEST
+
+START_TEST (doubly_fed)
+{
+  /* A key file cannot say it twice, so the pipeline's parser is where it shows. */
+  g_autoptr (GError) error = NULL;
+  g_autoptr (SoraRequest) request = request_new (
+      SOURCE "[Stage sink]\nPlugin=stages/sink\nInput.in=source:out\nInput.in=source:out\n");
+  g_autoptr (SoraPlan) plan = sora_plan_new (fixture.environment, request, &error);
+  ck_assert_ptr_null (plan);
+  ck_assert (g_error_matches (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE));
+  assert_error_has (error->message, "Input.in");
+}
+END_TEST
+
+static SoraPlan *
+plan_ok (SoraRequest *request)
+{
+  g_autoptr (GError) error = NULL;
+  SoraPlan *plan = sora_plan_new (fixture.environment, request, &error);
+  ck_assert_msg (plan != NULL, "%s", error != NULL ? error->message : "");
+  return plan;
+}
+
+START_TEST (tells_stages)
+{
+  g_autoptr (SoraRequest) request = request_new (SINK (
+      "pass:out") "[Stage pass]\nPlugin=stages/pass\nInput.in=source:out\nParam.flops=7\n" SOURCE
+                  "Param.flops=5\nParam.chunk=3\n");
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+  GPtrArray *stages = sora_plan_stages (plan);
+  ck_assert_uint_eq (sora_plan_n_runs (plan), 1);
+  ck_assert_uint_eq (stages->len, 3);
+  SoraPlanStage *first = g_ptr_array_index (stages, 0), *last = g_ptr_array_index (stages, 2);
+  ck_assert_str_eq (first->stage, "source");
+  ck_assert_str_eq (first->plugin, "stages");
+  ck_assert_str_eq (first->version, "1.0.0");
+  ck_assert_str_eq (last->stage, "sink");
+  ck_assert_double_eq (sora_plan_flops (plan), 12);
+
+  SoraPlanOutput *output = g_ptr_array_index (first->outputs, 0);
+  ck_assert_str_eq (output->port, "out");
+  ck_assert_str_eq (output->connected_to, "pass:in");
+  ck_assert (output->stream);
+  ck_assert_int_eq (output->spec->shape[0], 8);
+  ck_assert_int_eq (output->spec->chunk, 3);
+  ck_assert_int_eq (g_variant_get_int64 (g_hash_table_lookup (output->spec->attrs, "fps")), 16);
+  SoraPlanOutput *file = g_ptr_array_index (last->outputs, 0);
+  ck_assert_str_eq (file->semantic, "sora.file/1");
+  ck_assert_ptr_null (file->spec);
+  ck_assert_ptr_null (file->connected_to);
+  /* Two queues of four tensors of three rows of 32 bytes. */
+  ck_assert_uint_eq (sora_plan_peak_bytes (plan), 2 * 4 * 3 * 32);
+}
+END_TEST
+
+START_TEST (peak_is_of_what_stands_together)
+{
+  g_autoptr (SoraRequest) request = request_new (
+      "[Stage a]\nPlugin=stages/weigh\nParam.weights=1000000\nParam.work=5\n"
+      "[Stage b]\nPlugin=stages/weigh\nParam.weights=3000000\nParam.work=7\nInput.in=a:out\n");
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+  ck_assert_uint_eq (sora_plan_peak_bytes (plan), 3000007);
+
+  /* Two that nobody puts in order may stand side by side. */
+  g_autoptr (SoraRequest) apart
+      = request_new ("[Stage a]\nPlugin=stages/weigh\nParam.weights=1000000\n"
+                     "[Stage b]\nPlugin=stages/weigh\nParam.weights=3000000\n");
+  g_autoptr (SoraPlan) side_by_side = plan_ok (apart);
+  ck_assert_uint_eq (sora_plan_peak_bytes (side_by_side), 4000000);
+}
+END_TEST
+
+static gint64
+first_extent (SoraPlan *plan)
+{
+  SoraPlanStage *stage = g_ptr_array_index (sora_plan_stages (plan), 0);
+  return ((SoraPlanOutput *)g_ptr_array_index (stage->outputs, 0))->spec->shape[0];
+}
+
+START_TEST (values_in_rising_order)
+{
+  static const char *const pipelines[]
+      = { SOURCE, SOURCE "Param.count=20\n",
+          "[Parameters]\nn=source.count\n[Defaults]\nn=30\n" SOURCE };
+  static const gint64 expected[] = { 8, 20, 30 };
+  for (guint i = 0; i < 3; i++)
+    {
+      g_autoptr (SoraRequest) request = request_new (pipelines[i]);
+      g_autoptr (SoraPlan) plan = plan_ok (request);
+      ck_assert_int_eq (first_extent (plan), expected[i]);
+    }
+  g_autoptr (SoraRequest) request = request_new (pipelines[2]);
+  request_set (request, "n", "40");
+  g_autoptr (SoraPlan) by_public = plan_ok (request);
+  ck_assert_int_eq (first_extent (by_public), 40);
+  request_set (request, "source.count", "50");
+  g_autoptr (SoraPlan) by_stage = plan_ok (request);
+  ck_assert_int_eq (first_extent (by_stage), 50);
+}
+END_TEST
+
+START_TEST (warnings_are_kept)
+{
+  g_autoptr (SoraRequest) request = request_new (OTHER);
+  request_set (request, "other.word", "'warn'");
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+  const char *const *warnings = sora_plan_warnings (plan);
+  ck_assert_ptr_nonnull (warnings[0]);
+  ck_assert_str_eq (warnings[0], "stage 'other': the word 'warn' is risky");
+  ck_assert_ptr_null (warnings[1]);
+}
+END_TEST
+
+START_TEST (stage_is_swapped)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (SoraRequest) request = request_new (
+      SOURCE
+      "[Stage mid]\nPlugin=stages/pass\nInput.in=source:out\nParam.limit=5\n" SINK ("mid:out"));
+  g_hash_table_insert (request->stages, g_strdup ("mid"), g_strdup ("stages/gather"));
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+  SoraPlanStage *stage = g_ptr_array_index (sora_plan_stages (plan), 1);
+  ck_assert (!((SoraPlanOutput *)g_ptr_array_index (stage->outputs, 0))->stream);
+  /* The pipeline's Param.limit was meant for pass. */
+  assert_error_has (sora_plan_warnings (plan)[0], "has no parameter 'limit'");
+
+  g_hash_table_insert (request->stages, g_strdup ("mud"), g_strdup ("stages/gather"));
+  ck_assert_ptr_null (sora_plan_new (fixture.environment, request, &error));
+  assert_error_has (error->message, "no stage 'mud' to be replaced: did you mean 'mid'?");
+}
+END_TEST
+
+START_TEST (unwanted_output_of_optional_input)
+{
+  /* join's b is optional: the stage that gives nothing leaves it unconnected. */
+  g_autoptr (SoraRequest) request = request_new (
+      SOURCE "[Stage b]\nPlugin=stages/break\nParam.rule=infer-nothing\n"
+             "[Stage join]\nPlugin=stages/join\nInput.a=source:out\nInput.b=b:out\n");
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+  SoraPlanStage *stage = g_ptr_array_index (sora_plan_stages (plan), 1);
+  ck_assert_str_eq (stage->stage, "b");
+  ck_assert_uint_eq (stage->outputs->len, 0);
+}
+END_TEST
+
+START_TEST (public_params)
+{
+  g_autoptr (GError) error = NULL;
+  static const char text[]
+      = "[Pipeline]\nId=test\nFormat=1\n[Parameters]\nn=source.count\nsay=other.word\n"
+        "w=source.width\n[Defaults]\nn=30\n" SOURCE "[Stage other]\nPlugin=stages/other\n";
+  g_autoptr (SoraPipeline) pipeline = sora_pipeline_parse (text, strlen (text), "test", &error);
+  ck_assert_msg (pipeline != NULL, "%s", error != NULL ? error->message : "");
+  g_autoptr (GPtrArray) params
+      = sora_pipeline_public_params (fixture.environment, pipeline, &error);
+  ck_assert_msg (params != NULL, "%s", error != NULL ? error->message : "");
+  ck_assert_uint_eq (params->len, 3);
+  SoraPublicParam *n = g_ptr_array_index (params, 0), *say = g_ptr_array_index (params, 1),
+                  *w = g_ptr_array_index (params, 2);
+  ck_assert_str_eq (n->name, "n");
+  ck_assert_str_eq (n->param->name, "count");
+  ck_assert_int_eq (g_variant_get_int64 (n->default_value), 30);
+  ck_assert_ptr_null (say->default_value);
+  ck_assert_int_eq (g_variant_get_int64 (w->default_value), 4);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------------------------
+ * models */
+
+static void
+make_model (const char *id, const char *component)
+{
+  const int64_t shape[] = { 2, 3 };
+  g_autofree char *dir = g_build_filename (fixture.dir, "models", id, component, NULL);
+  g_autofree char *index_path
+      = g_build_filename (fixture.dir, "models", id, "model_index.json", NULL);
+  g_autofree char *config_path = g_build_filename (dir, "config.json", NULL);
+  g_autofree char *weights_path = g_build_filename (dir, "model.safetensors", NULL);
+  g_autofree char *index
+      = g_strdup_printf ("{\"_class_name\": \"TestPipeline\", \"_diffusers_version\": \"0.1\", "
+                         "\"%s\": [\"transformers\", \"UMT5\"]}",
+                         component);
+  g_autoptr (SoraTensor) tensor = sora_tensor_new (SORA_I64, 2, shape, NULL);
+  SoraTensorView view = { .struct_size = sizeof view };
+  sora_tensor_get_view (tensor, &view);
+  for (int i = 0; i < 6; i++)
+    ((int64_t *)view.data)[i] = i + 1;
+  const char *names[] = { "numbers" };
+  ck_assert_int_eq (g_mkdir_with_parents (dir, 0700), 0);
+  ck_assert (g_file_set_contents (index_path, index, -1, NULL));
+  ck_assert (g_file_set_contents (config_path, "{}", -1, NULL));
+  ck_assert (sora_safetensors_write (weights_path, names, &tensor, 1, NULL, NULL));
+}
+
+#define MODEL "[Models]\nmain=text_encoder\n[Stage m]\nPlugin=stages/model\nModel=main\n"
+
+START_TEST (model_is_read)
+{
+  g_autoptr (GError) error = NULL;
+  make_model ("small", "text_encoder");
+  g_autoptr (SoraRequest) request = sora_request_new ("");
+  g_autoptr (SoraPlan) plan
+      = sora_plan_new_for_stage (fixture.environment, "stages/model", request, NULL, NULL, &error);
+  ck_assert_msg (plan != NULL, "%s", error != NULL ? error->message : "");
+  g_autoptr (SoraRunner) runner = sora_runner_new (plan, NULL, NULL, NULL, NULL);
+  ck_assert_msg (sora_runner_run (runner, &error), "%s", error != NULL ? error->message : "");
+  g_autoptr (SoraTensor) tensor = sora_runner_get_output (runner, "out");
+  SoraTensorView view = { .struct_size = sizeof view };
+  sora_tensor_get_view (tensor, &view);
+  for (int i = 0; i < 6; i++)
+    ck_assert_int_eq (((int64_t *)view.data)[i], i + 1);
+}
+END_TEST
+
+START_TEST (only_model_is_the_default)
+{
+  make_model ("small", "text_encoder");
+  g_autoptr (SoraRequest) request = request_new (MODEL);
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+  make_model ("other", "text_encoder");
+  g_autofree char *message = plan_error (MODEL, NULL, NULL, SORA_ERROR_INVALID_REQUEST);
+  assert_error_has (message, "role 'main'");
+  assert_error_has (message, "'other', 'small'");
+  make_model ("sora-shapes-1", "text_encoder");
+  g_autoptr (SoraPlan) embedded = plan_ok (request);
+  g_hash_table_insert (request->models, g_strdup ("main"), g_strdup ("other"));
+  g_autoptr (SoraPlan) named = plan_ok (request);
+}
+END_TEST
+
+START_TEST (component_is_missing)
+{
+  make_model ("small", "image_encoder");
+  g_autofree char *message
+      = plan_error ("[Models]\nmain=image_encoder\n[Stage m]\nPlugin=stages/model\nModel=main\n",
+                    NULL, NULL, SORA_ERROR_INVALID_MODEL);
+  assert_error_has (message, "model 'small' has no component 'text_encoder'");
+  assert_error_has (message, "stage 'm'");
+  g_autofree char *role
+      = plan_error ("[Models]\nmain=vae\n[Stage m]\nPlugin=stages/model\nModel=main\n", NULL, NULL,
+                    SORA_ERROR_INVALID_MODEL);
+  assert_error_has (role, "no component 'vae'");
+  assert_error_has (role, "role 'main'");
+}
+END_TEST
+
+START_TEST (unknown_role)
+{
+  g_autoptr (GError) error = NULL;
+  make_model ("small", "text_encoder");
+  g_autoptr (SoraRequest) request = request_new (MODEL);
+  g_hash_table_insert (request->models, g_strdup ("mian"), g_strdup ("small"));
+  ck_assert_ptr_null (sora_plan_new (fixture.environment, request, &error));
+  assert_error_has (error->message, "no model role 'mian': did you mean 'main'?");
+}
+END_TEST
+
+START_TEST (changed_model_is_refused)
+{
+  make_model ("small", "text_encoder");
+  g_autoptr (SoraRequest) request = request_new (MODEL);
+  g_autoptr (SoraRunner) runner = runner_new (request, NULL);
+  g_autofree char *path = g_build_filename (fixture.dir, "models", "small", "text_encoder",
+                                            "model.safetensors", NULL);
+  g_autoptr (GError) error = NULL;
+  ck_assert (g_file_set_contents (path, "something else", -1, NULL));
+  ck_assert (!sora_runner_run (runner, &error));
+  assert_error_has (error->message, "small");
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *suite = suite_create ("plan");
+  TCase *tests = tcase_create ("plan");
+
+  tcase_add_checked_fixture (tests, fixture_setup, fixture_teardown);
+  tcase_add_loop_test (tests, refuses, 0, G_N_ELEMENTS (refused));
+  tcase_add_test (tests, doubly_fed);
+  tcase_add_test (tests, tells_stages);
+  tcase_add_test (tests, peak_is_of_what_stands_together);
+  tcase_add_test (tests, values_in_rising_order);
+  tcase_add_test (tests, warnings_are_kept);
+  tcase_add_test (tests, stage_is_swapped);
+  tcase_add_test (tests, unwanted_output_of_optional_input);
+  tcase_add_test (tests, public_params);
+  tcase_add_test (tests, model_is_read);
+  tcase_add_test (tests, only_model_is_the_default);
+  tcase_add_test (tests, component_is_missing);
+  tcase_add_test (tests, unknown_role);
+  tcase_add_test (tests, changed_model_is_refused);
+  suite_add_tcase (suite, tests);
+  SRunner *runner = srunner_create (suite);
+  srunner_run_all (runner, CK_NORMAL);
+  int failed = srunner_ntests_failed (runner);
+  srunner_free (runner);
+  return failed != 0;
+}
