@@ -194,7 +194,7 @@ sora_vae_layers (const SoraVaeConfig *config, SoraVaeLayer *layers)
     {
       for (int j = 0; j < config->n_resnets; j++)
         {
-          char name[48];
+          char name[64];
           (void) snprintf (name, sizeof name, "decoder.up_blocks.%d.resnets.%d", i, j);
           add_resnet (&list, name, dim, config->dims[i + 1]);
           dim = config->dims[i + 1];
