@@ -28,7 +28,10 @@ read_shape (SoraKitConfig *c, SoraVaeConfig *config)
   if (sora_kit_config_error (c) != NULL)
     return;
   if (downs < levels - 1)
-    sora_kit_config_fail (c, "'temperal_downsample' has %d entries, 'dim_mult' needs %d", downs, levels - 1);
+    {
+      sora_kit_config_fail (c, "'temperal_downsample' has %d entries, 'dim_mult' needs %d", downs, levels - 1);
+      return;
+    }
 
   config->n_blocks = levels;
   config->spatial = config->temporal = 1;

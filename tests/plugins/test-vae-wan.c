@@ -176,11 +176,11 @@ START_TEST (test_threads_and_release)
 }
 END_TEST
 
-/* The clip's length is not in the memory: 17 and 401 frames take the same, and it is what infer says. */
+/* The clip's length is not in the memory: 17 and 81 frames take the same, and it is what infer says. */
 START_TEST (test_memory)
 {
   const SoraStageClass *stage = mini_host_load (MODULE, "vae-wan");
-  const int64_t lengths[] = { 5, 101 };
+  const int64_t lengths[] = { 5, 21 };
   uint64_t peak[2];
   for (int i = 0; i < 2; i++)
     {
@@ -215,8 +215,10 @@ START_TEST (test_trim)
   char *whole = joined (mini, &frames, &size);
   ck_assert_int_eq (frames, 17);
   const size_t one = size / 17;
-  for (int64_t n = 1; n <= 18; n++)
+  static const int64_t counts[] = { 1, 2, 5, 6, 16, 17, 18 };
+  for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
     {
+      const int64_t n = counts[i];
       mini_host_input_attr_i64 (mini, "latents", "trim_frames", n);
       ck_assert_int_eq (mini_host_infer (mini), SORA_OK);
       ck_assert_int_eq (mini_host_output_spec (mini, "frames")->shape[0], n < 17 ? n : 17);
@@ -241,9 +243,9 @@ START_TEST (test_cancel)
 {
   json_t *cases = load_cases ();
   MiniFile *file;
-  MiniHost *mini = new_for_case (json_array_get (cases, 2), &file, 2);
+  MiniHost *mini = new_for_case (json_array_get (cases, 1), &file, 2);
   int cancelled = 0;
-  for (int after = 0; after < 60000; after = after * 3 / 2 + 1)
+  for (int after = 0; after < 30000; after = after * 2 + 1)
     {
       mini_host_cancel_after (mini, after);
       const int r = mini_host_run (mini);
@@ -251,7 +253,7 @@ START_TEST (test_cancel)
       cancelled += r == SORA_CANCELLED;
       ck_assert_int_eq (mini_host_live_tensors (mini), 0);
       ck_assert_int_eq (mini_host_n_weights_open (mini), 0);
-      if (after % 2)
+      if (after % 4 == 3)
         mini_host_release (mini);
     }
   ck_assert_int_ge (cancelled, 10);
