@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * kit-conv-plane.c: taps × 3 × 3 convolutions by Winograd's F(4×4, 3×3), points 0, ±1, ±2 and infinity.  A group of
- * 4×4 output tiles goes through three steps, each cut into tasks: 6×6 patches to 36 matrices V; 36 products with the
- * transformed weights; 36 matrices back to pixels.  Groups are so large that the weights, which all of a group
- * share, are not the traffic, and V stays near.
+ * 4×4 output tiles goes through three steps: 6×6 patches to 36 matrices V; 36 products with the transformed weights;
+ * 36 matrices back to pixels.
+ *
+ * Where the weights are small, a group is so small that V stays in the cache of the one core which does all three, and
+ * threads take whole groups: a layer is one parallel region, and a small layer none (on a busy machine a region costs
+ * more than its work).  Where they are large they must not be read again for every few tiles: then groups are large,
+ * and all threads share each step.
  */
 #include "kit-conv.h"
 #include "kit-memory.h"
@@ -12,6 +16,7 @@
 #include <string.h>
 
 enum { TILES_A_TASK = 8 };
+static const int64_t small_weights = INT64_C (2) << 20, small_group = INT64_C (3) << 19, large_group = INT64_C (8) << 20;
 
 typedef struct {
   const SoraKitPlaneConv *conv;
@@ -28,21 +33,25 @@ typedef struct {
 } Group;
 
 static int64_t
+weights_bytes (int64_t icp, int64_t ocp, int taps)
+{
+  return 36 * 4 * taps * icp * ocp;
+}
+
+static int
+is_small (int64_t icp, int64_t ocp, int taps)
+{
+  return weights_bytes (icp, ocp, taps) <= small_weights;
+}
+
+static int64_t
 group_tiles (int64_t icp, int64_t ocp, int taps, int64_t h, int64_t w)
 {
   const int64_t tiles = ((h + 3) / 4) * ((w + 3) / 4);
-  const int64_t a_tile = 36 * 4 * (taps * icp + ocp), weights = 36 * 4 * taps * icp * ocp;
-  const int64_t near = INT64_C (8) << 20;
-  int64_t n = (weights / 2 > near ? weights / 2 : near) / a_tile;
-  n = (n < 16 ? 16 : n) / TILES_A_TASK * TILES_A_TASK;
+  const int64_t a_tile = 36 * 4 * (taps * icp + ocp), half = weights_bytes (icp, ocp, taps) / 2;
+  const int64_t near = is_small (icp, ocp, taps) ? small_group : half > large_group ? half : large_group;
+  const int64_t n = near / a_tile < 16 ? 16 : near / a_tile / TILES_A_TASK * TILES_A_TASK;
   return n < tiles ? n : tiles;
-}
-
-/* 16 floats more than needed: a step that is a power of two would put all 36 rows into one set of the cache. */
-static int64_t
-matrix_step (int64_t tiles, int64_t channels)
-{
-  return tiles * channels + 16;
 }
 
 uint64_t
@@ -52,11 +61,27 @@ sora_kit_plane_conv_bytes (int64_t ic, int64_t oc, int taps)
   return (36 * (uint64_t) taps * icp * ocp + ocp) * sizeof (float);
 }
 
+/* 16 floats more than needed: a step that is a power of two would put all 36 rows into one set of the cache. */
+static int64_t
+matrix_step (int64_t tiles, int64_t channels)
+{
+  return tiles * channels + 16;
+}
+
+/* Floats of the buffers of one group. */
+static int64_t
+group_floats (int64_t icp, int64_t ocp, int taps, int64_t tiles)
+{
+  return 36 * (taps * matrix_step (tiles, icp) + matrix_step (tiles, ocp));
+}
+
 uint64_t
-sora_kit_plane_conv_work (int64_t ic, int64_t oc, int taps, int64_t h, int64_t w)
+sora_kit_plane_conv_work (int64_t ic, int64_t oc, int taps, int64_t h, int64_t w, int threads)
 {
   const int64_t icp = sora_kit_pad16 (ic), ocp = sora_kit_pad16 (oc), n = group_tiles (icp, ocp, taps, h, w);
-  return 36 * sizeof (float) * (uint64_t) (taps * matrix_step (n, icp) + matrix_step (n, ocp));
+  const int64_t tiles = (h + 3) / 4 * ((w + 3) / 4), groups = (tiles + n - 1) / n;
+  const int64_t at_once = !is_small (icp, ocp, taps) ? 1 : threads < groups ? threads : groups;
+  return (uint64_t) (group_floats (icp, ocp, taps, n) * at_once) * sizeof (float);
 }
 
 void
@@ -297,6 +322,34 @@ output_task (SoraKitTeam *team, void *data, int64_t task, int slot)
   return SORA_OK;
 }
 
+static void
+place (Group *g, float *work)
+{
+  const int taps = g->conv->taps;
+  for (int p = 0; p < taps; p++)
+    g->v[p] = work + p * 36 * g->v_step;
+  g->m = work + taps * 36 * g->v_step;
+}
+
+/* A whole group on one thread.  In what all share, `count` is the tiles of a full group and `m` the work of all slots. */
+static int
+group_task (SoraKitTeam *team, void *data, int64_t task, int slot)
+{
+  Group g = *(const Group *) data;
+  const int64_t n = g.count, tiles = (g.h + 3) / 4 * g.across;
+  g.first = task * n;
+  g.count = tiles - g.first < n ? tiles - g.first : n;
+  place (&g, g.m + slot * group_floats (g.icp, g.ocp, g.conv->taps, n));
+  const int64_t chunks = (g.count + TILES_A_TASK - 1) / TILES_A_TASK;
+  for (int64_t i = 0; i < chunks * g.source->count; i++)
+    input_task (team, &g, i, slot);
+  for (int64_t i = 0; i < 36; i++)
+    product_task (team, &g, i, slot);
+  for (int64_t i = 0; i < chunks; i++)
+    output_task (team, &g, i, slot);
+  return SORA_OK;
+}
+
 int
 sora_kit_plane_conv_run (const SoraKitPlaneConv *conv, SoraKitTeam *team, const SoraKitConvSource *source,
                          int upsample, const float *add, float *out, void *work)
@@ -310,10 +363,14 @@ sora_kit_plane_conv_run (const SoraKitPlaneConv *conv, SoraKitTeam *team, const 
   const int64_t tiles = (g.h + 3) / 4 * g.across, n = group_tiles (g.icp, g.ocp, conv->taps, g.h, g.w);
   g.v_step = matrix_step (n, g.icp);
   g.m_step = matrix_step (n, g.ocp);
-  for (int p = 0; p < conv->taps; p++)
-    g.v[p] = (float *) work + p * 36 * g.v_step;
-  g.m = (float *) work + conv->taps * 36 * g.v_step;
 
+  if (is_small (g.icp, g.ocp, conv->taps))
+    {
+      g.count = n;
+      g.m = work; /* of all slots */
+      return sora_kit_parallel (team, (tiles + n - 1) / n, group_task, &g);
+    }
+  place (&g, work);
   for (g.first = 0; g.first < tiles; g.first += n)
     {
       g.count = tiles - g.first < n ? tiles - g.first : n;

@@ -70,8 +70,15 @@ int sora_kit_plane_conv_pack (SoraKitPlaneConv *conv, SoraKitTeam *team, int64_t
                               const float *weights, const float *bias);
 void sora_kit_plane_conv_clear (SoraKitPlaneConv *conv);
 
-/** sora_kit_plane_conv_work: Returns: bytes of @work that sora_kit_plane_conv_run() needs for outputs of @h × @w. */
-uint64_t sora_kit_plane_conv_work (int64_t ic, int64_t oc, int taps, int64_t h, int64_t w);
+/**
+ * sora_kit_plane_conv_work:
+ * @h: height of the output
+ * @w: width of the output
+ * @threads: of the team
+ *
+ * Returns: bytes of @work that sora_kit_plane_conv_run() needs
+ */
+uint64_t sora_kit_plane_conv_work (int64_t ic, int64_t oc, int taps, int64_t h, int64_t w, int threads);
 
 /**
  * sora_kit_plane_conv_run:

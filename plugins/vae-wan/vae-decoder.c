@@ -19,6 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* infer does not know the threads; one more is a megabyte or two. */
+enum { THREADS_ASSUMED = 4 };
+
 typedef struct {
   SoraKitPlaneConv plane;
   SoraKitPointConv point;
@@ -49,7 +52,8 @@ struct SoraVaeStream {
   int64_t h, w;
   SoraVaePool pool;
   Past past[SORA_VAE_MAX_LAYERS];
-  void *work; /* of the convolutions */
+  int threads; /* that work is made for */
+  void *work;  /* of the convolutions */
   uint64_t work_bytes;
   float *rgb;
   SoraKitCache *cache;
@@ -246,7 +250,7 @@ norm (SoraVaeStream *s, int index, const Frame *from, const Frame *to, int silu)
     return SORA_OK;
   Norm n = { data_of (s, from->at), data_of (s, to->at), s->decoder->packed[index].gamma, sora_kit_pad16 (from->c),
              silu };
-  return sora_kit_rows_parallel (s->team, from->h * from->w, 16384 / n.channels + 1, norm_rows, &n);
+  return sora_kit_rows_parallel (s->team, from->h * from->w, 131072 / n.channels, norm_rows, &n);
 }
 
 static int
@@ -256,7 +260,8 @@ plane (SoraVaeStream *s, int index, const Frame *from, const Frame *add, const F
   count_flops (s, layer, to, 9);
   if (s->pool.pretend)
     {
-      const uint64_t bytes = sora_kit_plane_conv_work (layer->ic, layer->oc, layer->taps, to->h, to->w);
+      const uint64_t bytes = sora_kit_plane_conv_work (layer->ic, layer->oc, layer->taps, to->h, to->w,
+                                                       s->threads);
       s->work_bytes = bytes > s->work_bytes ? bytes : s->work_bytes;
       return SORA_OK;
     }
@@ -488,12 +493,17 @@ sora_vae_stream_free (SoraVaeStream *s)
 static int
 prepare (SoraVaeStream *s, SoraKitTeam *team)
 {
-  if (s->work != NULL)
+  if (s->work != NULL && team->threads <= s->threads)
     return SORA_OK;
+  sora_kit_free (s->work);
+  sora_kit_free (s->rgb);
+  s->work = NULL;
+  s->rgb = NULL;
   SoraVaeStream *model = sora_vae_stream_new (s->decoder, s->h, s->w);
   if (model == NULL)
     return sora_kit_team_fail (team, "no memory to decode");
   model->pool.pretend = 1;
+  model->threads = team->threads;
   Frame z;
   int r = get_frame (model, s->h, s->w, s->decoder->config.z_dim, &z);
   if (r == SORA_OK)
@@ -505,9 +515,11 @@ prepare (SoraVaeStream *s, SoraKitTeam *team)
   sora_vae_stream_free (model);
   if (r != SORA_OK)
     return r;
+  s->threads = team->threads;
   s->work = sora_kit_alloc (s->work_bytes, 1);
   s->rgb = sora_kit_alloc ((uint64_t) (width * height * 3), sizeof (float));
-  s->cache = sora_kit_cache_new ();
+  if (s->cache == NULL)
+    s->cache = sora_kit_cache_new ();
   if (s->work == NULL || s->rgb == NULL || s->cache == NULL)
     return sora_kit_team_fail (team, "no memory to decode frames of %lld x %lld pixels", (long long) width,
                                (long long) height);
@@ -549,6 +561,7 @@ sora_vae_estimate (const SoraVaeConfig *config, int64_t t, int64_t h, int64_t w,
       const int64_t walked = t < 4 ? t : 4;
       double last = 0;
       s->pool.pretend = 1;
+      s->threads = THREADS_ASSUMED;
       result = 0;
       for (int64_t i = 0; i < walked && result == 0; i++)
         {
@@ -558,7 +571,7 @@ sora_vae_estimate (const SoraVaeConfig *config, int64_t t, int64_t h, int64_t w,
           last = s->flops - before;
         }
       const uint64_t width = (uint64_t) (w * config->spatial), height = (uint64_t) (h * config->spatial);
-      const uint64_t few = sora_kit_few_conv_work (3, (int64_t) width, 4);
+      const uint64_t few = sora_kit_few_conv_work (3, (int64_t) width, THREADS_ASSUMED);
       *bytes = s->pool.bytes + (s->work_bytes > few ? s->work_bytes : few) + width * height * 3 * sizeof (float)
                + sora_kit_keys_bytes (1, config->dims[0], h * w);
       *flops = s->flops + last * (double) (t - walked);

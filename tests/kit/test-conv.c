@@ -185,7 +185,7 @@ START_TEST (test_conv)
       SoraKitPlaneConv plane = { 0 };
       float *out = sora_kit_alloc ((uint64_t) (pixels * ocp), sizeof *out);
       memset (out, 0x55, bytes);
-      void *work = sora_kit_alloc (sora_kit_plane_conv_work (ic, oc, taps, h, w), 1);
+      void *work = sora_kit_alloc (sora_kit_plane_conv_work (ic, oc, taps, h, w, threads), 1);
       ck_assert_int_eq (sora_kit_plane_conv_pack (&plane, &team, ic, oc, taps, weights, bias), SORA_OK);
       ck_assert_int_eq (sora_kit_plane_conv_run (&plane, &team, &source, up, add, out, work), SORA_OK);
       if (threads == 1)
