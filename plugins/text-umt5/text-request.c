@@ -90,7 +90,11 @@ tokenise (const SoraHost *host, SoraContext *ctx, const SoraSpm *spm, const char
   r = sora_spm_encode (spm, clean, length, (size_t)max, &tokens->ids, &tokens->n, &tokens->full,
                        why, sizeof why);
   free (clean);
-  return r == 0 ? SORA_OK : host->fail (ctx, "parameter '%s' cannot be tokenised: %s", name, why);
+  if (r != 0)
+    return host->fail (ctx, "parameter '%s' cannot be tokenised: %s", name, why);
+  if (tokens->full == 1 && !may_be_empty)
+    return host->fail (ctx, "parameter '%s' has no character that the tokenizer keeps", name);
+  return SORA_OK;
 }
 
 int

@@ -233,6 +233,8 @@ START_TEST (test_prompts_refused)
       mini_host_set_string (mini, "prompt", empty[i]);
       expect_refused (mini, "parameter 'prompt' is empty");
     }
+  mini_host_set_string (mini, "prompt", "\xe2\x80\x8b\xef\xbb\xbf"); /* zero width */
+  expect_refused (mini, "parameter 'prompt' has no character that the tokenizer keeps");
   mini_host_set_string (mini, "prompt", "ball\xff");
   expect_refused (mini, "parameter 'prompt' is not UTF-8: byte 4 is 0xff");
   mini_host_set_string (mini, "prompt", "ball");
@@ -241,6 +243,34 @@ START_TEST (test_prompts_refused)
   mini_host_set_string (mini, "negative-prompt", " ");
   run_ok (mini);
   mini_host_free (mini);
+}
+END_TEST
+
+/* The longest prompt that a host lets through: one word, many words, references that grow. */
+START_TEST (test_long_prompts)
+{
+  static const char *const parts[] = { "x", "red ball ", "&amp;amp;", "&bne;", "\xf0\x9f\x90\x88" };
+  static char text[65001];
+
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+    {
+      MiniHost *mini = host_for (MODELS "small-b", NULL);
+      size_t n = strlen (parts[i]), used = 0;
+      int64_t full;
+
+      for (; used + n < sizeof text; used += n)
+        memcpy (text + used, parts[i], n);
+      text[used] = '\0';
+      mini_host_set_string (mini, "prompt", text);
+      ck_assert_msg (mini_host_infer (mini) == SORA_OK, "%s", mini_host_error (mini));
+      ck_assert_int_eq (mini_host_output_attr_i64 (mini, "embedding", "tokens_in_full", &full),
+                        SORA_OK);
+      ck_assert_int_gt (full, 5000);
+      ck_assert_int_eq (mini_host_output_spec (mini, "embedding")->shape[0], 512);
+      ck_assert_ptr_nonnull (
+          strstr (mini_host_warning (mini), "the first 511 and the end mark are used"));
+      mini_host_free (mini);
+    }
 }
 END_TEST
 
@@ -388,6 +418,7 @@ main (void)
   tcase_add_test (tests, test_weights);
   tcase_add_test (tests, test_cancel);
   tcase_add_test (tests, test_prompts_refused);
+  tcase_add_test (tests, test_long_prompts);
   tcase_add_test (tests, test_max_tokens);
   tcase_add_test (tests, test_broken_models);
   suite_add_tcase (suite, tests);
