@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Says a scene in English: a small grammar with synonyms, several orders and both spellings.
 
 Every caption names colour, shape, motion and background; a size only where it is not the middle one.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """What every training stage shares: where state lives, logs, checkpoints, averaged weights."""
 import json
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The text encoder and the DiT of the Wan classes, written flat for training: the classes' own weights.
 
 Two things make it cheap.  The pipeline pads a prompt to 512 zero rows which are attended to; all pad keys

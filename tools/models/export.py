@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Writes the trained parts as a Diffusers folder of f16 safetensors, which WanPipeline loads unchanged.
 
     python export.py ../../models/sora-shapes-1

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Looks at finished clips and says what is in them, to choose between checkpoints.
 
 No part of the model is used: the background is the nearest of the known ones, the object is what differs

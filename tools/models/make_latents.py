@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Draws the training scenes, encodes them with the trained VAE and tokenises their captions.
 
     python make_latents.py --count 9000
@@ -21,7 +22,7 @@ import scenes
 import vae_fast
 import world
 
-WORDINGS, LENGTH = 8, 32
+WORDINGS, LENGTH = 8, 26
 
 
 def trained_vae():
@@ -61,7 +62,7 @@ SIZE = (17, 64, 64)
 @torch.no_grad()
 def main():
     p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("--count", type=int, default=9000)
+    p.add_argument("--count", type=int, default=5000)
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--seed", type=int, default=11)
     p.add_argument("--threads", type=int, default=2)
@@ -72,7 +73,7 @@ def main():
     folder = common.state_dir()
     info = read_json("latents.json")
     if not info:
-        first = torch.cat([encode(vae, pool[i:i + 16]) for i in range(0, min(a.count, 512), 16)])
+        first = torch.cat([encode(vae, pool[i:i + 16]) for i in range(0, min(a.count, 160), 16)])
         dims = (0, 2, 3, 4)
         z, t, h, w = first.shape[1:]
         info = dict(done=0, count=a.count, seed=a.seed, size=[z, t, h, w],

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Makes the tokenizer: a sentencepiece unigram model of the world's captions, and its fast twin.
 
     python make_tokenizer.py

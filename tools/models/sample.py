@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Runs diffusers.WanPipeline on an exported folder and writes a contact sheet, a row for each prompt.
 
     python sample.py ../../models/sora-shapes-1 sheet.png "a red ball rolls right over green grass"

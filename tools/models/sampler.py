@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Samples clips with the training's own fast forward and the shipped scheduler."""
 import torch
 from diffusers import UniPCMultistepScheduler

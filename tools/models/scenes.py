@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Draws scenes as antialiased clips, by signed distance fields, many at a time in torch.
 
 `draw(scenes, frames, height, width)` gives float [N, 3, frames, height, width] in [-1, 1].  Motion is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Contact sheets: clips as rows of frames in one PNG."""
 import torch
 from PIL import Image, ImageDraw

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Trains the DiT and, with it, the text encoder, on latents made ahead.
 
     python train_dit.py --steps 14000
@@ -34,13 +35,21 @@ class Pair(torch.nn.Module):
                                       args["layers"], 4 * args["width"])
 
 
+def warm_up(loss_of, batch, shape, optimizer):
+    """Lets the compiler work while latents are still being made."""
+    ids = torch.ones(batch, make_latents.LENGTH, dtype=torch.long)
+    clean = torch.randn(batch, *shape)
+    loss_of(clean, torch.randn_like(clean), torch.full((batch,), 0.5), ids)[0].backward()
+    optimizer.zero_grad(set_to_none=True)
+
+
 def parse():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--steps", type=int, default=14000)
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--lr", type=float, default=1.2e-3)
     p.add_argument("--width", type=int, default=192)
-    p.add_argument("--layers", type=int, default=6)
+    p.add_argument("--layers", type=int, default=5)
     p.add_argument("--text-dim", type=int, default=160)
     p.add_argument("--text-layers", type=int, default=3)
     p.add_argument("--shift", type=float, default=3.0)
@@ -49,6 +58,7 @@ def parse():
     p.add_argument("--seed", type=int, default=5)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--judge-every", type=float, default=480, help="seconds")
+    p.add_argument("--least", type=int, default=1000, help="latents to wait for")
     p.add_argument("--name", default="dit")
     p.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     return p.parse_args()
@@ -94,12 +104,13 @@ def main():
     saved = common.load(f"{a.name}.pt")
     args = dict(vars(a), vocab=make_latents.spiece().vocab_size(), channels=z)
     pair = Pair(args)
-    print("text", dit_fast.check(pair.dit, pair.text, t, h, w))
+    print("against the classes:", dit_fast.check(pair.dit, pair.text, t, h, w), flush=True)
     decay, plain = [], []
     for p in pair.parameters():
         (decay if p.ndim > 1 and p.shape[0] > 1 else plain).append(p)
-    optimizer = torch.optim.AdamW([dict(params=decay, weight_decay=0.02), dict(params=plain, weight_decay=0.0)],
-                                  lr=a.lr, betas=(0.9, 0.98), fused=True)
+    optimizer = torch.optim.AdamW(
+        [dict(params=decay, weight_decay=0.02), dict(params=plain, weight_decay=0.0)],
+        lr=a.lr, betas=(0.9, 0.98), fused=True)
     average = common.Average(pair, 0.9985)
     step, spent = 0, 0.0
     if saved:
@@ -114,6 +125,9 @@ def main():
     if a.compile:
         loss_of = torch.compile(loss_of)
     vae, _ = make_latents.trained_vae()
+    warm_up(loss_of, a.batch, latents.shape[1:], optimizer)
+    while make_latents.read_json("latents.json")["done"] < min(a.least, info["count"]):
+        time.sleep(2)
     order, log = None, f"{a.name}.jsonl"
     started = last_save = last_judge = time.time()
     sums = []

@@ -1,8 +1,11 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """Trains the VAE: first on single frames (cheap, the same spatial weights), then on clips.
 
-    python train_vae.py --steps-frames 3000 --steps-clips 2500
+    python train_vae.py --steps-frames 3000 --steps-clips 2500 --steps-decoder 1000
 
-Resumes by itself from the state folder.  Loss: L1 + squared error + L1 of the picture's differences
+The last phase holds the encoder still, so that latents made in the meantime stay true, and trains the
+decoder on latents with a little noise, such as a sampler leaves.  Resumes by itself from the state
+folder.  Loss: L1 + squared error + L1 of the picture's differences
 (crisp edges) + a small KL term (a smooth latent space).
 """
 import argparse
@@ -13,6 +16,7 @@ import numpy as np
 import torch
 
 import common
+import muon
 import scenes
 import vae_fast
 import world
@@ -40,10 +44,12 @@ def gradient_loss(a, b):
     return (d[..., 1:] - d[..., :-1]).abs().mean() + (d[..., 1:, :] - d[..., :-1, :]).abs().mean()
 
 
-def loss_of(vae, x, kl_weight, generator):
-    mean, logvar = vae_fast.encode(vae, x)
-    noise = torch.randn(mean.shape, generator=generator)
-    y = vae_fast.decode(vae, mean + torch.exp(0.5 * logvar) * noise)
+def loss_of(vae, x, kl_weight, generator, blur=None):
+    """`blur`: spread of extra noise on the latents, with the encoder frozen (the decoder's own phase)."""
+    with torch.set_grad_enabled(blur is None):
+        mean, logvar = vae_fast.encode(vae, x)
+    spread = torch.exp(0.5 * logvar) + (0.0 if blur is None else blur)
+    y = vae_fast.decode(vae, mean + spread * torch.randn(mean.shape, generator=generator))
     kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
     l1 = (x - y).abs().mean()
     l2 = (x - y).square().mean()
@@ -59,6 +65,16 @@ def psnr(vae, clips):
         return float((-10 * torch.log10(mse)).mean())
 
 
+def freeze(vae, average, pool, share):
+    """Holds the averaged encoder still; returns the noise for the decoder's phase [1, z, 1, 1, 1]."""
+    average.copy_to(vae)
+    for part in (vae.encoder, vae.quant_conv):
+        part.requires_grad_(False)
+    with torch.no_grad():
+        mean, _ = vae_fast.encode(vae, as_float(pool[:16]))
+    return share * mean.std((0, 2, 3, 4), keepdim=True)
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--side", type=int, default=64)
@@ -68,10 +84,13 @@ def main():
     p.add_argument("--pool", type=int, default=3072)
     p.add_argument("--steps-frames", type=int, default=3000)
     p.add_argument("--steps-clips", type=int, default=2500)
+    p.add_argument("--steps-decoder", type=int, default=0)
+    p.add_argument("--noise", type=float, default=0.05, help="decoder phase: share of the latents' spread")
     p.add_argument("--batch-frames", type=int, default=16)
     p.add_argument("--batch-clips", type=int, default=2)
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--lr-clips", type=float, default=8e-4)
+    p.add_argument("--muon", type=float, default=20.0, help="Muon's rate over AdamW's")
     p.add_argument("--kl", type=float, default=2e-4)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--threads", type=int, default=2)
@@ -79,20 +98,28 @@ def main():
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
     vae = vae_fast.build(a.z_dim, a.base_dim)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=a.lr, betas=(0.9, 0.99), weight_decay=0.01,
-                                  fused=True)
+    matrices = [p for n, p in vae.named_parameters() if p.ndim > 3 and p.shape[0] > 3
+                and p[0].numel() > 1 and "conv_in" not in n]
+    chosen = {id(p) for p in matrices}
+    optimizer = torch.optim.AdamW([p for p in vae.parameters() if id(p) not in chosen], lr=a.lr,
+                                  betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    second = muon.Muon(matrices)
     average = common.Average(vae, 0.998)
     step, spent = 0, 0.0
     state = common.load("vae.pt")
     if state:
         vae.load_state_dict(state["vae"])
-        optimizer.load_state_dict(state["optimizer"])
+        if "second" in state:
+            optimizer.load_state_dict(state["optimizer"])
+            second.buffers = state["second"]
         average.restore(state["average"])
         step, spent = state["step"], state["spent"]
     pool = clip_pool(a.pool, a.side, a.frames)
     judge = as_float(clip_pool(16, a.side, a.frames, "held-out"))
     generator = torch.Generator()
-    total = a.steps_frames + a.steps_clips
+    before = a.steps_frames + a.steps_clips
+    total = before + a.steps_decoder
+    blur = None
     started = saved = time.time()
     sums = []
     while step < total:
@@ -107,18 +134,29 @@ def main():
             x = as_float(pool[i, :, t])[:, :, None]
             at, span, top = step, a.steps_frames, a.lr
         else:
-            i = torch.randint(len(pool), (a.batch_clips,), generator=generator)
-            length = 9 if step % 8 else 17
+            at, span = step - a.steps_frames, a.steps_clips
+            if step >= before:
+                at, span = step - before, a.steps_decoder
+                if blur is None:
+                    blur = freeze(vae, average, pool, a.noise)
+            # Many small crops first (a batch of varied content), whole clips for the last third.
+            small = at < 0.67 * span
+            many, part = (4 * a.batch_clips, a.side // 2) if small else (a.batch_clips, a.side)
+            i = torch.randint(len(pool), (many,), generator=generator)
+            length = 9 if small or step % 4 else 17
             t = int(torch.randint(a.frames - length + 1, (1,), generator=generator))
-            x = as_float(pool[i, :, t:t + length])
-            at, span, top = step - a.steps_frames, a.steps_clips, a.lr_clips
+            y, x = torch.randint((a.side - part) // 4 + 1, (2,), generator=generator).mul(4).tolist()
+            x = as_float(pool[i, :, t:t + length, y:y + part, x:x + part])
+            top = a.lr_clips
         rate = top * min(1, (at + 1) / 80) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * at / span)))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss, l2, kl = loss_of(vae, x, a.kl, generator)
+        second.rate = a.muon * rate
+        loss, l2, kl = loss_of(vae, x, a.kl, generator, blur)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
+        second.step()
         optimizer.zero_grad(set_to_none=True)
         average.update(vae)
         step += 1
@@ -132,7 +170,8 @@ def main():
         if time.time() - saved > 120 or step in (a.steps_frames, total):
             saved = time.time()
             common.save("vae.pt", dict(
-                vae=vae.state_dict(), optimizer=optimizer.state_dict(), average=average.state(),
+                vae=vae.state_dict(), optimizer=optimizer.state_dict(),
+                second=second.buffers, average=average.state(),
                 step=step, spent=spent + saved - started, args=vars(a)))
             with common.Swapped(vae, average):
                 clips = judge[:, :, :1] if step <= a.steps_frames else judge

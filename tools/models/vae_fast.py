@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """AutoencoderKLWan in one pass, for training: the class's own weights, several times its speed.
 
 The class encodes 1 frame and then 4 at a time, and decodes one latent frame at a time, through a cache of

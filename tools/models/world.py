@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
 """The world the embedded model knows: its vocabulary of things, and scenes drawn from it.
 
 One object a scene.  A scene is a small dict of words (shape, colour, size, motion, background) and a
@@ -20,7 +21,8 @@ COLOURS = {
     "pink": (0.98, 0.50, 0.72),
 }
 SIZES = {"small": 0.20, "": 0.245, "large": 0.30}  # radius as a share of the clip's smaller side
-MOTIONS = ("left", "right", "up", "down", "still", "spin", "bounce", "grow", "shrink")
+# scenes.py and captions.py also know "bounce"; so small a VAE blurs it (8 pixels a frame).
+MOTIONS = ("left", "right", "up", "down", "still", "spin", "grow", "shrink")
 BACKGROUNDS = (
     "grass", "snow", "night", "sand", "water", "sunset", "plain white", "plain black", "plain gray",
     "plain blue",
