@@ -14,44 +14,221 @@ G_BEGIN_DECLS
 
 typedef struct SoraModel SoraModel;
 
+/**
+ * sora_model_open:
+ * @path: a folder in the Diffusers layout
+ * @error: (out) (optional): where to put it
+ *
+ * Reads model_index.json and the header of every weights file; all shards must be there and be what the index
+ * says.
+ *
+ * Returns: (transfer full): the model; NULL on SORA_ERROR_INVALID_MODEL or _NOT_FOUND
+ */
 SoraModel *sora_model_open (const char *path, GError **error);
+
+/**
+ * sora_model_ref:
+ * @model: a model
+ *
+ * Returns: (transfer full): @model
+ */
 SoraModel *sora_model_ref (SoraModel *model);
+
+/**
+ * sora_model_unref:
+ * @model: (nullable) (transfer full): a model; views from sora_model_tensor_info() end with it
+ */
 void sora_model_unref (SoraModel *model);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoraModel, sora_model_unref)
 
-const char *sora_model_id (SoraModel *model);       /* "sora-shapes-1" */
+/**
+ * sora_model_id:
+ * @model: a model
+ *
+ * Returns: its folder's name: "sora-shapes-1"
+ */
+const char *sora_model_id (SoraModel *model);
+
+/**
+ * sora_model_path:
+ * @model: a model
+ *
+ * Returns: its folder, absolute
+ */
 const char *sora_model_path (SoraModel *model);
-const char *sora_model_family (SoraModel *model);   /* _class_name of model_index.json: "WanPipeline" */
-const char *const *sora_model_components (SoraModel *model); /* "text_encoder" ..., NULL-terminated */
-const char *sora_model_component_class (SoraModel *model, const char *component); /* "AutoencoderKLWan"; NULL */
+
+/**
+ * sora_model_family:
+ * @model: a model
+ *
+ * Returns: _class_name of model_index.json: "WanPipeline"
+ */
+const char *sora_model_family (SoraModel *model);
+
+/**
+ * sora_model_components:
+ * @model: a model
+ *
+ * Returns: (transfer none): "text_encoder" ..., NULL-terminated, in the order of model_index.json
+ */
+const char *const *sora_model_components (SoraModel *model);
+
+/**
+ * sora_model_component_class:
+ * @model: a model
+ * @component: a name
+ *
+ * Returns: (nullable): "AutoencoderKLWan"; NULL if there is no such component
+ */
+const char *sora_model_component_class (SoraModel *model, const char *component);
+
+/**
+ * sora_model_has_component:
+ * @model: a model
+ * @component: a name
+ *
+ * Returns: whether it has that component
+ */
 gboolean sora_model_has_component (SoraModel *model, const char *component);
-/* Hex SHA-256 as above; may read all of it the first time. */
+
+/**
+ * sora_model_digest:
+ * @model: a model
+ * @error: (out) (optional): where to put it
+ *
+ * May read all of the model the first time; later each file's part comes from $XDG_CACHE_HOME/sorad/digests.
+ * Any thread.
+ *
+ * Returns: (transfer none): 64 hexadecimal digits; NULL on SORA_ERROR_INVALID_MODEL (also when a file changed
+ *   since open)
+ */
 const char *sora_model_digest (SoraModel *model, GError **error);
-/* Bytes of weights and number of parameters of one component, or of all (@component NULL), from the headers. */
+
+/**
+ * sora_model_size:
+ * @model: a model
+ * @component: (nullable): one of its components; NULL: all
+ * @bytes: (out): of weights, as stored
+ * @parameters: (out): number of elements
+ * @error: (out) (optional): where to put it
+ *
+ * Reads nothing: the headers are known.
+ *
+ * Returns: FALSE (SORA_ERROR_INVALID_MODEL) if there is no such component
+ */
 gboolean sora_model_size (SoraModel *model, const char *component, uint64_t *bytes, uint64_t *parameters,
                           GError **error);
-/* A small file, "transformer/config.json"; at most 64 MiB; no ".." and no symlink out of the folder. */
+
+/**
+ * sora_model_read_file:
+ * @model: a model
+ * @name: "transformer/config.json": no "..", no symbolic link out of the folder, at most 64 MiB
+ * @error: (out) (optional): where to put it
+ *
+ * Returns: (transfer full): its bytes, followed by a NUL that does not count; NULL on SORA_ERROR_INVALID_MODEL
+ *   or _NOT_FOUND
+ */
 GBytes *sora_model_read_file (SoraModel *model, const char *name, GError **error);
-/* dtype and shape of one tensor from the headers (view->data stays NULL); the view lives as long as the model. */
+
+/**
+ * sora_model_tensor_info:
+ * @model: a model
+ * @component: one of its components
+ * @tensor: a tensor's name
+ * @view: (out): dtype and shape from the headers, as long as the model lives; data is NULL
+ * @error: (out) (optional): where to put it
+ *
+ * Returns: FALSE (SORA_ERROR_INVALID_MODEL) if there is none, or the component has no weights
+ */
 gboolean sora_model_tensor_info (SoraModel *model, const char *component, const char *tensor,
                                  SoraTensorView *view, GError **error);
-/* TRUE if (dev, ino, size, mtime, ctime) of all opened files are what they were at open. */
+
+/**
+ * sora_model_unchanged:
+ * @model: a model
+ * @error: (out) (optional): where to put it
+ *
+ * Returns: TRUE if (dev, ino, size, mtime, ctime) of all files that were read are what they were then; else
+ *   FALSE (SORA_ERROR_INVALID_MODEL), naming the file
+ */
 gboolean sora_model_unchanged (SoraModel *model, GError **error);
 
 /* One component's weights, all shards mapped. */
 typedef struct SoraModelWeights SoraModelWeights;
+
+/**
+ * sora_model_weights_open:
+ * @model: a model
+ * @component: one of its components
+ * @error: (out) (optional): where to put it
+ *
+ * Opens the shards again, checks that they are those whose headers were read, and maps each when it is first
+ * used.
+ *
+ * Returns: (transfer full): the weights; NULL on SORA_ERROR_INVALID_MODEL
+ */
 SoraModelWeights *sora_model_weights_open (SoraModel *model, const char *component, GError **error);
+
+/**
+ * sora_model_weights_close:
+ * @weights: (nullable) (transfer full): weights; their mappings go, and all views of them
+ */
 void sora_model_weights_close (SoraModelWeights *weights);
+
+/**
+ * sora_model_weights_get:
+ * @weights: open weights
+ * @tensor: a tensor's name, in any shard
+ * @view: (out): mapped bytes as stored, read-only, until the weights are closed
+ * @error: (out) (optional): where to put it
+ *
+ * Returns: FALSE (SORA_ERROR_INVALID_MODEL) if there is none of that name
+ */
 gboolean sora_model_weights_get (SoraModelWeights *weights, const char *tensor, SoraTensorView *view, GError **error);
-const char *sora_model_weights_name (SoraModelWeights *weights, size_t index); /* NULL past the end */
+
+/**
+ * sora_model_weights_name:
+ * @weights: open weights
+ * @index: 0 and up
+ *
+ * Returns: (nullable): the index-th tensor's name, shard by shard; NULL past the end
+ */
+const char *sora_model_weights_name (SoraModelWeights *weights, size_t index);
+
+/**
+ * sora_model_weights_done:
+ * @weights: open weights
+ * @tensor: a tensor whose pages are not needed again for now
+ */
 void sora_model_weights_done (SoraModelWeights *weights, const char *tensor);
 
-/* Search path: @user TRUE: $SORA_MODEL_PATH (colon-separated), ~/.local/share/sorad/models, then the system's. */
+/**
+ * sora_model_default_dirs:
+ * @user: for a program of the user's own: also $SORA_MODEL_PATH (colon-separated) and
+ *   ~/.local/share/sorad/models
+ *
+ * Returns: (transfer full): the search path, the system's folder last; free with g_strfreev()
+ */
 char **sora_model_default_dirs (gboolean user);
-/* All models in the folders of @dirs (NULL-terminated; folders that do not exist are skipped), sorted by id; a
- * broken one is left out and its reason appended to @warnings (may be NULL). */
-GPtrArray *sora_model_list (const char *const *dirs, GPtrArray *warnings); /* of SoraModel */
-/* By id in @dirs, or by path if @name contains a slash. */
+
+/**
+ * sora_model_list:
+ * @dirs: (array zero-terminated=1): folders that hold model folders; the first wins for an id
+ * @warnings: (nullable): a list of char*, to which the reason of each model that is left out is appended
+ *
+ * Returns: (transfer full): SoraModel, sorted by id
+ */
+GPtrArray *sora_model_list (const char *const *dirs, GPtrArray *warnings);
+
+/**
+ * sora_model_find:
+ * @dirs: (array zero-terminated=1): folders
+ * @name: an id, or a path if it has a slash
+ * @error: (out) (optional): where to put it
+ *
+ * Returns: (transfer full): the model; NULL on SORA_ERROR_INVALID_MODEL or _NOT_FOUND (which lists what there
+ *   is)
+ */
 SoraModel *sora_model_find (const char *const *dirs, const char *name, GError **error);
 
 G_END_DECLS

@@ -11,15 +11,55 @@
 
 G_BEGIN_DECLS
 
-const char *sora_param_type_name (SoraParamType type); /* "integer", "number", "text", "choice" ... for people */
-/* The default, or NULL for a required parameter.  Not floating. */
+/**
+ * sora_param_type_name:
+ * @type: a type
+ *
+ * Returns: (nullable): "integer", "number", "text", "choice" ... for people; NULL if unknown
+ */
+const char *sora_param_type_name (SoraParamType type);
+
+/**
+ * sora_param_default:
+ * @param: a parameter that sora_plugin_descriptor_check() accepts
+ *
+ * Returns: (transfer full) (nullable): its default, not floating; NULL for a required parameter
+ */
 GVariant *sora_param_default (const SoraParam *param);
-/* @value checked (type, range, multiple, choices, length, UTF-8) and brought to the canonical type; @who names the
- * parameter to the reader: "parameter 'width'".  Errors: SORA_ERROR_INVALID_REQUEST, naming value and range. */
+
+/**
+ * sora_param_check:
+ * @param: a parameter
+ * @who: how to call it: "parameter 'width'"
+ * @value: a value of any type
+ * @error: (out) (optional): where to put it
+ *
+ * Checks type, range, multiple, choices, length and UTF-8.
+ *
+ * Returns: (transfer full): the value in the canonical type, not floating; NULL on SORA_ERROR_INVALID_REQUEST,
+ *   which names value and range (not the value of a SORA_PARAM_SECRET)
+ */
 GVariant *sora_param_check (const SoraParam *param, const char *who, GVariant *value, GError **error);
-/* Text of a command line ("true", "25", "1.5", "a,b"; FILE: a path that is read) to a checked value. */
+
+/**
+ * sora_param_parse:
+ * @param: a parameter
+ * @who: how to call it
+ * @text: what a command line or pipeline file says: "true", "25", "1.5", "a,b" (in a list "\," is a comma of an
+ *   item); for a FILE the path of a regular file, which is read
+ * @error: (out) (optional): where to put it
+ *
+ * Returns: (transfer full): a checked value, as sora_param_check()
+ */
 GVariant *sora_param_parse (const SoraParam *param, const char *who, const char *text, GError **error);
-/* "8..4096 px, a multiple of 16; default 64": for help texts.  NULL if there is nothing to say. */
+
+/**
+ * sora_param_describe_range:
+ * @param: a parameter
+ *
+ * Returns: (transfer full) (nullable): "8..4096 px, a multiple of 16; default 64" for help texts; NULL if there
+ *   is nothing to say
+ */
 char *sora_param_describe_range (const SoraParam *param);
 
 G_END_DECLS

@@ -42,26 +42,132 @@ typedef struct {
   char *default_text;  /* NULL: the stage's */
 } SoraPipelineParam;
 
+/**
+ * sora_pipeline_load:
+ * @path: a file of at most 1 MiB
+ * @error: (out) (optional): where to put it
+ *
+ * Returns: (transfer full): the pipeline; NULL on SORA_ERROR_INVALID_PIPELINE or _NOT_FOUND
+ */
 SoraPipeline *sora_pipeline_load (const char *path, GError **error);
+
+/**
+ * sora_pipeline_parse:
+ * @text: the text of a pipeline file
+ * @length: its bytes
+ * @display_name: what messages call it
+ * @error: (out) (optional): where to put it
+ *
+ * Returns: (transfer full): the pipeline; NULL on SORA_ERROR_INVALID_PIPELINE
+ */
 SoraPipeline *sora_pipeline_parse (const char *text, gsize length, const char *display_name, GError **error);
+
+/**
+ * sora_pipeline_ref:
+ * @pipeline: a pipeline
+ *
+ * Returns: (transfer full): @pipeline
+ */
 SoraPipeline *sora_pipeline_ref (SoraPipeline *pipeline);
+
+/**
+ * sora_pipeline_unref:
+ * @pipeline: (nullable) (transfer full): a pipeline
+ */
 void sora_pipeline_unref (SoraPipeline *pipeline);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoraPipeline, sora_pipeline_unref)
 
+/**
+ * sora_pipeline_id:
+ * @pipeline: a pipeline
+ *
+ * Returns: Id=
+ */
 const char *sora_pipeline_id (SoraPipeline *pipeline);
+
+/**
+ * sora_pipeline_name:
+ * @pipeline: a pipeline
+ *
+ * Returns: Name=, or the id
+ */
 const char *sora_pipeline_name (SoraPipeline *pipeline);
+
+/**
+ * sora_pipeline_summary:
+ * @pipeline: a pipeline
+ *
+ * Returns: Summary=, or ""
+ */
 const char *sora_pipeline_summary (SoraPipeline *pipeline);
-const char *sora_pipeline_path (SoraPipeline *pipeline); /* NULL if parsed from memory */
-GPtrArray *sora_pipeline_stages (SoraPipeline *pipeline); /* of SoraPipelineStage, in file order; not yours */
-GPtrArray *sora_pipeline_params (SoraPipeline *pipeline); /* of SoraPipelineParam, in file order; not yours */
-GHashTable *sora_pipeline_roles (SoraPipeline *pipeline); /* role -> "a,b" components; not yours */
-/* The text it was read from; what a job stores and a worker parses again. */
+
+/**
+ * sora_pipeline_path:
+ * @pipeline: a pipeline
+ *
+ * Returns: (nullable): where it was read; NULL if parsed from memory
+ */
+const char *sora_pipeline_path (SoraPipeline *pipeline);
+
+/**
+ * sora_pipeline_stages:
+ * @pipeline: a pipeline
+ *
+ * Returns: (transfer none): SoraPipelineStage in the order of the file
+ */
+GPtrArray *sora_pipeline_stages (SoraPipeline *pipeline);
+
+/**
+ * sora_pipeline_params:
+ * @pipeline: a pipeline
+ *
+ * Returns: (transfer none): SoraPipelineParam in the order of the file
+ */
+GPtrArray *sora_pipeline_params (SoraPipeline *pipeline);
+
+/**
+ * sora_pipeline_roles:
+ * @pipeline: a pipeline
+ *
+ * Returns: (transfer none): role to "component,component"
+ */
+GHashTable *sora_pipeline_roles (SoraPipeline *pipeline);
+
+/**
+ * sora_pipeline_text:
+ * @pipeline: a pipeline
+ *
+ * Returns: the text it was read from: what a job stores and a worker parses again
+ */
 const char *sora_pipeline_text (SoraPipeline *pipeline);
 
-/* Search path: @user TRUE: $SORA_PIPELINE_PATH, ~/.local/share/sorad/pipelines, then the system's. */
+/**
+ * sora_pipeline_default_dirs:
+ * @user: for a program of the user's own: also $SORA_PIPELINE_PATH (colon-separated) and
+ *   ~/.local/share/sorad/pipelines
+ *
+ * Returns: (transfer full): the search path, the system's folder last; free with g_strfreev()
+ */
 char **sora_pipeline_default_dirs (gboolean user);
-GPtrArray *sora_pipeline_list (const char *const *dirs, GPtrArray *warnings); /* of SoraPipeline, by id */
-/* By id in @dirs, or by path if @name contains a slash. */
+
+/**
+ * sora_pipeline_list:
+ * @dirs: (array zero-terminated=1): folders; the first wins for an id
+ * @warnings: (nullable): a list of char*, to which the reason of each file that is left out is appended
+ *
+ * Returns: (transfer full): SoraPipeline, sorted by id
+ */
+GPtrArray *sora_pipeline_list (const char *const *dirs, GPtrArray *warnings);
+
+/**
+ * sora_pipeline_find:
+ * @dirs: (array zero-terminated=1): folders
+ * @name: an id, or a path if it has a slash
+ * @error: (out) (optional): where to put it
+ *
+ * Returns: (transfer full): the pipeline; NULL on SORA_ERROR_INVALID_PIPELINE or _NOT_FOUND (which lists what
+ *   there is)
+ */
 SoraPipeline *sora_pipeline_find (const char *const *dirs, const char *name, GError **error);
 
 G_END_DECLS

@@ -25,23 +25,75 @@ typedef struct {
   char *default_model; /* id or path; NULL: the only model there is, else the one named "sora-shapes-1" */
 } SoraEnvironment;
 
-/* @user: also the folders of the user and of SORA_PLUGIN_PATH, SORA_PIPELINE_PATH, SORA_MODEL_PATH. */
+/**
+ * sora_environment_new:
+ * @user: also the folders of the user, and of SORA_PLUGIN_PATH, SORA_PIPELINE_PATH and SORA_MODEL_PATH
+ *
+ * Returns: (transfer full): an environment of the default search paths
+ */
 SoraEnvironment *sora_environment_new (gboolean user);
-/* With explicit folders (NULL-terminated). */
+
+/**
+ * sora_environment_new_for_dirs:
+ * @plugin_dirs: (array zero-terminated=1): folders of plugins
+ * @pipeline_dirs: (array zero-terminated=1): folders of pipelines
+ * @model_dirs: (array zero-terminated=1): folders of models
+ *
+ * Returns: (transfer full): an environment of these folders alone
+ */
 SoraEnvironment *sora_environment_new_for_dirs (const char *const *plugin_dirs, const char *const *pipeline_dirs,
                                                 const char *const *model_dirs);
+
+/**
+ * sora_environment_free:
+ * @environment: (nullable) (transfer full): an environment
+ */
 void sora_environment_free (SoraEnvironment *environment);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoraEnvironment, sora_environment_free)
 
 typedef struct SoraPlan SoraPlan;
 
+/**
+ * sora_plan_new:
+ * @environment: where things are looked up
+ * @request: what is wanted; copied
+ * @error: (out) (optional): where to put it
+ *
+ * Resolves, checks and infers everything; touches no weights.
+ *
+ * Returns: (transfer full): the plan; NULL on any of SORA_ERROR_INVALID_*, _NOT_FOUND, or what a stage's infer
+ *   says
+ */
 SoraPlan *sora_plan_new (SoraEnvironment *environment, const SoraRequest *request, GError **error);
-/* One stage alone: @plugin, its params by their own names, model slots bound to @models (slot -> path or id, ""
- * is the first), @inputs: port -> SoraTensor*, with attributes @input_attrs: port -> GHashTable of attrs (may be
- * NULL).  Outputs are collected and fetched by sora_runner_get_output(). */
+
+/**
+ * sora_plan_new_for_stage:
+ * @environment: where things are looked up
+ * @plugin: "ID" or "ID/CLASS"
+ * @request: parameters by the stage's own names, models by slot ("" is the first)
+ * @inputs: port (char*) to SoraTensor
+ * @input_attrs: (nullable): port (char*) to a GHashTable of attributes (char* to GVariant)
+ * @error: (out) (optional): where to put it
+ *
+ * A plan of one stage alone; its outputs are collected, and fetched by sora_runner_get_output().
+ *
+ * Returns: (transfer full): the plan; NULL as sora_plan_new()
+ */
 SoraPlan *sora_plan_new_for_stage (SoraEnvironment *environment, const char *plugin, const SoraRequest *request,
                                    GHashTable *inputs, GHashTable *input_attrs, GError **error);
+
+/**
+ * sora_plan_ref:
+ * @plan: a plan
+ *
+ * Returns: (transfer full): @plan
+ */
 SoraPlan *sora_plan_ref (SoraPlan *plan);
+
+/**
+ * sora_plan_unref:
+ * @plan: (nullable) (transfer full): a plan
+ */
 void sora_plan_unref (SoraPlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoraPlan, sora_plan_unref)
 
@@ -61,13 +113,53 @@ typedef struct {
   char *connected_to;       /* "decode:latents, ..." or NULL */
 } SoraPlanOutput;
 
+/**
+ * sora_plan_n_runs:
+ * @plan: a plan
+ *
+ * Returns: number of graph runs, 1 or more
+ */
 guint sora_plan_n_runs (SoraPlan *plan);
-GPtrArray *sora_plan_stages (SoraPlan *plan); /* of SoraPlanStage; not yours */
+
+/**
+ * sora_plan_stages:
+ * @plan: a plan
+ *
+ * Returns: (transfer none): SoraPlanStage in topological order, run by run
+ */
+GPtrArray *sora_plan_stages (SoraPlan *plan);
+
+/**
+ * sora_plan_request:
+ * @plan: a plan
+ *
+ * Returns: (transfer none): the request it was made of
+ */
 const SoraRequest *sora_plan_request (SoraPlan *plan);
-/* Warnings that stages logged while inferring (frames rounded up, prompt truncated). */
+
+/**
+ * sora_plan_warnings:
+ * @plan: a plan
+ *
+ * Returns: (transfer none): what stages warned of while inferring (frames rounded up, prompt truncated),
+ *   NULL-terminated
+ */
 const char *const *sora_plan_warnings (SoraPlan *plan);
-/* Peak bytes over the whole plan (weights that are held together, work, queues), and rough operations. */
+
+/**
+ * sora_plan_peak_bytes:
+ * @plan: a plan
+ *
+ * Returns: peak bytes over the whole plan: weights that are held together, work, queues
+ */
 guint64 sora_plan_peak_bytes (SoraPlan *plan);
+
+/**
+ * sora_plan_flops:
+ * @plan: a plan
+ *
+ * Returns: rough number of operations; a multiply-add is 2
+ */
 double sora_plan_flops (SoraPlan *plan);
 
 /* The public parameters of a pipeline with the stage parameters behind them (for help, completion, bus objects):
@@ -77,6 +169,19 @@ typedef struct {
   const SoraParam *param; /* of the first target */
   GVariant *default_value; /* NULL: required */
 } SoraPublicParam;
+
+/**
+ * sora_pipeline_public_params:
+ * @environment: where plugins are looked up
+ * @pipeline: a pipeline
+ * @error: (out) (optional): where to put it
+ *
+ * The public parameters with the stage parameters behind them, for help, completion and bus objects.  Loads the
+ * plugins.
+ *
+ * Returns: (transfer full): SoraPublicParam in the order of the file; NULL on SORA_ERROR_INVALID_PLUGIN,
+ *   _INVALID_PIPELINE or _NOT_FOUND
+ */
 GPtrArray *sora_pipeline_public_params (SoraEnvironment *environment, SoraPipeline *pipeline, GError **error);
 
 G_END_DECLS

@@ -21,15 +21,62 @@ typedef struct {
   guint64 memory_limit; /* bytes for the job's ledger; 0: 80 % of what is available */
 } SoraRequest;
 
+/**
+ * sora_request_new:
+ * @pipeline: (nullable): id or path
+ *
+ * Returns: (transfer full): a request with metadata "minimal" and nothing else set
+ */
 SoraRequest *sora_request_new (const char *pipeline);
+
+/**
+ * sora_request_copy:
+ * @request: a request
+ *
+ * Returns: (transfer full): a deep copy
+ */
 SoraRequest *sora_request_copy (const SoraRequest *request);
+
+/**
+ * sora_request_free:
+ * @request: (nullable) (transfer full): a request
+ */
 void sora_request_free (SoraRequest *request);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoraRequest, sora_request_free)
 
-/* Takes a GVariant of any type (sinks a floating one). */
+/**
+ * sora_request_set_param:
+ * @request: a request
+ * @name: public name of a parameter, or "stage.param"
+ * @value: a value of any type; a floating one is sunk
+ */
 void sora_request_set_param (SoraRequest *request, const char *name, GVariant *value);
+
+/**
+ * sora_request_choose_seed:
+ * @request: a request; one that has a seed keeps it
+ *
+ * Sets a random seed of 32 bits, short enough to be told.
+ */
 void sora_request_choose_seed (SoraRequest *request);
-GVariant *sora_request_to_variant (const SoraRequest *request);                       /* a{sv}, floating */
-SoraRequest *sora_request_from_variant (GVariant *variant, GError **error);           /* unknown keys are errors */
+
+/**
+ * sora_request_to_variant:
+ * @request: a request
+ *
+ * Returns: (transfer floating): an a{sv}; equal requests give equal bytes
+ */
+GVariant *sora_request_to_variant (const SoraRequest *request);
+
+/**
+ * sora_request_from_variant:
+ * @variant: an a{sv}, from anybody
+ * @error: (out) (optional): where to put it
+ *
+ * Unknown or repeated keys, other types and malformed bytes are errors.
+ *
+ * Returns: (transfer full): the request; NULL on SORA_ERROR_INVALID_REQUEST
+ */
+SoraRequest *sora_request_from_variant (GVariant *variant, GError **error);
 
 G_END_DECLS

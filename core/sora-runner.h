@@ -34,33 +34,106 @@ typedef struct {
   guint64 size;
 } SoraResultFile;
 
-/* @output_dir: where result files appear, by rename, when the whole plan has succeeded; NULL: the plan must have no
- * file outputs.  @state_dir: for checkpoints and scratch (NULL: none, and the system's temporary folder). */
+/**
+ * sora_runner_new:
+ * @plan: what to run
+ * @output_dir: (nullable): where result files appear, by rename, when the whole plan has succeeded; NULL: the
+ *   plan must have no file outputs
+ * @state_dir: (nullable): for checkpoints and scratch; NULL: no checkpoints, and the system's temporary folder
+ * @callbacks: (nullable): what to tell, copied
+ * @data: for the callbacks
+ *
+ * Returns: (transfer full): a runner
+ */
 SoraRunner *sora_runner_new (SoraPlan *plan, const char *output_dir, const char *state_dir,
                              const SoraRunnerCallbacks *callbacks, gpointer data);
+
+/**
+ * sora_runner_ref:
+ * @runner: a runner
+ *
+ * Returns: (transfer full): @runner
+ */
 SoraRunner *sora_runner_ref (SoraRunner *runner);
+
+/**
+ * sora_runner_unref:
+ * @runner: (nullable) (transfer full): a runner that does not run
+ */
 void sora_runner_unref (SoraRunner *runner);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoraRunner, sora_runner_unref)
 
-/* If set before run: result files are named PREFIX + the extension of the stage's name ("ball" -> "ball.mp4",
- * numbered ones -> "ball-0001.png"), and an existing file is only replaced with @overwrite. */
+/**
+ * sora_runner_set_output_name:
+ * @runner: a runner, before run
+ * @prefix: result files are named PREFIX + the extension of the stage's name ("ball" to "ball.mp4"; numbered
+ *   ones "ball-0001.png")
+ * @overwrite: whether an existing file is replaced; else it is an error
+ */
 void sora_runner_set_output_name (SoraRunner *runner, const char *prefix, gboolean overwrite);
-/* Blocks until done.  FALSE: @error, and nothing of a result is visible.  Errors of stages read
- * "stage 'decode': ...". */
+
+/**
+ * sora_runner_run:
+ * @runner: a runner
+ * @error: (out) (optional): where to put it
+ *
+ * Blocks until done.
+ *
+ * Returns: FALSE on any error; then nothing of a result is visible, and errors of stages read "stage 'decode':
+ *   ..."
+ */
 gboolean sora_runner_run (SoraRunner *runner, GError **error);
-/* Any thread; run() returns SORA_ERROR_CANCELLED soon. */
+
+/**
+ * sora_runner_cancel:
+ * @runner: a runner
+ *
+ * Any thread; sora_runner_run() returns SORA_ERROR_CANCELLED soon.
+ */
 void sora_runner_cancel (SoraRunner *runner);
-/* Somebody wants previews (any thread). */
+
+/**
+ * sora_runner_want_preview:
+ * @runner: a runner
+ * @wanted: whether somebody looks
+ *
+ * Any thread.
+ */
 void sora_runner_want_preview (SoraRunner *runner, gboolean wanted);
-/* After a successful run: result files (of SoraResultFile; not yours). */
+
+/**
+ * sora_runner_files:
+ * @runner: a runner, after a successful run
+ *
+ * Returns: (transfer none): SoraResultFile
+ */
 GPtrArray *sora_runner_files (SoraRunner *runner);
-/* After a successful run of sora_plan_new_for_stage: the tensor that came out of @port (chunks of a stream joined);
- * a new reference, or NULL if nothing came. */
+
+/**
+ * sora_runner_get_output:
+ * @runner: a runner, after a successful run of a plan of sora_plan_new_for_stage()
+ * @port: an output
+ *
+ * Returns: (transfer full) (nullable): what came out of it, chunks of a stream joined; NULL if nothing came
+ */
 SoraTensor *sora_runner_get_output (SoraRunner *runner, const char *port);
-/* Highest sum of the ledger's reservations during the run, in bytes. */
+
+/**
+ * sora_runner_peak_reserved:
+ * @runner: a runner
+ *
+ * Returns: the highest sum of the ledger's reservations during the run, in bytes
+ */
 guint64 sora_runner_peak_reserved (SoraRunner *runner);
 
-/* Provenance that only the caller knows, before run: "job" -> the job's id. */
+/**
+ * sora_runner_set_info:
+ * @runner: a runner, before run
+ * @key: "job"
+ * @value: what SoraHost.info answers: the job's id
+ *
+ * Provenance that only the caller knows.
+ */
 void sora_runner_set_info (SoraRunner *runner, const char *key, const char *value);
 
 /* What waited in one queue at most; after run, whether it succeeded or not (for benchmarks and tests). */
@@ -71,15 +144,42 @@ typedef struct {
   guint64 peak_bytes;
   guint enlarged; /* how often it was made larger because every stage waited for another */
 } SoraQueueInfo;
-GPtrArray *sora_runner_queues (SoraRunner *runner); /* of SoraQueueInfo; not yours */
 
-/* Process-wide: sets OMP_WAIT_POLICY=passive where it is not set, and makes a file that outgrows RLIMIT_FSIZE an error
- * instead of a signal.  Call first in main(), before any plugin is loaded and any thread is made. */
+/**
+ * sora_runner_queues:
+ * @runner: a runner, after run, whether it succeeded or not
+ *
+ * Returns: (transfer none): SoraQueueInfo
+ */
+GPtrArray *sora_runner_queues (SoraRunner *runner);
+
+/**
+ * sora_process_init:
+ *
+ * Sets OMP_WAIT_POLICY=passive where it is not set, and makes a file that outgrows RLIMIT_FSIZE an error
+ * instead of a signal.  Call first in main(), before any plugin is loaded and any thread is made.
+ */
 void sora_process_init (void);
-/* Destroys warm instances and ends the compute thread (for leak-free ends of tests and tools). */
+
+/**
+ * sora_process_shutdown:
+ *
+ * Destroys warm instances and ends the compute thread, for leak-free ends of tests and tools.
+ */
 void sora_process_shutdown (void);
-/* The host's version, "0.1.0", and the instruction set that its results depend on, "avx512_vnni". */
+
+/**
+ * sora_version:
+ *
+ * Returns: the host's version: "0.1.0"
+ */
 const char *sora_version (void);
+
+/**
+ * sora_isa:
+ *
+ * Returns: the instruction set that results depend on: "avx512_vnni"
+ */
 const char *sora_isa (void);
 
 G_END_DECLS
