@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-conv-plane.c: taps × 3 × 3 convolutions by Winograd's F(4×4, 3×3), points 0, ±1, ±2 and infinity.  A group of
- * 4×4 output tiles goes through three steps: 6×6 patches to 36 matrices V; 36 products with the transformed weights;
- * 36 matrices back to pixels.
+ * kit-conv-plane.c: taps × 3 × 3 convolutions by Winograd's F(4×4, 3×3), points 0, ±1, ±2 and
+ * infinity.  A group of 4×4 output tiles goes through three steps: 6×6 patches to 36 matrices V; 36
+ * products with the transformed weights; 36 matrices back to pixels.
  *
- * Where the weights are small, a group is so small that V stays in the cache of the one core which does all three, and
- * threads take whole groups: a layer is one parallel region, and a small layer none (on a busy machine a region costs
- * more than its work).  Where they are large they must not be read again for every few tiles: then groups are large,
- * and all threads share each step.
+ * Where the weights are small, a group is so small that V stays in the cache of the one core which
+ * does all three, and threads take whole groups: a layer is one parallel region, and a small layer
+ * none (on a busy machine a region costs more than its work).  Where they are large they must not
+ * be read again for every few tiles: then groups are large, and all threads share each step.
  */
 #include "kit-conv.h"
 #include "kit-memory.h"
@@ -15,17 +15,22 @@
 
 #include <string.h>
 
-enum { TILES_A_TASK = 8 };
-static const int64_t small_weights = INT64_C (2) << 20, small_group = INT64_C (3) << 19, large_group = INT64_C (8) << 20;
+enum
+{
+  TILES_A_TASK = 8
+};
+static const int64_t small_weights = INT64_C (2) << 20, small_group = INT64_C (3) << 19,
+                     large_group = INT64_C (8) << 20;
 
-typedef struct {
+typedef struct
+{
   const SoraKitPlaneConv *conv;
   const SoraKitConvSource *source;
   int upsample;
   const float *add;
   float *out;
-  int64_t h, w;   /* of the output */
-  int64_t across; /* tiles in a row */
+  int64_t h, w;         /* of the output */
+  int64_t across;       /* tiles in a row */
   int64_t first, count; /* the group */
   int64_t icp, ocp;
   int64_t v_step, m_step; /* floats from one of the 36 matrices to the next */
@@ -49,7 +54,9 @@ group_tiles (int64_t icp, int64_t ocp, int taps, int64_t h, int64_t w)
 {
   const int64_t tiles = ((h + 3) / 4) * ((w + 3) / 4);
   const int64_t a_tile = 36 * 4 * (taps * icp + ocp), half = weights_bytes (icp, ocp, taps) / 2;
-  const int64_t near = is_small (icp, ocp, taps) ? small_group : half > large_group ? half : large_group;
+  const int64_t near = is_small (icp, ocp, taps) ? small_group
+                       : half > large_group      ? half
+                                                 : large_group;
   const int64_t n = near / a_tile < 16 ? 16 : near / a_tile / TILES_A_TASK * TILES_A_TASK;
   return n < tiles ? n : tiles;
 }
@@ -57,11 +64,12 @@ group_tiles (int64_t icp, int64_t ocp, int taps, int64_t h, int64_t w)
 uint64_t
 sora_kit_plane_conv_bytes (int64_t ic, int64_t oc, int taps)
 {
-  const uint64_t icp = (uint64_t) sora_kit_pad16 (ic), ocp = (uint64_t) sora_kit_pad16 (oc);
-  return (36 * (uint64_t) taps * icp * ocp + ocp) * sizeof (float);
+  const uint64_t icp = (uint64_t)sora_kit_pad16 (ic), ocp = (uint64_t)sora_kit_pad16 (oc);
+  return (36 * (uint64_t)taps * icp * ocp + ocp) * sizeof (float);
 }
 
-/* 16 floats more than needed: a step that is a power of two would put all 36 rows into one set of the cache. */
+/* 16 floats more than needed: a step that is a power of two would put all 36 rows into one set of
+ * the cache. */
 static int64_t
 matrix_step (int64_t tiles, int64_t channels)
 {
@@ -78,10 +86,11 @@ group_floats (int64_t icp, int64_t ocp, int taps, int64_t tiles)
 uint64_t
 sora_kit_plane_conv_work (int64_t ic, int64_t oc, int taps, int64_t h, int64_t w, int threads)
 {
-  const int64_t icp = sora_kit_pad16 (ic), ocp = sora_kit_pad16 (oc), n = group_tiles (icp, ocp, taps, h, w);
+  const int64_t icp = sora_kit_pad16 (ic), ocp = sora_kit_pad16 (oc),
+                n = group_tiles (icp, ocp, taps, h, w);
   const int64_t tiles = (h + 3) / 4 * ((w + 3) / 4), groups = (tiles + n - 1) / n;
   const int64_t at_once = !is_small (icp, ocp, taps) ? 1 : threads < groups ? threads : groups;
-  return (uint64_t) (group_floats (icp, ocp, taps, n) * at_once) * sizeof (float);
+  return (uint64_t)(group_floats (icp, ocp, taps, n) * at_once) * sizeof (float);
 }
 
 void
@@ -94,7 +103,8 @@ sora_kit_plane_conv_clear (SoraKitPlaneConv *conv)
 
 /* ---- weights */
 
-typedef struct {
+typedef struct
+{
   SoraKitPlaneConv *conv;
   const float *weights;
 } Pack;
@@ -112,12 +122,13 @@ transform_weights (double g0, double g1, double g2, double *out, int step)
   out[5 * step] = g2;
 }
 
-/* All output channels of one input channel and one tap.  Sixteen at a time, so that each of the 36 matrices gets
- * a whole line: they lie megabytes apart. */
+/* All output channels of one input channel and one tap.  Sixteen at a time, so that each of the 36
+ * matrices gets a whole line: they lie megabytes apart. */
 SORA_KIT_MULTIVERSION static void
 pack_channel (const SoraKitPlaneConv *conv, const float *weights, int64_t ic, int64_t tap)
 {
-  const int64_t icp = sora_kit_pad16 (conv->ic), ocp = sora_kit_pad16 (conv->oc), rows = conv->taps * icp;
+  const int64_t icp = sora_kit_pad16 (conv->ic), ocp = sora_kit_pad16 (conv->oc),
+                rows = conv->taps * icp;
   const int64_t row = (conv->taps - 1 - tap) * icp + ic; /* newest first */
   for (int64_t first = 0; first < conv->oc; first += 16)
     {
@@ -131,7 +142,7 @@ pack_channel (const SoraKitPlaneConv *conv, const float *weights, int64_t ic, in
           for (int x = 0; x < 6; x++)
             transform_weights (half[0][x], half[1][x], half[2][x], full + x, 6);
           for (int i = 0; i < 36; i++)
-            line[i][oc - first] = (float) full[i];
+            line[i][oc - first] = (float)full[i];
         }
       float *to = conv->u + sora_kit_gemm_offset (ocp, rows, row, first);
       for (int i = 0; i < 36; i++)
@@ -148,20 +159,21 @@ pack_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
 }
 
 int
-sora_kit_plane_conv_pack (SoraKitPlaneConv *conv, SoraKitTeam *team, int64_t ic, int64_t oc, int taps,
-                          const float *weights, const float *bias)
+sora_kit_plane_conv_pack (SoraKitPlaneConv *conv, SoraKitTeam *team, int64_t ic, int64_t oc,
+                          int taps, const float *weights, const float *bias)
 {
   sora_kit_plane_conv_clear (conv);
-  const uint64_t icp = (uint64_t) sora_kit_pad16 (ic), ocp = (uint64_t) sora_kit_pad16 (oc);
+  const uint64_t icp = (uint64_t)sora_kit_pad16 (ic), ocp = (uint64_t)sora_kit_pad16 (oc);
   conv->ic = ic;
   conv->oc = oc;
   conv->taps = taps;
-  conv->u = sora_kit_alloc0 (36 * (uint64_t) taps * icp * ocp, sizeof (float));
+  conv->u = sora_kit_alloc0 (36 * (uint64_t)taps * icp * ocp, sizeof (float));
   conv->bias = sora_kit_alloc0 (ocp, sizeof (float));
   if (conv->u == NULL || conv->bias == NULL)
-    return sora_kit_team_fail (team, "no memory for the weights of a convolution from %lld to %lld channels",
-                               (long long) ic, (long long) oc);
-  memcpy (conv->bias, bias, (size_t) oc * sizeof (float));
+    return sora_kit_team_fail (
+        team, "no memory for the weights of a convolution from %lld to %lld channels",
+        (long long)ic, (long long)oc);
+  memcpy (conv->bias, bias, (size_t)oc * sizeof (float));
   Pack pack = { conv, weights };
   return sora_kit_parallel (team, ic * taps, pack_tile, &pack);
 }
@@ -169,31 +181,31 @@ sora_kit_plane_conv_pack (SoraKitPlaneConv *conv, SoraKitTeam *team, int64_t ic,
 /* ---- the three steps */
 
 /* Bᵀ d: six values to six. */
-#define TRANSFORM_IN(d0, d1, d2, d3, d4, d5, t0, t1, t2, t3, t4, t5)                                         \
-  do                                                                                                         \
-    {                                                                                                        \
-      const SoraKitV even = (d4) - 4.0f * (d2), odd = (d3) - 4.0f * (d1);                               \
-      const SoraKitV even2 = (d4) - (d2), odd2 = 2.0f * ((d3) - (d1));                                  \
-      (t0) = (4.0f * (d0) - 5.0f * (d2)) + (d4);                                                             \
-      (t1) = even + odd;                                                                                     \
-      (t2) = even - odd;                                                                                     \
-      (t3) = even2 + odd2;                                                                                   \
-      (t4) = even2 - odd2;                                                                                   \
-      (t5) = (4.0f * (d1) - 5.0f * (d3)) + (d5);                                                             \
-    }                                                                                                        \
+#define TRANSFORM_IN(d0, d1, d2, d3, d4, d5, t0, t1, t2, t3, t4, t5)                               \
+  do                                                                                               \
+    {                                                                                              \
+      const SoraKitV even = (d4)-4.0f * (d2), odd = (d3)-4.0f * (d1);                              \
+      const SoraKitV even2 = (d4) - (d2), odd2 = 2.0f * ((d3) - (d1));                             \
+      (t0) = (4.0f * (d0)-5.0f * (d2)) + (d4);                                                     \
+      (t1) = even + odd;                                                                           \
+      (t2) = even - odd;                                                                           \
+      (t3) = even2 + odd2;                                                                         \
+      (t4) = even2 - odd2;                                                                         \
+      (t5) = (4.0f * (d1)-5.0f * (d3)) + (d5);                                                     \
+    }                                                                                              \
   while (0)
 
 /* Aᵀ m: six values to four. */
-#define TRANSFORM_OUT(m0, m1, m2, m3, m4, m5, y0, y1, y2, y3)                                                \
-  do                                                                                                         \
-    {                                                                                                        \
-      const SoraKitV sum = (m1) + (m2), dif = (m1) - (m2);                                              \
-      const SoraKitV sum2 = (m3) + (m4), dif2 = (m3) - (m4);                                            \
-      (y0) = ((m0) + sum) + sum2;                                                                            \
-      (y1) = dif + 2.0f * dif2;                                                                              \
-      (y2) = sum + 4.0f * sum2;                                                                              \
-      (y3) = (dif + 8.0f * dif2) + (m5);                                                                     \
-    }                                                                                                        \
+#define TRANSFORM_OUT(m0, m1, m2, m3, m4, m5, y0, y1, y2, y3)                                      \
+  do                                                                                               \
+    {                                                                                              \
+      const SoraKitV sum = (m1) + (m2), dif = (m1) - (m2);                                         \
+      const SoraKitV sum2 = (m3) + (m4), dif2 = (m3) - (m4);                                       \
+      (y0) = ((m0) + sum) + sum2;                                                                  \
+      (y1) = dif + 2.0f * dif2;                                                                    \
+      (y2) = sum + 4.0f * sum2;                                                                    \
+      (y3) = (dif + 8.0f * dif2) + (m5);                                                           \
+    }                                                                                              \
   while (0)
 
 static const float zeros[16] __attribute__ ((aligned (64)));
@@ -213,13 +225,15 @@ patch_in (const float *const pixel[36], int64_t channels, float *to, int64_t ste
               const float *p = pixel[6 * y + x];
               d[y] = sora_kit_v_load (p != NULL ? p + c : zeros);
             }
-          TRANSFORM_IN (d[0], d[1], d[2], d[3], d[4], d[5], t[0][x], t[1][x], t[2][x], t[3][x], t[4][x], t[5][x]);
+          TRANSFORM_IN (d[0], d[1], d[2], d[3], d[4], d[5], t[0][x], t[1][x], t[2][x], t[3][x],
+                        t[4][x], t[5][x]);
         }
       for (int y = 0; y < 6; y++)
         {
           float *row = to + 6 * y * step + c;
           SoraKitV r[6];
-          TRANSFORM_IN (t[y][0], t[y][1], t[y][2], t[y][3], t[y][4], t[y][5], r[0], r[1], r[2], r[3], r[4], r[5]);
+          TRANSFORM_IN (t[y][0], t[y][1], t[y][2], t[y][3], t[y][4], t[y][5], r[0], r[1], r[2],
+                        r[3], r[4], r[5]);
           for (int x = 0; x < 6; x++)
             sora_kit_v_store (row + x * step, r[x]);
         }
@@ -236,7 +250,8 @@ input_task (SoraKitTeam *team, void *data, int64_t task, int slot)
   const float *frame = g->source->frames[tap];
   for (int64_t i = begin; i < end; i++)
     {
-      const int64_t top = (g->first + i) / g->across * 4 - 1, left = (g->first + i) % g->across * 4 - 1;
+      const int64_t top = (g->first + i) / g->across * 4 - 1,
+                    left = (g->first + i) % g->across * 4 - 1;
       const float *pixel[36];
       for (int64_t y = 0; y < 6; y++)
         for (int64_t x = 0; x < 6; x++)
@@ -244,7 +259,9 @@ input_task (SoraKitTeam *team, void *data, int64_t task, int slot)
             const int64_t py = top + y, px = left + x;
             const int inside = py >= 0 && py < g->h && px >= 0 && px < g->w;
             pixel[6 * y + x]
-                = inside ? frame + ((py >> g->upsample) * g->source->w + (px >> g->upsample)) * g->icp : NULL;
+                = inside
+                      ? frame + ((py >> g->upsample) * g->source->w + (px >> g->upsample)) * g->icp
+                      : NULL;
           }
       patch_in (pixel, g->icp, g->v[tap] + i * g->icp, g->v_step);
     }
@@ -275,8 +292,8 @@ product_task (SoraKitTeam *team, void *data, int64_t task, int slot)
 
 /* A row of each of the 36 matrices to 4×4 pixels, of which `high` × `wide` exist. */
 SORA_KIT_MULTIVERSION static void
-patch_out (const float *from, int64_t step, int64_t channels, const float *bias, const float *add, float *to,
-           int64_t line, int high, int wide)
+patch_out (const float *from, int64_t step, int64_t channels, const float *bias, const float *add,
+           float *to, int64_t line, int high, int wide)
 {
   for (int64_t c = 0; c < channels; c += 16)
     {
@@ -292,7 +309,8 @@ patch_out (const float *from, int64_t step, int64_t channels, const float *bias,
       for (int y = 0; y < high; y++)
         {
           SoraKitV r[4];
-          TRANSFORM_OUT (t[y][0], t[y][1], t[y][2], t[y][3], t[y][4], t[y][5], r[0], r[1], r[2], r[3]);
+          TRANSFORM_OUT (t[y][0], t[y][1], t[y][2], t[y][3], t[y][4], t[y][5], r[0], r[1], r[2],
+                         r[3]);
           for (int x = 0; x < wide; x++)
             {
               const int64_t at = y * line + x * channels + c;
@@ -315,9 +333,9 @@ output_task (SoraKitTeam *team, void *data, int64_t task, int slot)
     {
       const int64_t top = (g->first + i) / g->across * 4, left = (g->first + i) % g->across * 4;
       const int64_t at = (top * g->w + left) * g->ocp;
-      patch_out (g->m + i * g->ocp, g->m_step, g->ocp, g->conv->bias, g->add != NULL ? g->add + at : NULL,
-                 g->out + at, g->w * g->ocp, g->h - top < 4 ? (int) (g->h - top) : 4,
-                 g->w - left < 4 ? (int) (g->w - left) : 4);
+      patch_out (g->m + i * g->ocp, g->m_step, g->ocp, g->conv->bias,
+                 g->add != NULL ? g->add + at : NULL, g->out + at, g->w * g->ocp,
+                 g->h - top < 4 ? (int)(g->h - top) : 4, g->w - left < 4 ? (int)(g->w - left) : 4);
     }
   return SORA_OK;
 }
@@ -331,11 +349,12 @@ place (Group *g, float *work)
   g->m = work + taps * 36 * g->v_step;
 }
 
-/* A whole group on one thread.  In what all share, `count` is the tiles of a full group and `m` the work of all slots. */
+/* A whole group on one thread.  In what all share, `count` is the tiles of a full group and `m` the
+ * work of all slots. */
 static int
 group_task (SoraKitTeam *team, void *data, int64_t task, int slot)
 {
-  Group g = *(const Group *) data;
+  Group g = *(const Group *)data;
   const int64_t n = g.count, tiles = (g.h + 3) / 4 * g.across;
   g.first = task * n;
   g.count = tiles - g.first < n ? tiles - g.first : n;
@@ -351,8 +370,9 @@ group_task (SoraKitTeam *team, void *data, int64_t task, int slot)
 }
 
 int
-sora_kit_plane_conv_run (const SoraKitPlaneConv *conv, SoraKitTeam *team, const SoraKitConvSource *source,
-                         int upsample, const float *add, float *out, void *work)
+sora_kit_plane_conv_run (const SoraKitPlaneConv *conv, SoraKitTeam *team,
+                         const SoraKitConvSource *source, int upsample, const float *add,
+                         float *out, void *work)
 {
   Group g = { .conv = conv, .source = source, .upsample = upsample != 0, .add = add, .out = out };
   g.icp = sora_kit_pad16 (conv->ic);
@@ -360,7 +380,8 @@ sora_kit_plane_conv_run (const SoraKitPlaneConv *conv, SoraKitTeam *team, const 
   g.h = source->h << g.upsample;
   g.w = source->w << g.upsample;
   g.across = (g.w + 3) / 4;
-  const int64_t tiles = (g.h + 3) / 4 * g.across, n = group_tiles (g.icp, g.ocp, conv->taps, g.h, g.w);
+  const int64_t tiles = (g.h + 3) / 4 * g.across,
+                n = group_tiles (g.icp, g.ocp, conv->taps, g.h, g.w);
   g.v_step = matrix_step (n, g.icp);
   g.m_step = matrix_step (n, g.ocp);
 

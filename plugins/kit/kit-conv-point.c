@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-conv-point.c: convolutions of one pixel, and of few output channels.  The second are products too: with three
- * output channels a Winograd tile would be all transform.  Each pixel is multiplied with the weights of all nine
- * places once; a picture's value is then the sum of nine neighbours' products.
+ * kit-conv-point.c: convolutions of one pixel, and of few output channels.  The second are products
+ * too: with three output channels a Winograd tile would be all transform.  Each pixel is multiplied
+ * with the weights of all nine places once; a picture's value is then the sum of nine neighbours'
+ * products.
  */
 #include "kit-conv.h"
 #include "kit-memory.h"
 
 #include <string.h>
 
-enum { ROWS_A_TASK = 48, LINES_A_TASK = 8 };
+enum
+{
+  ROWS_A_TASK = 48,
+  LINES_A_TASK = 8
+};
 
 /* ---- one pixel */
 
 uint64_t
 sora_kit_point_conv_bytes (int64_t ic, int64_t oc, int taps)
 {
-  const uint64_t icp = (uint64_t) sora_kit_pad16 (ic), ocp = (uint64_t) sora_kit_pad16 (oc);
-  return ((uint64_t) taps * icp * ocp + ocp) * sizeof (float);
+  const uint64_t icp = (uint64_t)sora_kit_pad16 (ic), ocp = (uint64_t)sora_kit_pad16 (oc);
+  return ((uint64_t)taps * icp * ocp + ocp) * sizeof (float);
 }
 
 void
@@ -29,20 +34,21 @@ sora_kit_point_conv_clear (SoraKitPointConv *conv)
 }
 
 int
-sora_kit_point_conv_pack (SoraKitPointConv *conv, SoraKitTeam *team, int64_t ic, int64_t oc, int taps,
-                          const float *weights, const float *bias)
+sora_kit_point_conv_pack (SoraKitPointConv *conv, SoraKitTeam *team, int64_t ic, int64_t oc,
+                          int taps, const float *weights, const float *bias)
 {
   sora_kit_point_conv_clear (conv);
   const int64_t icp = sora_kit_pad16 (ic), ocp = sora_kit_pad16 (oc);
   conv->ic = ic;
   conv->oc = oc;
   conv->taps = taps;
-  conv->b = sora_kit_alloc0 ((uint64_t) (taps * icp * ocp), sizeof (float));
-  conv->bias = sora_kit_alloc0 ((uint64_t) ocp, sizeof (float));
+  conv->b = sora_kit_alloc0 ((uint64_t)(taps * icp * ocp), sizeof (float));
+  conv->bias = sora_kit_alloc0 ((uint64_t)ocp, sizeof (float));
   if (conv->b == NULL || conv->bias == NULL)
-    return sora_kit_team_fail (team, "no memory for the weights of a convolution from %lld to %lld channels",
-                               (long long) ic, (long long) oc);
-  memcpy (conv->bias, bias, (size_t) oc * sizeof (float));
+    return sora_kit_team_fail (
+        team, "no memory for the weights of a convolution from %lld to %lld channels",
+        (long long)ic, (long long)oc);
+  memcpy (conv->bias, bias, (size_t)oc * sizeof (float));
   for (int64_t o = 0; o < oc; o++)
     for (int64_t i = 0; i < ic; i++)
       for (int64_t t = 0; t < taps; t++)
@@ -51,7 +57,8 @@ sora_kit_point_conv_pack (SoraKitPointConv *conv, SoraKitTeam *team, int64_t ic,
   return SORA_OK;
 }
 
-typedef struct {
+typedef struct
+{
   const SoraKitPointConv *conv;
   const SoraKitConvSource *source;
   const float *add;
@@ -82,8 +89,8 @@ point_rows (void *data, int64_t row, int64_t count)
 }
 
 int
-sora_kit_point_conv_run (const SoraKitPointConv *conv, SoraKitTeam *team, const SoraKitConvSource *source,
-                         const float *add, float *out)
+sora_kit_point_conv_run (const SoraKitPointConv *conv, SoraKitTeam *team,
+                         const SoraKitConvSource *source, const float *add, float *out)
 {
   Point point = { conv, source, add, out };
   return sora_kit_rows_parallel (team, source->h * source->w, ROWS_A_TASK, point_rows, &point);
@@ -94,7 +101,8 @@ sora_kit_point_conv_run (const SoraKitPointConv *conv, SoraKitTeam *team, const 
 uint64_t
 sora_kit_few_conv_bytes (int64_t ic, int64_t oc, int taps)
 {
-  return ((uint64_t) (taps * sora_kit_pad16 (ic) * sora_kit_pad16 (9 * oc)) + (uint64_t) oc) * sizeof (float);
+  return ((uint64_t)(taps * sora_kit_pad16 (ic) * sora_kit_pad16 (9 * oc)) + (uint64_t)oc)
+         * sizeof (float);
 }
 
 void
@@ -114,17 +122,18 @@ sora_kit_few_conv_pack (SoraKitFewConv *conv, SoraKitTeam *team, int64_t ic, int
   conv->ic = ic;
   conv->oc = oc;
   conv->taps = taps;
-  conv->b = sora_kit_alloc0 ((uint64_t) (taps * icp * n), sizeof (float));
-  conv->bias = sora_kit_alloc0 ((uint64_t) oc, sizeof (float));
+  conv->b = sora_kit_alloc0 ((uint64_t)(taps * icp * n), sizeof (float));
+  conv->bias = sora_kit_alloc0 ((uint64_t)oc, sizeof (float));
   if (conv->b == NULL || conv->bias == NULL)
-    return sora_kit_team_fail (team, "no memory for the weights of a convolution from %lld to %lld channels",
-                               (long long) ic, (long long) oc);
-  memcpy (conv->bias, bias, (size_t) oc * sizeof (float));
+    return sora_kit_team_fail (
+        team, "no memory for the weights of a convolution from %lld to %lld channels",
+        (long long)ic, (long long)oc);
+  memcpy (conv->bias, bias, (size_t)oc * sizeof (float));
   for (int64_t o = 0; o < oc; o++)
     for (int64_t i = 0; i < ic; i++)
       for (int64_t t = 0; t < taps; t++)
         for (int64_t at = 0; at < 9; at++)
-          conv->b[(taps - 1 - t) * icp * n + (int64_t) sora_kit_gemm_offset (n, icp, i, at * oc + o)]
+          conv->b[(taps - 1 - t) * icp * n + (int64_t)sora_kit_gemm_offset (n, icp, i, at * oc + o)]
               = weights[((o * ic + i) * taps + t) * 9 + at];
   return SORA_OK;
 }
@@ -132,17 +141,20 @@ sora_kit_few_conv_pack (SoraKitFewConv *conv, SoraKitTeam *team, int64_t ic, int
 uint64_t
 sora_kit_few_conv_work (int64_t oc, int64_t w, int threads)
 {
-  return (uint64_t) ((LINES_A_TASK + 2) * w * sora_kit_pad16 (9 * oc)) * sizeof (float) * (uint64_t) threads;
+  return (uint64_t)((LINES_A_TASK + 2) * w * sora_kit_pad16 (9 * oc)) * sizeof (float)
+         * (uint64_t)threads;
 }
 
-typedef struct {
+typedef struct
+{
   const SoraKitFewConv *conv;
   const SoraKitConvSource *source;
   float *out;
   float *work;
 } Few;
 
-/* Adds to a line of pixels what the products of one line above, at or below it (`place` 0, 3, 6) bring. */
+/* Adds to a line of pixels what the products of one line above, at or below it (`place` 0, 3, 6)
+ * bring. */
 static void
 add_line (float *to, const float *products, int64_t w, int64_t n, int64_t oc, int place)
 {
@@ -162,7 +174,8 @@ few_task (SoraKitTeam *team, void *data, int64_t task, int slot)
   const SoraKitFewConv *conv = f->conv;
   const int64_t h = f->source->h, w = f->source->w, oc = conv->oc;
   const int64_t icp = sora_kit_pad16 (conv->ic), n = sora_kit_pad16 (9 * oc);
-  const int64_t begin = task * LINES_A_TASK, end = begin + LINES_A_TASK < h ? begin + LINES_A_TASK : h;
+  const int64_t begin = task * LINES_A_TASK,
+                end = begin + LINES_A_TASK < h ? begin + LINES_A_TASK : h;
   const int64_t top = begin > 0 ? begin - 1 : 0, bottom = end < h ? end + 1 : h;
   float *products = f->work + (LINES_A_TASK + 2) * w * n * slot;
 
@@ -187,14 +200,15 @@ few_task (SoraKitTeam *team, void *data, int64_t task, int slot)
       for (int64_t y = begin; y < end; y++)
         for (int64_t dy = -1; dy <= 1; dy++)
           if (y + dy >= 0 && y + dy < h)
-            add_line (f->out + y * w * oc, products + (y + dy - top) * w * n, w, n, oc, (int) (3 * (dy + 1)));
+            add_line (f->out + y * w * oc, products + (y + dy - top) * w * n, w, n, oc,
+                      (int)(3 * (dy + 1)));
     }
   return SORA_OK;
 }
 
 int
-sora_kit_few_conv_run (const SoraKitFewConv *conv, SoraKitTeam *team, const SoraKitConvSource *source, float *out,
-                       void *work)
+sora_kit_few_conv_run (const SoraKitFewConv *conv, SoraKitTeam *team,
+                       const SoraKitConvSource *source, float *out, void *work)
 {
   Few few = { conv, source, out, work };
   return sora_kit_parallel (team, (source->h + LINES_A_TASK - 1) / LINES_A_TASK, few_task, &few);

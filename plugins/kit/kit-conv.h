@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-conv: causal convolutions over video, a frame at a time.  The caller keeps the frames that a layer has seen
- * last; a layer gets them newest first, and fewer than it has taps where the clip begins (the missing ones are
- * zeros, and cost nothing).
+ * kit-conv: causal convolutions over video, a frame at a time.  The caller keeps the frames that a
+ * layer has seen last; a layer gets them newest first, and fewer than it has taps where the clip
+ * begins (the missing ones are zeros, and cost nothing).
  *
- * A frame is f32 [H, W, Cp]: channels innermost, padded with zeros to a multiple of 16 (sora_kit_pad16()), 64-byte
- * aligned.  Three kinds of layer:
+ * A frame is f32 [H, W, Cp]: channels innermost, padded with zeros to a multiple of 16
+ * (sora_kit_pad16()), 64-byte aligned.  Three kinds of layer:
  *
- *  - #SoraKitPlaneConv, taps × 3 × 3: Winograd's F(4×4, 3×3) over the planes (Lavin and Gray, "Fast Algorithms for
- *    Convolutional Neural Networks", section 4.3), a quarter of the multiplications; the taps of time are one sum
- *    over a longer K, so that they share one output transform.  oneDNN's own Winograd is gone after 3.1 and knows
- *    planes only.
+ *  - #SoraKitPlaneConv, taps × 3 × 3: Winograd's F(4×4, 3×3) over the planes (Lavin and Gray, "Fast
+ * Algorithms for Convolutional Neural Networks", section 4.3), a quarter of the multiplications;
+ * the taps of time are one sum over a longer K, so that they share one output transform.  oneDNN's
+ * own Winograd is gone after 3.1 and knows planes only.
  *  - #SoraKitPointConv, taps × 1 × 1: products over pixels.
- *  - #SoraKitFewConv, taps × 3 × 3 into few channels (pictures): each pixel's products once, then sums over
- *    neighbours.
+ *  - #SoraKitFewConv, taps × 3 × 3 into few channels (pictures): each pixel's products once, then
+ * sums over neighbours.
  *
- * Work is cut by shape; each value is one chain of operations that no cut changes: the same bytes at any thread
- * count.  Tolerance: 1e-5 of the largest value against direct sums in f64, 3e-5 for
+ * Work is cut by shape; each value is one chain of operations that no cut changes: the same bytes
+ * at any thread count.  Tolerance: 1e-5 of the largest value against direct sums in f64, 3e-5 for
  * Winograd's, whose transforms cancel (tests/kit/test-conv.c).
  */
 #ifndef SORA_KIT_CONV_H
@@ -34,7 +34,8 @@
  * @h: height of the frames
  * @w: width
  */
-typedef struct {
+typedef struct
+{
   const float *frames[SORA_KIT_CONV_TAPS];
   int count;
   int64_t h, w;
@@ -42,7 +43,8 @@ typedef struct {
 
 /* ---- taps × 3 × 3, zeros around */
 
-typedef struct {
+typedef struct
+{
   int64_t ic, oc;
   int taps;
   float *u;    /* [36] packed [taps * ICp, OCp] */
@@ -66,8 +68,8 @@ uint64_t sora_kit_plane_conv_bytes (int64_t ic, int64_t oc, int taps);
  *
  * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
  */
-int sora_kit_plane_conv_pack (SoraKitPlaneConv *conv, SoraKitTeam *team, int64_t ic, int64_t oc, int taps,
-                              const float *weights, const float *bias);
+int sora_kit_plane_conv_pack (SoraKitPlaneConv *conv, SoraKitTeam *team, int64_t ic, int64_t oc,
+                              int taps, const float *weights, const float *bias);
 void sora_kit_plane_conv_clear (SoraKitPlaneConv *conv);
 
 /**
@@ -78,27 +80,30 @@ void sora_kit_plane_conv_clear (SoraKitPlaneConv *conv);
  *
  * Returns: bytes of @work that sora_kit_plane_conv_run() needs
  */
-uint64_t sora_kit_plane_conv_work (int64_t ic, int64_t oc, int taps, int64_t h, int64_t w, int threads);
+uint64_t sora_kit_plane_conv_work (int64_t ic, int64_t oc, int taps, int64_t h, int64_t w,
+                                   int threads);
 
 /**
  * sora_kit_plane_conv_run:
  * @conv: a packed layer
  * @team: who works
  * @source: what it sees
- * @upsample: nonzero: it sees each pixel of the source twice in both directions (nearest), and the output is
- *   [2 h, 2 w, OCp]
+ * @upsample: nonzero: it sees each pixel of the source twice in both directions (nearest), and the
+ * output is [2 h, 2 w, OCp]
  * @add: (nullable): [h, w, OCp], added to the result; may be @out
  * @out: [h, w, OCp]; no frame of @source
  * @work: sora_kit_plane_conv_work() bytes, 64-byte aligned
  *
  * Returns: %SORA_OK, %SORA_CANCELLED (@out is then partly written) or %SORA_FAILED
  */
-int sora_kit_plane_conv_run (const SoraKitPlaneConv *conv, SoraKitTeam *team, const SoraKitConvSource *source,
-                             int upsample, const float *add, float *out, void *work);
+int sora_kit_plane_conv_run (const SoraKitPlaneConv *conv, SoraKitTeam *team,
+                             const SoraKitConvSource *source, int upsample, const float *add,
+                             float *out, void *work);
 
 /* ---- taps × 1 × 1 */
 
-typedef struct {
+typedef struct
+{
   int64_t ic, oc;
   int taps;
   float *b; /* packed [taps * ICp, OCp] */
@@ -109,8 +114,8 @@ typedef struct {
 uint64_t sora_kit_point_conv_bytes (int64_t ic, int64_t oc, int taps);
 
 /** sora_kit_point_conv_pack: as sora_kit_plane_conv_pack(), with @weights [oc, ic, taps]. */
-int sora_kit_point_conv_pack (SoraKitPointConv *conv, SoraKitTeam *team, int64_t ic, int64_t oc, int taps,
-                              const float *weights, const float *bias);
+int sora_kit_point_conv_pack (SoraKitPointConv *conv, SoraKitTeam *team, int64_t ic, int64_t oc,
+                              int taps, const float *weights, const float *bias);
 void sora_kit_point_conv_clear (SoraKitPointConv *conv);
 
 /**
@@ -120,12 +125,13 @@ void sora_kit_point_conv_clear (SoraKitPointConv *conv);
  *
  * Returns: as sora_kit_plane_conv_run()
  */
-int sora_kit_point_conv_run (const SoraKitPointConv *conv, SoraKitTeam *team, const SoraKitConvSource *source,
-                             const float *add, float *out);
+int sora_kit_point_conv_run (const SoraKitPointConv *conv, SoraKitTeam *team,
+                             const SoraKitConvSource *source, const float *add, float *out);
 
 /* ---- taps × 3 × 3 into few channels */
 
-typedef struct {
+typedef struct
+{
   int64_t ic, oc;
   int taps;
   float *b; /* [taps] packed [ICp, pad16 (9 * oc)] */
@@ -136,8 +142,8 @@ typedef struct {
 uint64_t sora_kit_few_conv_bytes (int64_t ic, int64_t oc, int taps);
 
 /** sora_kit_few_conv_pack: as sora_kit_plane_conv_pack(). */
-int sora_kit_few_conv_pack (SoraKitFewConv *conv, SoraKitTeam *team, int64_t ic, int64_t oc, int taps,
-                            const float *weights, const float *bias);
+int sora_kit_few_conv_pack (SoraKitFewConv *conv, SoraKitTeam *team, int64_t ic, int64_t oc,
+                            int taps, const float *weights, const float *bias);
 void sora_kit_few_conv_clear (SoraKitFewConv *conv);
 
 /** sora_kit_few_conv_work: Returns: bytes of @work, for a team of @threads. */
@@ -150,7 +156,7 @@ uint64_t sora_kit_few_conv_work (int64_t oc, int64_t w, int threads);
  *
  * Returns: as sora_kit_plane_conv_run()
  */
-int sora_kit_few_conv_run (const SoraKitFewConv *conv, SoraKitTeam *team, const SoraKitConvSource *source, float *out,
-                           void *work);
+int sora_kit_few_conv_run (const SoraKitFewConv *conv, SoraKitTeam *team,
+                           const SoraKitConvSource *source, float *out, void *work);
 
 #endif

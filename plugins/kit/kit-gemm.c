@@ -1,24 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-gemm.c: see kit-gemm.h.  Register blocks are chosen so that accumulators, one row of B and one spread value
- * of A fill the register file: 24 of 32 with AVX-512, 12 of 16 else.
+ * kit-gemm.c: see kit-gemm.h.  Register blocks are chosen so that accumulators, one row of B and
+ * one spread value of A fill the register file: 24 of 32 with AVX-512, 12 of 16 else.
  */
 #include "kit-gemm.h"
 
-/* Under AddressSanitizer GCC 12 lays 64-byte vectors on its own stack without their alignment (GCC bug 110027): the
- * generic kernels are of the same text, and checked. */
+/* Under AddressSanitizer GCC 12 lays 64-byte vectors on its own stack without their alignment (GCC
+ * bug 110027): the generic kernels are of the same text, and checked. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
 #define HAVE_X86 1
 #include <immintrin.h>
 #endif
 
-typedef void (*Kernel) (const SoraKitGemm *g, int64_t row, int64_t col, const float *panel, int64_t width);
+typedef void (*Kernel) (const SoraKitGemm *g, int64_t row, int64_t col, const float *panel,
+                        int64_t width);
 
-/* Panels of 4, 3, 2 or 1 times 16 columns; 5 are cut as 3 + 2 and 6 as 3 + 3, which is less work than 4 + 1, 4 + 2. */
+/* Panels of 4, 3, 2 or 1 times 16 columns; 5 are cut as 3 + 2 and 6 as 3 + 3, which is less work
+ * than 4 + 1, 4 + 2. */
 static inline int
 panel_width (int64_t left16)
 {
-  return left16 <= 4 ? (int) left16 : left16 == 5 || left16 == 6 ? 3 : 4;
+  return left16 <= 4 ? (int)left16 : left16 == 5 || left16 == 6 ? 3 : 4;
 }
 
 size_t
@@ -30,7 +32,7 @@ sora_kit_gemm_offset (int64_t n, int64_t rows, int64_t row, int64_t col)
       first += width;
       width = 16 * panel_width ((n - first) / 16);
     }
-  return (size_t) (first * rows + row * width + col - first);
+  return (size_t)(first * rows + row * width + col - first);
 }
 
 #ifdef HAVE_X86
@@ -102,16 +104,17 @@ typedef float Vector4 __attribute__ ((vector_size (16)));
 #define KERNEL_NAME(rows, vectors) generic_##rows##_##vectors
 #define VECTOR Vector4
 #define LANES 4
-#define LOAD(p) (*(const Vector4 *) (p))
-#define STORE(p, v) (*(Vector4 *) (p) = (v))
-#define SPREAD(x) ((Vector4) { (x), (x), (x), (x) })
+#define LOAD(p) (*(const Vector4 *)(p))
+#define STORE(p, v) (*(Vector4 *)(p) = (v))
+#define SPREAD(x) ((Vector4){ (x), (x), (x), (x) })
 #define ADD(a, b) ((a) + (b))
 #define MADD(a, b, c) ((c) + (a) * (b))
 #include "kit-gemm-kernel.h"
 DEFINE_KERNEL (2, 4)
 DEFINE_KERNEL (1, 4)
 
-/* For each count of 16-column vectors that a panel is walked in: kernels by falling rows, ended by 1. */
+/* For each count of 16-column vectors that a panel is walked in: kernels by falling rows, ended
+ * by 1. */
 typedef struct
 {
   const char *name;
@@ -124,13 +127,15 @@ typedef struct
 } Isa;
 
 #ifdef HAVE_X86
-static const Isa avx512 = { "avx512", 0,
-                            { { { 14, avx512_14_1 }, { 4, avx512_4_1 }, { 2, avx512_2_1 }, { 1, avx512_1_1 } },
-                              { { 12, avx512_12_2 }, { 4, avx512_4_2 }, { 2, avx512_2_2 }, { 1, avx512_1_2 } },
-                              { { 8, avx512_8_3 }, { 4, avx512_4_3 }, { 2, avx512_2_3 }, { 1, avx512_1_3 } },
-                              { { 6, avx512_6_4 }, { 4, avx512_4_4 }, { 2, avx512_2_4 }, { 1, avx512_1_4 } } } };
+static const Isa avx512
+    = { "avx512",
+        0,
+        { { { 14, avx512_14_1 }, { 4, avx512_4_1 }, { 2, avx512_2_1 }, { 1, avx512_1_1 } },
+          { { 12, avx512_12_2 }, { 4, avx512_4_2 }, { 2, avx512_2_2 }, { 1, avx512_1_2 } },
+          { { 8, avx512_8_3 }, { 4, avx512_4_3 }, { 2, avx512_2_3 }, { 1, avx512_1_3 } },
+          { { 6, avx512_6_4 }, { 4, avx512_4_4 }, { 2, avx512_2_4 }, { 1, avx512_1_4 } } } };
 static const Isa avx2
-  = { "avx2", 1, { { { 6, avx2_6_2 }, { 4, avx2_4_2 }, { 2, avx2_2_2 }, { 1, avx2_1_2 } } } };
+    = { "avx2", 1, { { { 6, avx2_6_2 }, { 4, avx2_4_2 }, { 2, avx2_2_2 }, { 1, avx2_1_2 } } } };
 #endif
 static const Isa generic = { "generic", 1, { { { 2, generic_2_4 }, { 1, generic_1_4 } } } };
 

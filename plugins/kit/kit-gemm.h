@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-gemm: the small matrix product behind the convolutions, on one thread.  oneDNN's is used for the large
- * linear layers; here there are thousands of small ones a frame (its 1.3 µs a call would be half of the work), over
- * rows that lie apart and over a K that is cut at run time (the first frames of a clip have no past).
+ * kit-gemm: the small matrix product behind the convolutions, on one thread.  oneDNN's is used for
+ * the large linear layers; here there are thousands of small ones a frame (its 1.3 µs a call would
+ * be half of the work), over rows that lie apart and over a K that is cut at run time (the first
+ * frames of a clip have no past).
  *
- * Each element of C is one chain of multiply-adds over K in its order, wherever it stands and however the work is
- * cut: the bytes depend on the instruction set alone.
+ * Each element of C is one chain of multiply-adds over K in its order, wherever it stands and
+ * however the work is cut: the bytes depend on the instruction set alone.
  */
 #ifndef SORA_KIT_GEMM_H
 #define SORA_KIT_GEMM_H
@@ -13,7 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** sora_kit_pad16: Returns: @n rounded up to a multiple of 16: channels lie so in memory, padded with zeros. */
+/** sora_kit_pad16: Returns: @n rounded up to a multiple of 16: channels lie so in memory, padded
+ * with zeros. */
 static inline int64_t
 sora_kit_pad16 (int64_t n)
 {
@@ -27,8 +29,9 @@ sora_kit_pad16 (int64_t n)
  * @row: which row
  * @col: which column
  *
- * Where an element of a packed B [@rows, @n] lies: panels of up to 64 columns, one after the other, each row by row.
- * 16 columns from a multiple of 16 on lie side by side.  The whole takes @rows * @n floats.
+ * Where an element of a packed B [@rows, @n] lies: panels of up to 64 columns, one after the other,
+ * each row by row. 16 columns from a multiple of 16 on lie side by side.  The whole takes @rows *
+ * @n floats.
  */
 size_t sora_kit_gemm_offset (int64_t n, int64_t rows, int64_t row, int64_t col);
 
@@ -47,7 +50,8 @@ size_t sora_kit_gemm_offset (int64_t n, int64_t rows, int64_t row, int64_t col);
  * @c: f32 [m, n], 64-byte aligned as @b, @bias and @add are
  * @ldc: elements between rows of C, a multiple of 16
  */
-typedef struct {
+typedef struct
+{
   int64_t m, n, k;
   int parts;
   const float *a[3];
@@ -64,11 +68,13 @@ typedef struct {
  * sora_kit_gemm_run:
  * @gemm: what
  *
- * C = bias + A B + add.  Tolerance: that of f32 sums of K terms, tested to 1e-5 of the largest value.
+ * C = bias + A B + add.  Tolerance: that of f32 sums of K terms, tested to 1e-5 of the largest
+ * value.
  */
 void sora_kit_gemm_run (const SoraKitGemm *gemm);
 
-/** sora_kit_gemm_isa: Returns: (transfer none): "avx512", "avx2" or "generic": what it runs on here. */
+/** sora_kit_gemm_isa: Returns: (transfer none): "avx512", "avx2" or "generic": what it runs on
+ * here. */
 const char *sora_kit_gemm_isa (void);
 
 #endif

@@ -9,7 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
-static const double LN2_HI = 0x1.62e42fefa3800p-1;  /* ln 2, its last bits cut: times an exponent it is exact */
+static const double LN2_HI
+    = 0x1.62e42fefa3800p-1; /* ln 2, its last bits cut: times an exponent it is exact */
 static const double LN2_LO = 0x1.ef35793c76730p-45; /* and the rest */
 
 double
@@ -30,7 +31,7 @@ sora_kit_log (double x)
     }
   uint64_t bits;
   memcpy (&bits, &x, sizeof bits);
-  e += (int) (bits >> 52) - 1023;
+  e += (int)(bits >> 52) - 1023;
   bits = (bits & 0xfffffffffffffULL) | 0x3ff0000000000000ULL;
   double m;
   memcpy (&m, &bits, sizeof m);
@@ -66,8 +67,8 @@ sora_kit_expm1 (double x)
   if (k == 0)
     return p;
   /* 2^k in two factors: 2^1024 is no number, while e^709.8 is */
-  const int n = (int) k, half = n / 2;
-  uint64_t b1 = (uint64_t) (half + 1023) << 52, b2 = (uint64_t) (n - half + 1023) << 52;
+  const int n = (int)k, half = n / 2;
+  uint64_t b1 = (uint64_t)(half + 1023) << 52, b2 = (uint64_t)(n - half + 1023) << 52;
   double s1, s2;
   memcpy (&s1, &b1, sizeof s1);
   memcpy (&s2, &b2, sizeof s2);
@@ -90,11 +91,23 @@ sora_kit_sincos (double x, double *s, double *c)
   for (int k = 18; k >= 2; k -= 2)
     cs = (cs + 1) * (-r2 / (k * (k - 1)));
   const double sine = r + r * ss, cosine = 1 + cs;
-  switch ((int) q & 3)
+  switch ((int)q & 3)
     {
-    case 0: *s = sine; *c = cosine; break;
-    case 1: *s = cosine; *c = -sine; break;
-    case 2: *s = -sine; *c = -cosine; break;
-    default: *s = -cosine; *c = sine; break;
+    case 0:
+      *s = sine;
+      *c = cosine;
+      break;
+    case 1:
+      *s = cosine;
+      *c = -sine;
+      break;
+    case 2:
+      *s = -sine;
+      *c = -cosine;
+      break;
+    default:
+      *s = -cosine;
+      *c = sine;
+      break;
     }
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * kit-math.h: logarithm, exponential, sine and cosine of our own.  The C library's differ between
- * versions and machines in their last bits; these use only +, -, *, / and give the same bits wherever
- * f64 is IEEE 754 and products are not contracted (-ffp-contract=off).
+ * versions and machines in their last bits; these use only +, -, *, / and give the same bits
+ * wherever f64 is IEEE 754 and products are not contracted (-ffp-contract=off).
  */
 #pragma once
 

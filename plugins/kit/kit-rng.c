@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-rng.c: torch's CPU generator.  Three things of it must be followed to the letter, or the same seed
- * gives another clip: 16 values or more are drawn as f32 uniforms of 24 bits and turned into normals in
- * blocks of 16 (the first eight are radii, the last eight angles); a last part that is no whole block is
- * made by drawing the LAST 16 values of the whole again; and fewer than 16 values take another path
- * altogether, in f64, a pair at a time.
+ * kit-rng.c: torch's CPU generator.  Three things of it must be followed to the letter, or the same
+ * seed gives another clip: 16 values or more are drawn as f32 uniforms of 24 bits and turned into
+ * normals in blocks of 16 (the first eight are radii, the last eight angles); a last part that is
+ * no whole block is made by drawing the LAST 16 values of the whole again; and fewer than 16 values
+ * take another path altogether, in f64, a pair at a time.
  */
 #include "kit-rng.h"
 #include "kit-math.h"
@@ -56,18 +56,18 @@ mt_next (Mt19937 *mt)
 static inline float
 uniform_f32 (Mt19937 *mt)
 {
-  return (float) (mt_next (mt) & 0xffffffu) * 0x1p-24f;
+  return (float)(mt_next (mt) & 0xffffffu) * 0x1p-24f;
 }
 
 static inline double
 uniform_f64 (Mt19937 *mt)
 {
   const uint64_t high = mt_next (mt), low = mt_next (mt);
-  return (double) (((high << 32) | low) & 0x1fffffffffffffULL) * 0x1p-53;
+  return (double)(((high << 32) | low) & 0x1fffffffffffffULL) * 0x1p-53;
 }
 
-/* Sixteen uniforms to sixteen normals, in place.  1 - u lies in (0, 1], so that the logarithm is finite.
- * The angle is rounded to f32 as it is there: at a radius of 5 that rounding is seen. */
+/* Sixteen uniforms to sixteen normals, in place.  1 - u lies in (0, 1], so that the logarithm is
+ * finite. The angle is rounded to f32 as it is there: at a radius of 5 that rounding is seen. */
 static void
 fill_16 (float *block)
 {
@@ -78,8 +78,8 @@ fill_16 (float *block)
       const double radius = sqrt (-2.0 * sora_kit_log (u1));
       double s, c;
       sora_kit_sincos (angle, &s, &c);
-      block[i] = (float) (radius * c);
-      block[i + 8] = (float) (radius * s);
+      block[i] = (float)(radius * c);
+      block[i + 8] = (float)(radius * s);
     }
 }
 
@@ -87,7 +87,7 @@ void
 sora_kit_rng_torch_normal (uint64_t seed, float *out, size_t n)
 {
   Mt19937 mt;
-  mt_seed (&mt, (uint32_t) seed);
+  mt_seed (&mt, (uint32_t)seed);
 
   if (n < 16)
     {
@@ -97,9 +97,9 @@ sora_kit_rng_torch_normal (uint64_t seed, float *out, size_t n)
           const double radius = sqrt (-2.0 * sora_kit_log (1.0 - u2));
           double s, c;
           sora_kit_sincos (6.283185307179586 * u1, &s, &c);
-          out[i] = (float) (radius * c);
+          out[i] = (float)(radius * c);
           if (i + 1 < n)
-            out[i + 1] = (float) (radius * s);
+            out[i + 1] = (float)(radius * s);
         }
       return;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-rng.h: the one random stream that must equal the reference's, so that a seed gives the clip that
- * it gives there.
+ * kit-rng.h: the one random stream that must equal the reference's, so that a seed gives the clip
+ * that it gives there.
  */
 #pragma once
 
@@ -14,12 +14,12 @@
  * @out: (out): @n values of mean 0 and standard deviation 1
  * @n: how many; 0 is allowed
  *
- * Fills @out with what `torch.randn(n, generator=torch.Generator().manual_seed(seed))` gives for f32
- * on a CPU.  A tensor of several axes is the same stream in its C-contiguous order.
+ * Fills @out with what `torch.randn(n, generator=torch.Generator().manual_seed(seed))` gives for
+ * f32 on a CPU.  A tensor of several axes is the same stream in its C-contiguous order.
  *
- * Source: mt19937 (Matsumoto and Nishimura, 1998); ATen's DistributionTemplates.h, normal_fill() and
- * normal_distribution<double>.  The uniforms are the reference's bits; logarithm, sine and cosine are
- * our own polynomials in f64, so that the result is the same on every machine, and are tested to be
- * within 1e-5 of the reference (1e-6 is what is seen).
+ * Source: mt19937 (Matsumoto and Nishimura, 1998); ATen's DistributionTemplates.h, normal_fill()
+ * and normal_distribution<double>.  The uniforms are the reference's bits; logarithm, sine and
+ * cosine are our own polynomials in f64, so that the result is the same on every machine, and are
+ * tested to be within 1e-5 of the reference (1e-6 is what is seen).
  */
 void sora_kit_rng_torch_normal (uint64_t seed, float *out, size_t n);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-sampler-config.c: reads scheduler_config.json.  The rule is that nothing which changes the numbers is
- * passed over in silence: every option of the two classes stands in one table, with what is done about it.
+ * kit-sampler-config.c: reads scheduler_config.json.  The rule is that nothing which changes the
+ * numbers is passed over in silence: every option of the two classes stands in one table, with what
+ * is done about it.
  */
 #include "kit-sampler.h"
 
@@ -76,18 +77,20 @@ check_options (json_t *root, char *err, size_t err_size)
   const char *key;
   json_t *value;
   json_object_foreach (root, key, value)
-    {
-      size_t i = 0;
-      while (i < sizeof options / sizeof options[0] && strcmp (options[i].name, key) != 0)
-        i++;
-      const int known = i < sizeof options / sizeof options[0];
-      if ((!known || options[i].use == OPTION_MUST_BE_NO) && !is_no (value))
-        {
-          snprintf (err, err_size, "option '%.64s' of the scheduler's configuration is %s: remove it or set it to null",
-                    key, known ? "not implemented" : "unknown");
-          return -1;
-        }
-    }
+  {
+    size_t i = 0;
+    while (i < sizeof options / sizeof options[0] && strcmp (options[i].name, key) != 0)
+      i++;
+    const int known = i < sizeof options / sizeof options[0];
+    if ((!known || options[i].use == OPTION_MUST_BE_NO) && !is_no (value))
+      {
+        snprintf (
+            err, err_size,
+            "option '%.64s' of the scheduler's configuration is %s: remove it or set it to null",
+            key, known ? "not implemented" : "unknown");
+        return -1;
+      }
+  }
   return 0;
 }
 
@@ -115,11 +118,12 @@ get_int (json_t *root, const char *key, int64_t fallback, int64_t min, int64_t m
   *out = fallback;
   if (value == NULL)
     return 0;
-  if (!json_is_integer (value) || json_integer_value (value) < min || json_integer_value (value) > max)
+  if (!json_is_integer (value) || json_integer_value (value) < min
+      || json_integer_value (value) > max)
     {
       char *text = json_dumps (value, JSON_ENCODE_ANY | JSON_COMPACT);
       snprintf (err, err_size, "'%s' is %.40s, expected an integer from %lld to %lld", key,
-                text != NULL ? text : "not readable", (long long) min, (long long) max);
+                text != NULL ? text : "not readable", (long long)min, (long long)max);
       free (text);
       return -1;
     }
@@ -129,8 +133,8 @@ get_int (json_t *root, const char *key, int64_t fallback, int64_t min, int64_t m
 
 /* One of the names in `names` (NULL-terminated), as its index. */
 static int
-get_enum (json_t *root, const char *key, int fallback, const char *const *names, int *out, char *err,
-          size_t err_size)
+get_enum (json_t *root, const char *key, int fallback, const char *const *names, int *out,
+          char *err, size_t err_size)
 {
   const json_t *value = json_object_get (root, key);
   *out = fallback;
@@ -143,9 +147,10 @@ get_enum (json_t *root, const char *key, int fallback, const char *const *names,
         *out = i;
         return 0;
       }
-  int used = snprintf (err, err_size, "'%s' is '%.64s', expected", key, text != NULL ? text : "(no string)");
-  for (int i = 0; names[i] != NULL && used >= 0 && (size_t) used < err_size; i++)
-    used += snprintf (err + used, err_size - (size_t) used, "%s '%s'", i > 0 ? " or" : "", names[i]);
+  int used = snprintf (err, err_size, "'%s' is '%.64s', expected", key,
+                       text != NULL ? text : "(no string)");
+  for (int i = 0; names[i] != NULL && used >= 0 && (size_t)used < err_size; i++)
+    used += snprintf (err + used, err_size - (size_t)used, "%s '%s'", i > 0 ? " or" : "", names[i]);
   return -1;
 }
 
@@ -184,12 +189,14 @@ read_unipc (json_t *root, SoraKitSamplerConfig *c, char *err, size_t err_size)
     return -1;
   if (prediction < 0)
     {
-      snprintf (err, err_size, "'prediction_type' is missing, expected 'flow_prediction' or 'sample'");
+      snprintf (err, err_size,
+                "'prediction_type' is missing, expected 'flow_prediction' or 'sample'");
       return -1;
     }
   if (!flow || !predict_x0)
     {
-      snprintf (err, err_size, "'%s' is false: only flow-matching checkpoints with data prediction are supported",
+      snprintf (err, err_size,
+                "'%s' is false: only flow-matching checkpoints with data prediction are supported",
                 flow ? "predict_x0" : "use_flow_sigmas");
       return -1;
     }
@@ -198,11 +205,11 @@ read_unipc (json_t *root, SoraKitSamplerConfig *c, char *err, size_t err_size)
       snprintf (err, err_size,
                 "'lower_order_final' is false with 'solver_order' %d and 'final_sigmas_type' '%s': "
                 "the last step has no finite result",
-                (int) order, finals[c->final_sigma_zero]);
+                (int)order, finals[c->final_sigma_zero]);
       return -1;
     }
-  c->prediction = (SoraKitPrediction) prediction;
-  c->solver_order = (int) order;
+  c->prediction = (SoraKitPrediction)prediction;
+  c->solver_order = (int)order;
   c->solver_bh = solver + 1;
   return 0;
 }
@@ -216,16 +223,16 @@ read_euler (json_t *root, SoraKitSamplerConfig *c, char *err, size_t err_size)
   if (get_enum (root, "prediction_type", 0, predictions, &prediction, err, err_size) != 0
       || get_shift (root, "shift", &c->flow_shift, err, err_size) != 0)
     return -1;
-  c->prediction = (SoraKitPrediction) prediction;
+  c->prediction = (SoraKitPrediction)prediction;
   return 0;
 }
 
 int
-sora_kit_sampler_config_parse (const void *json, size_t size, SoraKitSamplerConfig *config, char *err,
-                               size_t err_size)
+sora_kit_sampler_config_parse (const void *json, size_t size, SoraKitSamplerConfig *config,
+                               char *err, size_t err_size)
 {
   static const char *const classes[]
-    = { "UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler", NULL };
+      = { "UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler", NULL };
   json_error_t problem;
   json_t *root = json_loadb (json, size, JSON_REJECT_DUPLICATES, &problem);
   if (root == NULL)
@@ -234,7 +241,8 @@ sora_kit_sampler_config_parse (const void *json, size_t size, SoraKitSamplerConf
       return -1;
     }
 
-  SoraKitSamplerConfig c = { .solver_order = 2, .solver_bh = 2, .lower_order_final = 1, .final_sigma_zero = 1 };
+  SoraKitSamplerConfig c
+      = { .solver_order = 2, .solver_bh = 2, .lower_order_final = 1, .final_sigma_zero = 1 };
   int klass = -1, result = -1;
   if (!json_is_object (root))
     snprintf (err, err_size, "no JSON object");
@@ -242,10 +250,13 @@ sora_kit_sampler_config_parse (const void *json, size_t size, SoraKitSamplerConf
     snprintf (err, err_size, "'_class_name' is missing");
   else if (get_enum (root, "_class_name", -1, classes, &klass, err, err_size) == 0
            && check_options (root, err, err_size) == 0
-           && get_int (root, "num_train_timesteps", 1000, 2, 1000000, &c.num_train_timesteps, err, err_size) == 0)
+           && get_int (root, "num_train_timesteps", 1000, 2, 1000000, &c.num_train_timesteps, err,
+                       err_size)
+                  == 0)
     {
       c.kind = klass == 0 ? SORA_KIT_SAMPLER_UNIPC : SORA_KIT_SAMPLER_EULER;
-      result = klass == 0 ? read_unipc (root, &c, err, err_size) : read_euler (root, &c, err, err_size);
+      result = klass == 0 ? read_unipc (root, &c, err, err_size)
+                          : read_euler (root, &c, err, err_size);
     }
   json_decref (root);
   if (result == 0)

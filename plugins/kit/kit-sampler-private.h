@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-sampler-private.h: what the files of the sampler share.  One file a sampler; kit-sampler.c is the
- * common part, kit-sampler-config.c reads the checkpoint's words.
+ * kit-sampler-private.h: what the files of the sampler share.  One file a sampler; kit-sampler.c is
+ * the common part, kit-sampler-config.c reads the checkpoint's words.
  */
 #pragma once
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-sampler-unipc.c: UniPC, a predictor of order 1 to 3 and a corrector which uses the model's output
- * at the new point once more, for nothing.  Source: Zhao et al., "UniPC: A Unified Predictor-Corrector
- * Framework for Fast Sampling of Diffusion Models", algorithms 5 to 8 (data prediction, multistep), and
- * diffusers' UniPCMultistepScheduler, whose rounding is followed: all coefficients are f32 there, and the
- * phi functions cancel so much at 50 steps that f64 coefficients would give another picture.
+ * kit-sampler-unipc.c: UniPC, a predictor of order 1 to 3 and a corrector which uses the model's
+ * output at the new point once more, for nothing.  Source: Zhao et al., "UniPC: A Unified
+ * Predictor-Corrector Framework for Fast Sampling of Diffusion Models", algorithms 5 to 8 (data
+ * prediction, multistep), and diffusers' UniPCMultistepScheduler, whose rounding is followed: all
+ * coefficients are f32 there, and the phi functions cancel so much at 50 steps that f64
+ * coefficients would give another picture.
  */
 #include "kit-sampler-private.h"
 #include "kit-math.h"
@@ -14,7 +15,7 @@
 static void
 unipc_schedule (SoraKitSampler *s)
 {
-  const double shift = s->config.flow_shift, train = (double) s->config.num_train_timesteps;
+  const double shift = s->config.flow_shift, train = (double)s->config.num_train_timesteps;
   const double step = (1 / train - 1) / s->steps;
   double sigma = 1;
   for (int i = 0; i < s->steps; i++)
@@ -23,10 +24,10 @@ unipc_schedule (SoraKitSampler *s)
       sigma = shift * sigma / (1 + (shift - 1) * sigma);
       if (i == 0 && fabs (sigma - 1) < 1e-6)
         sigma -= 1e-6; /* log (1 - sigma) has to be finite */
-      s->sigmas[i] = (float) sigma;
-      s->timesteps[i] = (float) (int64_t) (sigma * train);
+      s->sigmas[i] = (float)sigma;
+      s->timesteps[i] = (float)(int64_t)(sigma * train);
     }
-  s->sigmas[s->steps] = s->config.final_sigma_zero ? 0 : (float) sigma;
+  s->sigmas[s->steps] = s->config.final_sigma_zero ? 0 : (float)sigma;
 }
 
 /* The outputs of the last `order` steps, and the sample before the last prediction. */
@@ -40,13 +41,13 @@ unipc_history (const SoraKitSampler *s)
 static float *
 output_of (const SoraKitSampler *s, int i)
 {
-  return s->history + (size_t) (i % s->config.solver_order) * s->n;
+  return s->history + (size_t)(i % s->config.solver_order) * s->n;
 }
 
 static float *
 last_sample (const SoraKitSampler *s)
 {
-  return s->history + (size_t) s->config.solver_order * s->n;
+  return s->history + (size_t)s->config.solver_order * s->n;
 }
 
 static int
@@ -61,7 +62,7 @@ order_at (const SoraKitSampler *s, int i)
 static float
 log_snr (float sigma) /* lambda = log alpha - log sigma */
 {
-  return (float) sora_kit_log (1.0f - sigma) - (float) sora_kit_log (sigma);
+  return (float)sora_kit_log (1.0f - sigma) - (float)sora_kit_log (sigma);
 }
 
 /* Solves the n by n system, n <= 3, with pivoting; in f64, as only the coefficients need be f32. */
@@ -98,7 +99,7 @@ solve (int n, double a[3][3], double b[3], float x[3])
       for (int c = k + 1; c < n; c++)
         y[k] -= a[k][c] * y[c];
       y[k] /= a[k][k];
-      x[k] = (float) y[k];
+      x[k] = (float)y[k];
     }
 }
 
@@ -110,8 +111,8 @@ typedef struct
   float rk[2], rho[2], rho_new;
 } Update;
 
-/* From the sample at `from` to `from + 1`.  The corrector (which has the output at from + 1) solves for one
- * coefficient more than the predictor. */
+/* From the sample at `from` to `from + 1`.  The corrector (which has the output at from + 1) solves
+ * for one coefficient more than the predictor. */
 static Update
 make_update (const SoraKitSampler *s, int from, int order, int corrector)
 {
@@ -126,7 +127,7 @@ make_update (const SoraKitSampler *s, int from, int order, int corrector)
   rks[order - 1] = 1;
 
   const float hh = -h;
-  const float phi_1 = (float) sora_kit_expm1 (hh);
+  const float phi_1 = (float)sora_kit_expm1 (hh);
   const float b_h = s->config.solver_bh == 1 ? hh : phi_1;
   float phi_k = phi_1 / hh - 1, factorial = 1;
   double r[3][3], b[3];
@@ -135,7 +136,7 @@ make_update (const SoraKitSampler *s, int from, int order, int corrector)
       for (int c = 0; c < order; c++)
         r[k][c] = k == 0 ? 1 : k == 1 ? rks[c] : rks[c] * rks[c];
       b[k] = phi_k * factorial / b_h;
-      factorial *= (float) (k + 2);
+      factorial *= (float)(k + 2);
       phi_k = phi_k / hh - 1 / factorial;
     }
 
@@ -150,8 +151,8 @@ make_update (const SoraKitSampler *s, int from, int order, int corrector)
 
   u.keep = sigma_t / sigma_s;
   u.take = alpha_t * phi_1;
-  /* With bh1 the weight of a step to sigma 0 is infinite: a first-order step has no term that needs it (the
-   * reference multiplies it with zero, and gives NaN). */
+  /* With bh1 the weight of a step to sigma 0 is infinite: a first-order step has no term that needs
+   * it (the reference multiplies it with zero, and gives NaN). */
   u.weight = u.terms > 0 || corrector ? alpha_t * b_h : 0;
   return u;
 }
@@ -165,9 +166,9 @@ unipc_step (SoraKitSampler *s, int i, const float *model_output, float *sample)
   float *last = last_sample (s);
   const float *m0 = NULL, *m1 = NULL, *m2 = NULL;
 
-  /* The slot of this step's output is free: the corrector looks back `order` outputs at most. At order
-   * `solver_order` it needs the one that lies in the slot, which is why each value is read before the new
-   * one is written. */
+  /* The slot of this step's output is free: the corrector looks back `order` outputs at most. At
+   * order `solver_order` it needs the one that lies in the slot, which is why each value is read
+   * before the new one is written. */
   float *fresh = output_of (s, i);
   if (i > 0)
     {
@@ -215,4 +216,5 @@ unipc_step (SoraKitSampler *s, int i, const float *model_output, float *sample)
     }
 }
 
-const SoraKitSamplerClass sora_kit_sampler_unipc = { "unipc", unipc_schedule, unipc_history, unipc_step };
+const SoraKitSamplerClass sora_kit_sampler_unipc
+    = { "unipc", unipc_schedule, unipc_history, unipc_step };

@@ -21,8 +21,8 @@ sora_kit_sampler_kind_from_name (const char *name)
 }
 
 SoraKitSampler *
-sora_kit_sampler_new (const SoraKitSamplerConfig *config, SoraKitSamplerKind kind, double flow_shift,
-                      int steps, char *err, size_t err_size)
+sora_kit_sampler_new (const SoraKitSamplerConfig *config, SoraKitSamplerKind kind,
+                      double flow_shift, int steps, char *err, size_t err_size)
 {
   if (steps < 1 || steps > SORA_KIT_SAMPLER_MAX_STEPS)
     {
@@ -31,15 +31,16 @@ sora_kit_sampler_new (const SoraKitSamplerConfig *config, SoraKitSamplerKind kin
     }
   if (!(flow_shift >= 0 && flow_shift <= 1000))
     {
-      snprintf (err, err_size, "flow shift %g, expected 0 (the checkpoint's) or up to 1000", flow_shift);
+      snprintf (err, err_size, "flow shift %g, expected 0 (the checkpoint's) or up to 1000",
+                flow_shift);
       return NULL;
     }
 
   SoraKitSampler *s = calloc (1, sizeof *s);
   if (s != NULL)
     {
-      s->timesteps = calloc ((size_t) steps, sizeof (float));
-      s->sigmas = calloc ((size_t) steps + 1, sizeof (float));
+      s->timesteps = calloc ((size_t)steps, sizeof (float));
+      s->sigmas = calloc ((size_t)steps + 1, sizeof (float));
     }
   if (s == NULL || s->timesteps == NULL || s->sigmas == NULL)
     {
@@ -53,7 +54,8 @@ sora_kit_sampler_new (const SoraKitSamplerConfig *config, SoraKitSamplerKind kin
     s->config.kind = kind;
   if (flow_shift > 0)
     s->config.flow_shift = flow_shift;
-  s->klass = s->config.kind == SORA_KIT_SAMPLER_EULER ? &sora_kit_sampler_euler : &sora_kit_sampler_unipc;
+  s->klass = s->config.kind == SORA_KIT_SAMPLER_EULER ? &sora_kit_sampler_euler
+                                                      : &sora_kit_sampler_unipc;
   s->klass->schedule (s);
   return s;
 }
@@ -96,14 +98,15 @@ sora_kit_sampler_get_sigmas (const SoraKitSampler *s)
 size_t
 sora_kit_sampler_state_size (const SoraKitSampler *s, size_t n)
 {
-  return (size_t) s->klass->history (s) * n * sizeof (float);
+  return (size_t)s->klass->history (s) * n * sizeof (float);
 }
 
-/* Room for the history of samples of n values.  Cleared, so that a saved state has no chance bytes. */
+/* Room for the history of samples of n values.  Cleared, so that a saved state has no chance bytes.
+ */
 static int
 set_size (SoraKitSampler *s, size_t n)
 {
-  const size_t count = (size_t) s->klass->history (s);
+  const size_t count = (size_t)s->klass->history (s);
   if (n == 0 || n > SIZE_MAX / sizeof (float) / (SORA_KIT_SAMPLER_MAX_ORDER + 1))
     return -1;
   if (s->n != n)

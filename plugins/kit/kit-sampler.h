@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-sampler.h: the loop's other half of a denoiser.  A sampler holds the schedule (timesteps, sigmas)
- * and moves the sample one step from noise to picture for each output of the model.  It is read from the
- * checkpoint's scheduler_config.json, so that a checkpoint is sampled as its authors meant.
+ * kit-sampler.h: the loop's other half of a denoiser.  A sampler holds the schedule (timesteps,
+ * sigmas) and moves the sample one step from noise to picture for each output of the model.  It is
+ * read from the checkpoint's scheduler_config.json, so that a checkpoint is sampled as its authors
+ * meant.
  */
 #pragma once
 
@@ -22,18 +23,18 @@ typedef enum
   SORA_KIT_PREDICTION_SAMPLE = 1, /* the model gives x0 */
 } SoraKitPrediction;
 
-/* What a scheduler_config.json says, checked.  Fields of the class that it does not name stand at what
- * Wan's checkpoints use, for the case that the user overrides the kind. */
+/* What a scheduler_config.json says, checked.  Fields of the class that it does not name stand at
+ * what Wan's checkpoints use, for the case that the user overrides the kind. */
 typedef struct
 {
-  SoraKitSamplerKind kind;      /* UNIPC or EULER, never AUTO */
+  SoraKitSamplerKind kind; /* UNIPC or EULER, never AUTO */
   SoraKitPrediction prediction;
-  int64_t num_train_timesteps;  /* 2..1,000,000 */
-  double flow_shift;            /* (0, 1000] */
-  int solver_order;             /* 1..3 */
-  int solver_bh;                /* 1 or 2: B(h) = h or e^h - 1 */
-  int lower_order_final;        /* boolean */
-  int final_sigma_zero;         /* boolean: the last sigma is 0, else sigma_min */
+  int64_t num_train_timesteps; /* 2..1,000,000 */
+  double flow_shift;           /* (0, 1000] */
+  int solver_order;            /* 1..3 */
+  int solver_bh;               /* 1 or 2: B(h) = h or e^h - 1 */
+  int lower_order_final;       /* boolean */
+  int final_sigma_zero;        /* boolean: the last sigma is 0, else sigma_min */
 } SoraKitSamplerConfig;
 
 typedef struct SoraKitSampler SoraKitSampler;
@@ -48,9 +49,9 @@ typedef struct SoraKitSampler SoraKitSampler;
  * @err: (out): why not, a whole sentence without a prefix
  * @err_size: room in @err
  *
- * Takes the classes UniPCMultistepScheduler and FlowMatchEulerDiscreteScheduler.  An option that would
- * change the numbers and is not implemented here is refused by its name; so is an option that this
- * version does not know, unless it is null or false.
+ * Takes the classes UniPCMultistepScheduler and FlowMatchEulerDiscreteScheduler.  An option that
+ * would change the numbers and is not implemented here is refused by its name; so is an option that
+ * this version does not know, unless it is null or false.
  *
  * Returns: 0, or -1 with @err set
  */
@@ -125,15 +126,15 @@ int sora_kit_sampler_step (SoraKitSampler *sampler, int i, const float *model_ou
  * sora_kit_sampler_state_size:
  * @n: values of a sample
  *
- * Returns: bytes that sora_kit_sampler_state_save() writes; the same at every step.  It is also what
- * the sampler holds in memory while it runs.
+ * Returns: bytes that sora_kit_sampler_state_save() writes; the same at every step.  It is also
+ * what the sampler holds in memory while it runs.
  */
 size_t sora_kit_sampler_state_size (const SoraKitSampler *sampler, size_t n);
 
 /**
  * sora_kit_sampler_state_save:
- * @state: (out): what the sampler remembers between two steps, for a checkpoint.  The sample itself is
- * the caller's to save
+ * @state: (out): what the sampler remembers between two steps, for a checkpoint.  The sample itself
+ * is the caller's to save
  *
  * Returns: 0; -1 when no step was made yet, or not with this @n
  */

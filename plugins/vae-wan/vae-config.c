@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vae-config.c: see vae-config.h.  Source: diffusers 0.42.1, autoencoder_kl_wan.py, AutoencoderKLWan and
- * WanDecoder3d.
+ * vae-config.c: see vae-config.h.  Source: diffusers 0.42.1, autoencoder_kl_wan.py,
+ * AutoencoderKLWan and WanDecoder3d.
  */
 #include "vae-config.h"
 
@@ -20,7 +20,8 @@ read_shape (SoraKitConfig *c, SoraVaeConfig *config)
   const int64_t encoder_base = sora_kit_config_i64_or (c, "base_dim", 1, 2048, 96);
   const int64_t base = sora_kit_config_i64_or (c, "decoder_base_dim", 1, 2048, encoder_base);
   config->z_dim = sora_kit_config_i64_or (c, "z_dim", 1, SORA_VAE_MAX_Z, 16);
-  config->n_resnets = (int) sora_kit_config_i64_or (c, "num_res_blocks", 0, SORA_VAE_MAX_RES_BLOCKS, 2) + 1;
+  config->n_resnets
+      = (int)sora_kit_config_i64_or (c, "num_res_blocks", 0, SORA_VAE_MAX_RES_BLOCKS, 2) + 1;
   if (sora_kit_config_has (c, "dim_mult"))
     levels = sora_kit_config_i64s (c, "dim_mult", mult, 1, SORA_VAE_MAX_LEVELS, 1, 64);
   if (sora_kit_config_has (c, "temperal_downsample"))
@@ -29,7 +30,8 @@ read_shape (SoraKitConfig *c, SoraVaeConfig *config)
     return;
   if (downs < levels - 1)
     {
-      sora_kit_config_fail (c, "'temperal_downsample' has %d entries, 'dim_mult' needs %d", downs, levels - 1);
+      sora_kit_config_fail (c, "'temperal_downsample' has %d entries, 'dim_mult' needs %d", downs,
+                            levels - 1);
       return;
     }
 
@@ -40,8 +42,9 @@ read_shape (SoraKitConfig *c, SoraVaeConfig *config)
     config->dims[i + 1] = base * mult[levels - 1 - i];
   for (int i = 0; i <= levels; i++)
     if (config->dims[i] > 8192 || (i < levels && config->dims[i] % 2 != 0 && i > 0))
-      sora_kit_config_fail (c, "the decoder would have %lld channels, expected an even number up to 8192",
-                            (long long) config->dims[i]);
+      sora_kit_config_fail (
+          c, "the decoder would have %lld channels, expected an even number up to 8192",
+          (long long)config->dims[i]);
   for (int i = 0; i + 1 < levels; i++)
     {
       config->upsample_time[i] = down[downs - 1 - i];
@@ -53,17 +56,20 @@ read_shape (SoraKitConfig *c, SoraVaeConfig *config)
 static void
 read_latents (SoraKitConfig *c, SoraVaeConfig *config)
 {
-  static const double wan_mean[16] = { -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
-                                       0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921 };
-  static const double wan_std[16] = { 2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
-                                      3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160 };
+  static const double wan_mean[16]
+      = { -0.7571, -0.7089, -0.9113, 0.1075,  -0.1745, 0.9653,  -0.1517, 1.5508,
+          0.4134,  -0.0715, 0.5517,  -0.3632, -0.1922, -0.9497, 0.2503,  -0.2921 };
+  static const double wan_std[16]
+      = { 2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
+          3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160 };
   double mean[SORA_VAE_MAX_Z], std[SORA_VAE_MAX_Z];
   memcpy (mean, wan_mean, sizeof wan_mean);
   memcpy (std, wan_std, sizeof wan_std);
-  const int z = (int) config->z_dim, given = sora_kit_config_has (c, "latents_mean");
+  const int z = (int)config->z_dim, given = sora_kit_config_has (c, "latents_mean");
   if (given != sora_kit_config_has (c, "latents_std") || (!given && z != 16))
     {
-      sora_kit_config_fail (c, "'latents_mean' and 'latents_std' are not both there for a 'z_dim' of %d", z);
+      sora_kit_config_fail (
+          c, "'latents_mean' and 'latents_std' are not both there for a 'z_dim' of %d", z);
       return;
     }
   if (given)
@@ -73,8 +79,8 @@ read_latents (SoraKitConfig *c, SoraVaeConfig *config)
     }
   for (int i = 0; i < z && sora_kit_config_error (c) == NULL; i++)
     {
-      config->mean[i] = (float) mean[i];
-      config->std[i] = (float) std[i];
+      config->mean[i] = (float)mean[i];
+      config->std[i] = (float)std[i];
     }
 }
 
@@ -82,20 +88,24 @@ static void
 refuse_others (SoraKitConfig *c)
 {
   const char *klass = sora_kit_config_string_or (c, "_class_name", NULL);
-  if (sora_kit_config_error (c) == NULL && (klass == NULL || strcmp (klass, "AutoencoderKLWan") != 0))
+  if (sora_kit_config_error (c) == NULL
+      && (klass == NULL || strcmp (klass, "AutoencoderKLWan") != 0))
     sora_kit_config_fail (c, "class '%.64s' is not supported, expected AutoencoderKLWan",
                           klass != NULL ? klass : "(none)");
   if (sora_kit_config_bool_or (c, "is_residual", 0))
-    sora_kit_config_fail (c, "'is_residual' is true: the VAE of Wan 2.2 5B is not supported, that of Wan 2.1 is");
+    sora_kit_config_fail (
+        c, "'is_residual' is true: the VAE of Wan 2.2 5B is not supported, that of Wan 2.1 is");
   if (sora_kit_config_i64_or (c, "patch_size", 1, 64, 1) != 1)
-    sora_kit_config_fail (c, "'patch_size' is not 1: the VAE of Wan 2.2 5B is not supported, that of Wan 2.1 is");
+    sora_kit_config_fail (
+        c, "'patch_size' is not 1: the VAE of Wan 2.2 5B is not supported, that of Wan 2.1 is");
   const int64_t channels = sora_kit_config_i64_or (c, "out_channels", 1, 1024, 3);
   if (channels != 3)
-    sora_kit_config_fail (c, "'out_channels' is %lld, expected 3", (long long) channels);
+    sora_kit_config_fail (c, "'out_channels' is %lld, expected 3", (long long)channels);
 }
 
 int
-sora_vae_config_parse (const void *data, size_t size, SoraVaeConfig *config, char *err, size_t err_size)
+sora_vae_config_parse (const void *data, size_t size, SoraVaeConfig *config, char *err,
+                       size_t err_size)
 {
   SoraKitConfig *c = sora_kit_config_new (data, size, "vae/config.json");
   if (c == NULL)
@@ -118,22 +128,25 @@ sora_vae_config_parse (const void *data, size_t size, SoraVaeConfig *config, cha
 
 /* ---- layers */
 
-typedef struct {
+typedef struct
+{
   SoraVaeLayer *layers;
   int n;
 } List;
 
-static SoraVaeLayer *add (List *list, SoraVaeLayerKind kind, int64_t ic, int64_t oc, int taps, int rank,
-                          const char *name, ...) __attribute__ ((format (printf, 7, 8)));
+static SoraVaeLayer *add (List *list, SoraVaeLayerKind kind, int64_t ic, int64_t oc, int taps,
+                          int rank, const char *name, ...) __attribute__ ((format (printf, 7, 8)));
 
 static SoraVaeLayer *
-add (List *list, SoraVaeLayerKind kind, int64_t ic, int64_t oc, int taps, int rank, const char *name, ...)
+add (List *list, SoraVaeLayerKind kind, int64_t ic, int64_t oc, int taps, int rank,
+     const char *name, ...)
 {
   SoraVaeLayer *layer = &list->layers[list->n++];
-  *layer = (SoraVaeLayer){ .kind = kind, .ic = ic, .oc = oc, .taps = taps, .rank = rank, .parts = 1 };
+  *layer
+      = (SoraVaeLayer){ .kind = kind, .ic = ic, .oc = oc, .taps = taps, .rank = rank, .parts = 1 };
   va_list args;
   va_start (args, name);
-  (void) vsnprintf (layer->name, sizeof layer->name, name, args);
+  (void)vsnprintf (layer->name, sizeof layer->name, name, args);
   va_end (args);
   return layer;
 }
@@ -177,11 +190,11 @@ add_upsampler (List *list, int block, int64_t dim, int time)
   char name[64];
   if (time)
     {
-      (void) snprintf (name, sizeof name, "decoder.up_blocks.%d.upsamplers.0.time_conv", block);
+      (void)snprintf (name, sizeof name, "decoder.up_blocks.%d.upsamplers.0.time_conv", block);
       add_parts (list, 2, dim, 3, 5, name);
     }
-  SoraVaeLayer *layer
-      = add (list, SORA_VAE_PLANE, dim, dim / 2, 1, 4, "decoder.up_blocks.%d.upsamplers.0.resample.1", block);
+  SoraVaeLayer *layer = add (list, SORA_VAE_PLANE, dim, dim / 2, 1, 4,
+                             "decoder.up_blocks.%d.upsamplers.0.resample.1", block);
   layer->upsamples = 1;
 }
 
@@ -198,7 +211,7 @@ sora_vae_layers (const SoraVaeConfig *config, SoraVaeLayer *layers)
       for (int j = 0; j < config->n_resnets; j++)
         {
           char name[64];
-          (void) snprintf (name, sizeof name, "decoder.up_blocks.%d.resnets.%d", i, j);
+          (void)snprintf (name, sizeof name, "decoder.up_blocks.%d.resnets.%d", i, j);
           add_resnet (&list, name, dim, config->dims[i + 1]);
           dim = config->dims[i + 1];
         }

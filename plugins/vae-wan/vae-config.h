@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vae-config.h: vae/config.json of an AutoencoderKLWan, checked, and the list of its decoder's layers that follows
- * from it: the one place that knows the names and shapes of its tensors.
+ * vae-config.h: vae/config.json of an AutoencoderKLWan, checked, and the list of its decoder's
+ * layers that follows from it: the one place that knows the names and shapes of its tensors.
  */
 #ifndef SORA_VAE_CONFIG_H
 #define SORA_VAE_CONFIG_H
@@ -25,7 +25,8 @@
  * @mean: of the latents
  * @std: of the latents
  */
-typedef struct {
+typedef struct
+{
   int64_t dims[SORA_VAE_MAX_LEVELS + 1];
   int n_blocks;
   int64_t z_dim;
@@ -43,14 +44,16 @@ typedef struct {
  * @err: (out): why not, a sentence
  * @err_size: room in @err
  *
- * The form of Wan 2.1 is taken; what belongs to Wan 2.2's (is_residual, patch_size, another width of the decoder's
- * picture) is refused by name.
+ * The form of Wan 2.1 is taken; what belongs to Wan 2.2's (is_residual, patch_size, another width
+ * of the decoder's picture) is refused by name.
  *
  * Returns: 0, or -1 with @err set
  */
-int sora_vae_config_parse (const void *data, size_t size, SoraVaeConfig *config, char *err, size_t err_size);
+int sora_vae_config_parse (const void *data, size_t size, SoraVaeConfig *config, char *err,
+                           size_t err_size);
 
-typedef enum {
+typedef enum
+{
   SORA_VAE_PLANE, /* causal taps × 3 × 3 */
   SORA_VAE_POINT, /* causal taps × 1 × 1 */
   SORA_VAE_FEW,   /* causal taps × 3 × 3 into a picture */
@@ -66,10 +69,12 @@ typedef enum {
  * @taps: along time
  * @rank: axes of its weight, or of its gamma
  * @upsamples: it sees its input at twice the resolution
- * @part: which third (query, key, value) or half (even, odd frames) of the stored weight's output it is
+ * @part: which third (query, key, value) or half (even, odd frames) of the stored weight's output
+ * it is
  * @parts: of how many
  */
-typedef struct {
+typedef struct
+{
   SoraVaeLayerKind kind;
   char name[64];
   int64_t ic, oc;
@@ -86,7 +91,8 @@ typedef struct {
  * @config: a configuration
  * @layers: (out): room for %SORA_VAE_MAX_LAYERS
  *
- * All layers of the decoder in the order in which a frame goes through them; vae-decoder.c walks the same order.
+ * All layers of the decoder in the order in which a frame goes through them; vae-walk.c walks the
+ * same order.
  *
  * Returns: how many
  */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vae-decoder.h: the decoder of AutoencoderKLWan as a stream.  All of it is causal in time, so a frame can go
- * through all layers before the next one begins: each temporal layer keeps the two frames that it saw last, and
- * memory does not grow with the length of the clip.  The first latent gives one frame, each later one `temporal`.
+ * vae-decoder.h: the decoder of AutoencoderKLWan as a stream.  All of it is causal in time, so a
+ * frame can go through all layers before the next one begins: each temporal layer keeps the two
+ * frames that it saw last, and memory does not grow with the length of the clip.  The first latent
+ * gives one frame, each later one `temporal`.
  *
- * Frames stand as f32 [h, w, channels padded to 16] (kit-conv.h).  Tolerance: 1e-5 of the largest value against
- * diffusers in f32 on the goldens (tests/plugins/test-vae-wan.c), 1e-3 is promised.
+ * Frames stand as f32 [h, w, channels padded to 16] (kit-conv.h).  Tolerance: 1e-5 of the largest
+ * value against diffusers in f32 on the goldens (tests/plugins/test-vae-wan.c), 1e-3 is promised.
  */
 #ifndef SORA_VAE_DECODER_H
 #define SORA_VAE_DECODER_H
@@ -17,11 +18,13 @@
 typedef struct SoraVaeDecoder SoraVaeDecoder; /* configuration and packed weights */
 typedef struct SoraVaeStream SoraVaeStream;   /* one clip on its way through it */
 
-/** sora_vae_decoder_new: Returns: (nullable) (transfer full): a decoder without weights; %NULL without memory. */
+/** sora_vae_decoder_new: Returns: (nullable) (transfer full): a decoder without weights; %NULL
+ * without memory. */
 SoraVaeDecoder *sora_vae_decoder_new (const SoraVaeConfig *config);
 void sora_vae_decoder_free (SoraVaeDecoder *decoder);
 
-/** sora_vae_decoder_layers: Returns: (transfer none) (array length=n): its layers, in sora_vae_layers()' order. */
+/** sora_vae_decoder_layers: Returns: (transfer none) (array length=n): its layers, in
+ * sora_vae_layers()' order. */
 const SoraVaeLayer *sora_vae_decoder_layers (const SoraVaeDecoder *decoder, int *n);
 
 /**
@@ -36,8 +39,8 @@ const SoraVaeLayer *sora_vae_decoder_layers (const SoraVaeDecoder *decoder, int 
  *
  * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
  */
-int sora_vae_decoder_pack (SoraVaeDecoder *decoder, SoraKitTeam *team, int index, const void *weight,
-                           int weight_dtype, const void *bias, int bias_dtype);
+int sora_vae_decoder_pack (SoraVaeDecoder *decoder, SoraKitTeam *team, int index,
+                           const void *weight, int weight_dtype, const void *bias, int bias_dtype);
 
 /** sora_vae_decoder_bytes: Returns: bytes of all packed weights, from the configuration alone. */
 uint64_t sora_vae_decoder_bytes (const SoraVaeConfig *config);
@@ -69,15 +72,16 @@ typedef int (*SoraVaeFrameFunc) (SoraKitTeam *team, void *data, const float *rgb
  * sora_vae_stream_decode:
  * @stream: a stream
  * @team: who works
- * @latents: f32 of one latent frame as the denoiser gives it: channel c at @latents + c * @channel_step
+ * @latents: f32 of one latent frame as the denoiser gives it: channel c at @latents + c *
+ * @channel_step
  * @channel_step: elements from one channel to the next
  * @take: called for each frame that follows from it, in order
  * @data: for @take
  *
  * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
  */
-int sora_vae_stream_decode (SoraVaeStream *stream, SoraKitTeam *team, const float *latents, int64_t channel_step,
-                            SoraVaeFrameFunc take, void *data);
+int sora_vae_stream_decode (SoraVaeStream *stream, SoraKitTeam *team, const float *latents,
+                            int64_t channel_step, SoraVaeFrameFunc take, void *data);
 
 /**
  * sora_vae_estimate:
@@ -92,7 +96,7 @@ int sora_vae_stream_decode (SoraVaeStream *stream, SoraKitTeam *team, const floa
  *
  * Returns: 0, or -1 without memory
  */
-int sora_vae_estimate (const SoraVaeConfig *config, int64_t t, int64_t h, int64_t w, uint64_t *bytes,
-                       double *flops);
+int sora_vae_estimate (const SoraVaeConfig *config, int64_t t, int64_t h, int64_t w,
+                       uint64_t *bytes, double *flops);
 
 #endif

@@ -10,7 +10,8 @@
 #include <math.h>
 
 SORA_KIT_MULTIVERSION void
-sora_vae_norm (const float *from, float *to, int64_t pixels, int64_t channels, const float *gamma, int silu)
+sora_vae_norm (const float *from, float *to, int64_t pixels, int64_t channels, const float *gamma,
+               int silu)
 {
   for (int64_t i = 0; i < pixels; i++, from += channels, to += channels)
     {
@@ -36,7 +37,8 @@ sora_vae_norm (const float *from, float *to, int64_t pixels, int64_t channels, c
     }
 }
 
-/* A loop without a way out, so that it becomes vectors; NaN and infinities are counted by x - x being no zero. */
+/* A loop without a way out, so that it becomes vectors; NaN and infinities are counted by x - x
+ * being no zero. */
 int
 sora_vae_picture_u8 (const float *rgb, uint8_t *to, int64_t n)
 {
@@ -50,7 +52,7 @@ sora_vae_picture_u8 (const float *rgb, uint8_t *to, int64_t n)
       y = y < 1 ? y : 1;
       /* Adding 1.5 · 2^23 rounds to an integer, half to even. */
       const float rounded = (y * 255.0f + 12582912.0f) - 12582912.0f;
-      to[i] = (uint8_t) (int) rounded;
+      to[i] = (uint8_t)(int)rounded;
     }
   return bad ? -1 : 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vae-math.h: what the decoder does between its convolutions, on f32 frames [pixels, channels padded to 16].
+ * vae-math.h: what the decoder does between its convolutions, on f32 frames [pixels, channels
+ * padded to 16].
  */
 #ifndef SORA_VAE_MATH_H
 #define SORA_VAE_MATH_H
@@ -17,7 +18,8 @@
  *
  * to = x / max (|x|, 1e-12) · gamma over each pixel's channels: WanRMS_norm.
  */
-void sora_vae_norm (const float *from, float *to, int64_t pixels, int64_t channels, const float *gamma, int silu);
+void sora_vae_norm (const float *from, float *to, int64_t pixels, int64_t channels,
+                    const float *gamma, int silu);
 
 /**
  * sora_vae_picture_u8:

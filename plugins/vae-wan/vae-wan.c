@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vae-wan.c: the stage of the decoder: what it declares, what a run will cost, and the loop that takes latents and
- * pushes pictures as they come.
+ * vae-wan.c: the stage of the decoder: what it declares, what a run will cost, and the loop that
+ * takes latents and pushes pictures as they come.
  */
-#include "vae-config.h"
 #include "vae-decoder.h"
 #include "vae-math.h"
+#include "vae-request.h"
 
 #include "kit-convert.h"
 #include "kit-weights.h"
@@ -13,177 +13,41 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_SIDE 16384 /* px */
-#define MAX_LATENTS 1000000
-
-typedef struct {
+typedef struct
+{
   SoraVaeDecoder *decoder; /* packed, or NULL */
   uint64_t reserved;       /* of SORA_MEMORY_WEIGHTS */
 } Instance;
 
-/* What one call is about, from parameters, configuration and the input's shape. */
-typedef struct {
-  SoraVaeConfig config;
-  int64_t t, h, w;
-  int64_t frames; /* that leave, after trimming */
-  int dtype;
-  double fps;
-} Request;
-
-static int
-read_config (const SoraHost *host, SoraContext *ctx, SoraVaeConfig *config)
-{
-  const void *data = NULL;
-  size_t size = 0;
-  char err[256];
-  const int r = host->model_file (ctx, "model", "vae/config.json", &data, &size);
-  if (r == SORA_NOT_FOUND)
-    return host->fail (ctx, "the model has no vae/config.json");
-  if (r != SORA_OK)
-    return r;
-  if (sora_vae_config_parse (data, size, config, err, sizeof err) != 0)
-    return host->fail (ctx, "%s", err);
-  return SORA_OK;
-}
-
-/* The shape of the latents, checked before anything is allocated by it. */
-static int
-read_shape (const SoraHost *host, SoraContext *ctx, const int64_t *shape, int ndim, int dtype, Request *request)
-{
-  const SoraVaeConfig *config = &request->config;
-  if (ndim != 4 || dtype != SORA_F32)
-    return host->fail (ctx, "input 'latents' is %s with %d axes, expected f32 [channels, time, height, width]",
-                       sora_kit_dtype_name (dtype), ndim);
-  if (shape[0] != config->z_dim)
-    return host->fail (ctx, "input 'latents' has %lld channels, expected %lld: denoiser and VAE are not of one model",
-                       (long long) shape[0], (long long) config->z_dim);
-  request->t = shape[1];
-  request->h = shape[2];
-  request->w = shape[3];
-  if (request->t < 1 || request->t > MAX_LATENTS || request->h < 1 || request->h > MAX_SIDE / config->spatial
-      || request->w < 1 || request->w > MAX_SIDE / config->spatial)
-    return host->fail (ctx,
-                       "input 'latents' has %lld frames of %lld x %lld, expected 1 to %d frames and up to %lld x %lld",
-                       (long long) request->t, (long long) request->w, (long long) request->h, MAX_LATENTS,
-                       (long long) (MAX_SIDE / config->spatial), (long long) (MAX_SIDE / config->spatial));
-  request->frames = 1 + (request->t - 1) * config->temporal;
-  return SORA_OK;
-}
-
-static int
-read_request (const SoraHost *host, SoraContext *ctx, Request *request)
-{
-  SoraSpec spec = { .struct_size = sizeof spec };
-  const char *format = NULL;
-  int64_t trim = 0;
-  memset (request, 0, sizeof *request);
-  int r = read_config (host, ctx, &request->config);
-  if (r == SORA_OK)
-    r = host->input_spec (ctx, "latents", &spec);
-  if (r == SORA_OK)
-    r = read_shape (host, ctx, spec.shape, spec.ndim, spec.dtype, request);
-  if (r == SORA_OK)
-    r = host->param_string (ctx, "format", &format);
-  if (r == SORA_OK)
-    r = host->param_f64 (ctx, "fps", &request->fps);
-  if (r != SORA_OK)
-    return r == SORA_NOT_FOUND ? host->fail (ctx, "the host does not know input 'latents' or parameters") : r;
-  request->dtype = strcmp (format, "f32") == 0 ? SORA_F32 : SORA_U8;
-  r = host->input_attr_i64 (ctx, "latents", "trim_frames", &trim);
-  if (r == SORA_OK)
-    {
-      if (trim < 1)
-        return host->fail (ctx, "input 'latents' says trim_frames %lld, expected at least 1", (long long) trim);
-      request->frames = trim < request->frames ? trim : request->frames;
-    }
-  return r == SORA_OK || r == SORA_NOT_FOUND ? SORA_OK : r;
-}
-
-static int
-same_shape (const SoraTensorView *view, int ndim, const int64_t *shape)
-{
-  int same = view->ndim == ndim;
-  for (int i = 0; same && i < ndim; i++)
-    same = view->shape[i] == shape[i];
-  return same;
-}
-
-/* One stored tensor in infer: it is there, of that shape, of a type that can be read; and its bytes. */
-static int
-check_tensor (const SoraHost *host, SoraContext *ctx, const char *name, int ndim, const int64_t *shape, uint64_t *bytes)
-{
-  SoraTensorView view = { .struct_size = sizeof view };
-  char want[96], got[96];
-  const int r = host->model_tensor_info (ctx, "model", "vae", name, &view);
-  if (r == SORA_NOT_FOUND)
-    return host->fail (ctx, "the VAE has no tensor '%s'", name);
-  if (r != SORA_OK)
-    return r;
-  if (!same_shape (&view, ndim, shape))
-    return host->fail (ctx, "tensor '%s' of the VAE is %s, expected %s", name,
-                       sora_kit_shape_string (got, sizeof got, view.ndim, view.shape),
-                       sora_kit_shape_string (want, sizeof want, ndim, shape));
-  if (view.dtype != SORA_F32 && view.dtype != SORA_F16 && view.dtype != SORA_BF16)
-    return host->fail (ctx, "tensor '%s' of the VAE is %s, expected f32, f16 or bf16", name,
-                       sora_kit_dtype_name (view.dtype));
-  *bytes += view.nbytes;
-  return SORA_OK;
-}
-
-/* A layer's tensors: its gamma, or weight and bias. */
-static void
-tensor_names (const SoraVaeLayer *layer, char weight[80], char bias[80])
-{
-  const int gamma = layer->kind == SORA_VAE_NORM;
-  memcpy (weight, layer->name, sizeof layer->name);
-  memcpy (bias, layer->name, sizeof layer->name);
-  strcat (weight, gamma ? "" : ".weight");
-  strcat (bias, ".bias");
-}
-
-static int
-check_tensors (const SoraHost *host, SoraContext *ctx, const SoraVaeConfig *config, uint64_t *bytes)
-{
-  SoraVaeLayer *layers = calloc (SORA_VAE_MAX_LAYERS, sizeof *layers);
-  if (layers == NULL)
-    return host->fail (ctx, "no memory for the list of layers");
-  const int n = sora_vae_layers (config, layers);
-  int r = SORA_OK;
-  for (int i = 0; i < n && r == SORA_OK; i++)
-    {
-      char weight[80], bias[80];
-      int64_t shape[5];
-      if (layers[i].part > 0)
-        continue;
-      tensor_names (&layers[i], weight, bias);
-      r = check_tensor (host, ctx, weight, sora_vae_layer_shape (&layers[i], shape), shape, bytes);
-      if (r == SORA_OK && layers[i].kind != SORA_VAE_NORM)
-        r = check_tensor (host, ctx, bias, 1, shape, bytes);
-    }
-  free (layers);
-  return r;
-}
-
 static int
 vae_infer (const SoraHost *host, SoraContext *ctx)
 {
-  Request request;
+  SoraVaeRequest request;
   SoraCost cost = { .struct_size = sizeof cost };
-  int r = read_request (host, ctx, &request);
+  int r = sora_vae_request_read (host, ctx, &request);
   if (r == SORA_OK)
-    r = check_tensors (host, ctx, &request.config, &cost.weights_bytes);
+    r = sora_vae_check_tensors (host, ctx, &request.config, &cost.weights_bytes);
   if (r != SORA_OK)
     return r;
-  const int64_t height = request.h * request.config.spatial, width = request.w * request.config.spatial;
-  if (sora_vae_estimate (&request.config, request.t, request.h, request.w, &cost.work_bytes, &cost.flops) != 0)
+  const int64_t height = request.h * request.config.spatial,
+                width = request.w * request.config.spatial;
+  if (sora_vae_estimate (&request.config, request.t, request.h, request.w, &cost.work_bytes,
+                         &cost.flops)
+      != 0)
     return host->fail (ctx, "no memory to estimate the cost of decoding");
   cost.packed_bytes = sora_vae_decoder_bytes (&request.config);
-  cost.output_bytes = (uint64_t) (request.frames * height * width * 3) * (request.dtype == SORA_F32 ? 4 : 1);
-  cost.steps = (uint32_t) request.t;
+  cost.output_bytes
+      = (uint64_t)(request.frames * height * width * 3) * (request.dtype == SORA_F32 ? 4 : 1);
+  cost.steps = (uint32_t)request.t;
 
   const int64_t shape[] = { request.frames, height, width, 3 };
-  const SoraSpec spec = { .struct_size = sizeof spec, .dtype = request.dtype, .shape = shape, .ndim = 4,
-                          .chunk = request.config.temporal < request.frames ? request.config.temporal : request.frames };
+  const SoraSpec spec
+      = { .struct_size = sizeof spec,
+          .dtype = request.dtype,
+          .shape = shape,
+          .ndim = 4,
+          .chunk
+          = request.config.temporal < request.frames ? request.config.temporal : request.frames };
   r = host->set_output_spec (ctx, "frames", &spec);
   if (r == SORA_OK)
     r = host->set_output_attr_f64 (ctx, "frames", "fps", request.fps);
@@ -192,7 +56,8 @@ vae_infer (const SoraHost *host, SoraContext *ctx)
 
 /* ---- weights */
 
-typedef struct {
+typedef struct
+{
   const SoraHost *host;
   Instance *instance;
   int layer;
@@ -205,8 +70,9 @@ pack_on_compute (SoraContext *ctx, void *data, int threads)
   const Pack *pack = data;
   SoraKitTeam team;
   sora_kit_team_init (&team, pack->host, ctx, threads);
-  const int r = sora_vae_decoder_pack (pack->instance->decoder, &team, pack->layer, pack->weight.data,
-                                       pack->weight.dtype, pack->bias.data, pack->bias.dtype);
+  const int r
+      = sora_vae_decoder_pack (pack->instance->decoder, &team, pack->layer, pack->weight.data,
+                               pack->weight.dtype, pack->bias.data, pack->bias.dtype);
   return r == SORA_FAILED ? pack->host->fail (ctx, "%s", team.error) : r;
 }
 
@@ -218,7 +84,7 @@ pack_layer (const SoraHost *host, SoraContext *ctx, Instance *instance, const So
   Pack pack = { .host = host, .instance = instance, .layer = index };
   char weight[80], bias[80];
   int64_t shape[5];
-  tensor_names (layer, weight, bias);
+  sora_vae_tensor_names (layer, weight, bias);
   const int ndim = sora_vae_layer_shape (layer, shape), has_bias = layer->kind != SORA_VAE_NORM;
   int r = sora_kit_weights_view (from, weight, ndim, shape, &pack.weight);
   if (r == SORA_OK && has_bias)
@@ -260,7 +126,8 @@ load (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraVaeC
       int n;
       const SoraVaeLayer *layers = sora_vae_decoder_layers (instance->decoder, &n);
       for (int i = 0; i < n && r == SORA_OK; i++)
-        r = host->cancelled (ctx) ? SORA_CANCELLED : pack_layer (host, ctx, instance, &from, layers, i);
+        r = host->cancelled (ctx) ? SORA_CANCELLED
+                                  : pack_layer (host, ctx, instance, &from, layers, i);
     }
   host->weights_close (from.weights);
   if (r != SORA_OK) /* half a decoder is none */
@@ -273,17 +140,19 @@ load (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraVaeC
 
 /* ---- decoding */
 
-typedef struct {
+typedef struct
+{
   const SoraHost *host;
-  const Request *request;
+  const SoraVaeRequest *request;
   SoraVaeStream *stream;
   const float *latents; /* of this latent frame */
   int64_t channel_step;
-  char *out; /* of the tensor that is being filled */
+  char *out;    /* of the tensor that is being filled */
   int64_t left; /* frames that it still takes; later ones are trimmed away */
 } Decode;
 
-typedef struct {
+typedef struct
+{
   const float *rgb;
   char *out;
   int dtype;
@@ -294,8 +163,9 @@ static void
 convert_rows (void *data, int64_t row, int64_t count)
 {
   Convert *c = data;
-  const int bad = c->dtype == SORA_F32 ? sora_vae_picture_f32 (c->rgb + row, (float *) c->out + row, count)
-                                       : sora_vae_picture_u8 (c->rgb + row, (uint8_t *) c->out + row, count);
+  const int bad = c->dtype == SORA_F32
+                      ? sora_vae_picture_f32 (c->rgb + row, (float *)c->out + row, count)
+                      : sora_vae_picture_u8 (c->rgb + row, (uint8_t *)c->out + row, count);
   if (bad != 0)
     c->bad = 1;
 }
@@ -313,7 +183,8 @@ take_frame (SoraKitTeam *team, void *data, const float *rgb)
   if (r != SORA_OK)
     return r;
   if (convert.bad)
-    return sora_kit_team_fail (team, "the decoder gave no number (NaN or infinity): are latents and weights whole?");
+    return sora_kit_team_fail (
+        team, "the decoder gave no number (NaN or infinity): are latents and weights whole?");
   d->out += n * (d->request->dtype == SORA_F32 ? 4 : 1);
   d->left--;
   return SORA_OK;
@@ -325,13 +196,15 @@ decode_on_compute (SoraContext *ctx, void *data, int threads)
   Decode *d = data;
   SoraKitTeam team;
   sora_kit_team_init (&team, d->host, ctx, threads);
-  const int r = sora_vae_stream_decode (d->stream, &team, d->latents, d->channel_step, take_frame, d);
+  const int r
+      = sora_vae_stream_decode (d->stream, &team, d->latents, d->channel_step, take_frame, d);
   return r == SORA_FAILED ? d->host->fail (ctx, "%s", team.error) : r;
 }
 
 /* The last of n frames, as bytes. */
 static int
-show (const SoraHost *host, SoraContext *ctx, const Request *request, const SoraTensorView *view)
+show (const SoraHost *host, SoraContext *ctx, const SoraVaeRequest *request,
+      const SoraTensorView *view)
 {
   const int64_t shape[] = { view->shape[1], view->shape[2], 3 };
   const int64_t size = shape[0] * shape[1] * 3, last = (view->shape[0] - 1) * size;
@@ -341,10 +214,10 @@ show (const SoraHost *host, SoraContext *ctx, const Request *request, const Sora
     return SORA_FAILED;
   host->tensor_view (picture, &to);
   if (request->dtype == SORA_U8)
-    memcpy (to.data, (const uint8_t *) view->data + last, (size_t) size);
+    memcpy (to.data, (const uint8_t *)view->data + last, (size_t)size);
   else
     for (int64_t i = 0; i < size; i++)
-      ((uint8_t *) to.data)[i] = (uint8_t) (((const float *) view->data)[last + i] * 255.0f + 0.5f);
+      ((uint8_t *)to.data)[i] = (uint8_t)(((const float *)view->data)[last + i] * 255.0f + 0.5f);
   host->preview (ctx, picture);
   host->tensor_unref (picture);
   return SORA_OK;
@@ -354,10 +227,11 @@ show (const SoraHost *host, SoraContext *ctx, const Request *request, const Sora
 static int
 decode_latent (const SoraHost *host, SoraContext *ctx, Decode *decode, int64_t i, int64_t done)
 {
-  const Request *request = decode->request;
+  const SoraVaeRequest *request = decode->request;
   const int64_t each = i == 0 ? 1 : request->config.temporal;
   const int64_t n = request->frames - done < each ? request->frames - done : each;
-  const int64_t shape[] = { n, request->h * request->config.spatial, request->w * request->config.spatial, 3 };
+  const int64_t shape[]
+      = { n, request->h * request->config.spatial, request->w * request->config.spatial, 3 };
   SoraTensor *tensor = host->tensor_new (ctx, request->dtype, 4, shape);
   SoraTensorView view = { .struct_size = sizeof view };
   if (tensor == NULL)
@@ -373,12 +247,14 @@ decode_latent (const SoraHost *host, SoraContext *ctx, Decode *decode, int64_t i
       host->tensor_unref (tensor);
       return r;
     }
-  host->progress (ctx, (double) (i + 1) / (double) request->t, (uint32_t) (i + 1), (uint32_t) request->t);
+  host->progress (ctx, (double)(i + 1) / (double)request->t, (uint32_t)(i + 1),
+                  (uint32_t)request->t);
   return host->push (ctx, "frames", tensor);
 }
 
 static int
-decode_all (const SoraHost *host, SoraContext *ctx, Instance *instance, const Request *request, const float *latents)
+decode_all (const SoraHost *host, SoraContext *ctx, Instance *instance,
+            const SoraVaeRequest *request, const float *latents)
 {
   uint64_t bytes = 0;
   double flops = 0;
@@ -389,7 +265,8 @@ decode_all (const SoraHost *host, SoraContext *ctx, Instance *instance, const Re
     r = host->reserve (ctx, SORA_MEMORY_WORK, bytes);
   if (r != SORA_OK)
     return r;
-  Decode decode = { .host = host, .request = request, .channel_step = request->t * request->h * request->w };
+  Decode decode
+      = { .host = host, .request = request, .channel_step = request->t * request->h * request->w };
   decode.stream = sora_vae_stream_new (instance->decoder, request->h, request->w);
   if (decode.stream == NULL)
     return host->fail (ctx, "no memory to decode");
@@ -414,10 +291,10 @@ vae_create (const SoraHost *host, SoraContext *ctx, void **instance)
 static int
 vae_run (const SoraHost *host, SoraContext *ctx, void *instance)
 {
-  Request request;
+  SoraVaeRequest request;
   SoraTensor *latents = NULL;
   SoraTensorView view = { .struct_size = sizeof view };
-  int r = read_request (host, ctx, &request);
+  int r = sora_vae_request_read (host, ctx, &request);
   if (r == SORA_OK)
     r = host->pull (ctx, "latents", &latents);
   if (r != SORA_OK)
@@ -425,8 +302,9 @@ vae_run (const SoraHost *host, SoraContext *ctx, void *instance)
   host->tensor_view (latents, &view);
   const int64_t expected[] = { request.config.z_dim, request.t, request.h, request.w };
   char want[96], got[96];
-  if (view.dtype != SORA_F32 || !same_shape (&view, 4, expected))
-    r = host->fail (ctx, "input 'latents' is %s %s, expected f32 %s", sora_kit_dtype_name (view.dtype),
+  if (view.dtype != SORA_F32 || !sora_vae_same_shape (&view, 4, expected))
+    r = host->fail (ctx, "input 'latents' is %s %s, expected f32 %s",
+                    sora_kit_dtype_name (view.dtype),
                     sora_kit_shape_string (got, sizeof got, view.ndim, view.shape),
                     sora_kit_shape_string (want, sizeof want, 4, expected));
   if (r == SORA_OK)
@@ -458,7 +336,8 @@ static const SoraPort latents_port = {
   .semantic = "sora.latents.video/1",
   .dtypes = SORA_DTYPE_BIT (SORA_F32),
   .dims = "C,T,H,W",
-  .help = "As the denoiser gives them, before mean and deviation; attribute trim_frames: pictures past that count are dropped",
+  .help = "As the denoiser gives them, before mean and deviation; attribute trim_frames: pictures "
+          "past that count are dropped",
 };
 static const SoraPort *const inputs[] = { &latents_port, NULL };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * test-conv.c: the convolutions and the small product behind them, against sums in f64; and the promise that the
- * bytes do not depend on the number of threads.
+ * test-conv.c: the convolutions and the small product behind them, against sums in f64; and the
+ * promise that the bytes do not depend on the number of threads.
  */
 #include "plugins/kit/kit-conv.h"
 #include "plugins/kit/kit-memory.h"
@@ -20,13 +20,13 @@ uniform (void) /* xorshift, -1 to 1 */
   random_state ^= random_state << 13;
   random_state ^= random_state >> 7;
   random_state ^= random_state << 17;
-  return (float) ((int32_t) (random_state >> 32)) * 0x1p-31f;
+  return (float)((int32_t)(random_state >> 32)) * 0x1p-31f;
 }
 
 static float *
 random_array (int64_t n)
 {
-  float *values = sora_kit_alloc ((uint64_t) n, sizeof *values);
+  float *values = sora_kit_alloc ((uint64_t)n, sizeof *values);
   for (int64_t i = 0; i < n; i++)
     values[i] = uniform ();
   return values;
@@ -37,7 +37,7 @@ static float *
 random_frame (int64_t h, int64_t w, int64_t c)
 {
   const int64_t cp = sora_kit_pad16 (c);
-  float *frame = sora_kit_alloc0 ((uint64_t) (h * w * cp), sizeof *frame);
+  float *frame = sora_kit_alloc0 ((uint64_t)(h * w * cp), sizeof *frame);
   for (int64_t i = 0; i < h * w; i++)
     for (int64_t j = 0; j < c; j++)
       frame[i * cp + j] = uniform ();
@@ -49,9 +49,9 @@ static const struct
   int64_t m, n, k;
   int parts;
 } products[] = {
-  { 1, 16, 1, 1 },   { 3, 16, 16, 1 },  { 14, 16, 5, 2 }, { 37, 32, 16, 3 }, { 13, 48, 48, 1 },
-  { 31, 64, 32, 3 }, { 9, 80, 16, 1 },  { 7, 96, 64, 2 }, { 5, 112, 16, 3 }, { 6, 128, 16, 1 },
-  { 2, 192, 48, 1 }, { 65, 208, 33, 3 },
+  { 1, 16, 1, 1 },   { 3, 16, 16, 1 },  { 14, 16, 5, 2 },  { 37, 32, 16, 3 },
+  { 13, 48, 48, 1 }, { 31, 64, 32, 3 }, { 9, 80, 16, 1 },  { 7, 96, 64, 2 },
+  { 5, 112, 16, 3 }, { 6, 128, 16, 1 }, { 2, 192, 48, 1 }, { 65, 208, 33, 3 },
 };
 
 START_TEST (test_gemm)
@@ -59,20 +59,30 @@ START_TEST (test_gemm)
   const int64_t m = products[_i].m, n = products[_i].n, k = products[_i].k;
   const int parts = products[_i].parts;
   const int64_t rows = (parts + 1) * k; /* more than are used */
-  float *plain = random_array (rows * n), *b = sora_kit_alloc ((uint64_t) (rows * n), sizeof *b);
+  float *plain = random_array (rows * n), *b = sora_kit_alloc ((uint64_t)(rows * n), sizeof *b);
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < n; c++)
       b[sora_kit_gemm_offset (n, rows, r, c)] = plain[r * n + c];
-  float *bias = random_array (n), *add = random_array (m * (n + 16)), *out = random_array (m * (n + 16));
+  float *bias = random_array (n), *add = random_array (m * (n + 16)),
+        *out = random_array (m * (n + 16));
   const int64_t lda = k + 3;
   float *a[3];
   for (int p = 0; p < 3; p++)
     a[p] = random_array (m * lda);
   for (int variant = 0; variant < 4; variant++)
     {
-      SoraKitGemm gemm = { .m = m, .n = n, .k = k, .parts = parts, .a = { a[0], a[1], a[2] }, .lda = lda, .b = b,
-                           .b_rows = rows, .bias = variant & 1 ? bias : NULL, .add = variant & 2 ? add : NULL,
-                           .c = out, .ldc = n + 16 };
+      SoraKitGemm gemm = { .m = m,
+                           .n = n,
+                           .k = k,
+                           .parts = parts,
+                           .a = { a[0], a[1], a[2] },
+                           .lda = lda,
+                           .b = b,
+                           .b_rows = rows,
+                           .bias = variant & 1 ? bias : NULL,
+                           .add = variant & 2 ? add : NULL,
+                           .c = out,
+                           .ldc = n + 16 };
       for (int64_t i = 0; i < m * (n + 16); i++)
         out[i] = 1234;
       sora_kit_gemm_run (&gemm);
@@ -83,9 +93,10 @@ START_TEST (test_gemm)
               double want = (variant & 1 ? bias[j] : 0) + (variant & 2 ? add[i * (n + 16) + j] : 0);
               for (int p = 0; p < parts; p++)
                 for (int64_t q = 0; q < k; q++)
-                  want += (double) a[p][i * lda + q] * plain[(p * k + q) * n + j];
-              ck_assert_msg (fabs (out[i * (n + 16) + j] - want) < 1e-5, "row %lld, column %lld: %g, expected %g",
-                             (long long) i, (long long) j, out[i * (n + 16) + j], want);
+                  want += (double)a[p][i * lda + q] * plain[(p * k + q) * n + j];
+              ck_assert_msg (fabs (out[i * (n + 16) + j] - want) < 1e-5,
+                             "row %lld, column %lld: %g, expected %g", (long long)i, (long long)j,
+                             out[i * (n + 16) + j], want);
             }
           for (int64_t j = n; j < n + 16; j++)
             ck_assert (out[i * (n + 16) + j] == 1234);
@@ -106,13 +117,16 @@ START_TEST (test_gemm_offset)
 {
   for (int64_t n = 16; n <= 400; n += 16)
     {
-      enum { ROWS = 5 };
-      char *seen = calloc ((size_t) (ROWS * n), 1);
+      enum
+      {
+        ROWS = 5
+      };
+      char *seen = calloc ((size_t)(ROWS * n), 1);
       for (int64_t r = 0; r < ROWS; r++)
         for (int64_t c = 0; c < n; c++)
           {
             const size_t at = sora_kit_gemm_offset (n, ROWS, r, c);
-            ck_assert_uint_lt (at, (size_t) (ROWS * n));
+            ck_assert_uint_lt (at, (size_t)(ROWS * n));
             ck_assert_int_eq (seen[at], 0);
             seen[at] = 1;
           }
@@ -126,15 +140,16 @@ static const struct
   int64_t ic, oc, h, w;
   int taps, count, upsample;
 } shapes[] = {
-  { 16, 16, 4, 4, 3, 3, 0 },    { 16, 32, 5, 7, 3, 2, 0 },   { 4, 24, 3, 1, 3, 1, 0 },  { 7, 3, 9, 13, 3, 3, 0 },
-  { 64, 64, 8, 8, 3, 3, 0 },    { 40, 20, 5, 6, 1, 1, 1 },   { 96, 80, 13, 3, 3, 3, 0 }, { 1, 1, 1, 1, 1, 1, 0 },
-  { 32, 96, 17, 30, 2, 2, 0 },  { 16, 16, 64, 150, 3, 3, 0 }, { 24, 48, 3, 5, 3, 2, 1 }, { 192, 192, 9, 10, 3, 3, 0 },
+  { 16, 16, 4, 4, 3, 3, 0 },    { 16, 32, 5, 7, 3, 2, 0 }, { 4, 24, 3, 1, 3, 1, 0 },
+  { 7, 3, 9, 13, 3, 3, 0 },     { 64, 64, 8, 8, 3, 3, 0 }, { 40, 20, 5, 6, 1, 1, 1 },
+  { 96, 80, 13, 3, 3, 3, 0 },   { 1, 1, 1, 1, 1, 1, 0 },   { 32, 96, 17, 30, 2, 2, 0 },
+  { 16, 16, 64, 150, 3, 3, 0 }, { 24, 48, 3, 5, 3, 2, 1 }, { 192, 192, 9, 10, 3, 3, 0 },
 };
 
 /* out[y, x, o] (and its neighbours' sum of magnitudes is about 1): the definition, in f64. */
 static double
-direct (const float *weights, const float *bias, const SoraKitConvSource *s, int64_t ic, int taps, int size,
-        int upsample, int64_t y, int64_t x, int64_t o)
+direct (const float *weights, const float *bias, const SoraKitConvSource *s, int64_t ic, int taps,
+        int size, int upsample, int64_t y, int64_t x, int64_t o)
 {
   const int64_t icp = sora_kit_pad16 (ic), h = s->h << upsample, w = s->w << upsample;
   double sum = bias[o];
@@ -147,13 +162,14 @@ direct (const float *weights, const float *bias, const SoraKitConvSource *s, int
             continue;
           const float *pixel = s->frames[part] + ((py >> upsample) * s->w + (px >> upsample)) * icp;
           for (int64_t i = 0; i < ic; i++)
-            sum += (double) pixel[i]
+            sum += (double)pixel[i]
                    * weights[(((o * ic + i) * taps + taps - 1 - part) * size + dy) * size + dx];
         }
   return sum;
 }
 
-typedef struct {
+typedef struct
+{
   double error, scale;
 } Compared;
 
@@ -175,7 +191,7 @@ START_TEST (test_conv)
   float *weights = random_array (oc * ic * taps * 9), *bias = random_array (oc);
   float *add = random_frame (h, w, oc);
   float *first = NULL, *first_point = NULL, *first_few = NULL;
-  const uint64_t bytes = (uint64_t) (pixels * ocp) * sizeof (float);
+  const uint64_t bytes = (uint64_t)(pixels * ocp) * sizeof (float);
 
   for (int threads = 1; threads <= 3; threads++)
     {
@@ -183,11 +199,13 @@ START_TEST (test_conv)
       sora_kit_team_init (&team, NULL, NULL, threads);
 
       SoraKitPlaneConv plane = { 0 };
-      float *out = sora_kit_alloc ((uint64_t) (pixels * ocp), sizeof *out);
+      float *out = sora_kit_alloc ((uint64_t)(pixels * ocp), sizeof *out);
       memset (out, 0x55, bytes);
       void *work = sora_kit_alloc (sora_kit_plane_conv_work (ic, oc, taps, h, w, threads), 1);
-      ck_assert_int_eq (sora_kit_plane_conv_pack (&plane, &team, ic, oc, taps, weights, bias), SORA_OK);
-      ck_assert_int_eq (sora_kit_plane_conv_run (&plane, &team, &source, up, add, out, work), SORA_OK);
+      ck_assert_int_eq (sora_kit_plane_conv_pack (&plane, &team, ic, oc, taps, weights, bias),
+                        SORA_OK);
+      ck_assert_int_eq (sora_kit_plane_conv_run (&plane, &team, &source, up, add, out, work),
+                        SORA_OK);
       if (threads == 1)
         {
           Compared c = { 0 };
@@ -196,16 +214,19 @@ START_TEST (test_conv)
               compare (&c, out[i * ocp + o],
                        o >= oc ? 0
                                : add[i * ocp + o]
-                                     + direct (weights, bias, &source, ic, taps, 3, up, i / w, i % w, o));
+                                     + direct (weights, bias, &source, ic, taps, 3, up, i / w,
+                                               i % w, o));
           ck_assert_msg (c.error <= 3e-5 * c.scale, "3x3: error %.3g of %.3g", c.error, c.scale);
           first = out;
         }
       else
         {
-          ck_assert_msg (memcmp (out, first, bytes) == 0, "3x3: %d threads give other bytes", threads);
+          ck_assert_msg (memcmp (out, first, bytes) == 0, "3x3: %d threads give other bytes",
+                         threads);
           /* added in place */
           memcpy (out, add, bytes);
-          ck_assert_int_eq (sora_kit_plane_conv_run (&plane, &team, &source, up, out, out, work), SORA_OK);
+          ck_assert_int_eq (sora_kit_plane_conv_run (&plane, &team, &source, up, out, out, work),
+                            SORA_OK);
           ck_assert_mem_eq (out, first, bytes);
           sora_kit_free (out);
         }
@@ -215,30 +236,33 @@ START_TEST (test_conv)
       if (up)
         continue;
       SoraKitPointConv point = { 0 };
-      out = sora_kit_alloc ((uint64_t) (pixels * ocp), sizeof *out);
-      ck_assert_int_eq (sora_kit_point_conv_pack (&point, &team, ic, oc, taps, weights, bias), SORA_OK);
+      out = sora_kit_alloc ((uint64_t)(pixels * ocp), sizeof *out);
+      ck_assert_int_eq (sora_kit_point_conv_pack (&point, &team, ic, oc, taps, weights, bias),
+                        SORA_OK);
       ck_assert_int_eq (sora_kit_point_conv_run (&point, &team, &source, add, out), SORA_OK);
       if (threads == 1)
         {
           Compared c = { 0 };
           for (int64_t i = 0; i < pixels; i++)
             for (int64_t o = 0; o < ocp; o++)
-              compare (&c, out[i * ocp + o],
-                       o >= oc ? 0
-                               : add[i * ocp + o]
-                                     + direct (weights, bias, &source, ic, taps, 1, 0, i / w, i % w, o));
+              compare (
+                  &c, out[i * ocp + o],
+                  o >= oc ? 0
+                          : add[i * ocp + o]
+                                + direct (weights, bias, &source, ic, taps, 1, 0, i / w, i % w, o));
           ck_assert_msg (c.error <= 1e-5 * c.scale, "1x1: error %.3g of %.3g", c.error, c.scale);
           first_point = out;
         }
       else
         {
-          ck_assert_msg (memcmp (out, first_point, bytes) == 0, "1x1: %d threads give other bytes", threads);
+          ck_assert_msg (memcmp (out, first_point, bytes) == 0, "1x1: %d threads give other bytes",
+                         threads);
           sora_kit_free (out);
         }
       sora_kit_point_conv_clear (&point);
 
       SoraKitFewConv few = { 0 };
-      out = sora_kit_alloc ((uint64_t) (pixels * oc), sizeof *out);
+      out = sora_kit_alloc ((uint64_t)(pixels * oc), sizeof *out);
       work = sora_kit_alloc (sora_kit_few_conv_work (oc, w, threads), 1);
       ck_assert_int_eq (sora_kit_few_conv_pack (&few, &team, ic, oc, taps, weights, bias), SORA_OK);
       ck_assert_int_eq (sora_kit_few_conv_run (&few, &team, &source, out, work), SORA_OK);
@@ -246,14 +270,15 @@ START_TEST (test_conv)
         {
           Compared c = { 0 };
           for (int64_t i = 0; i < pixels * oc; i++)
-            compare (&c, out[i],
-                     direct (weights, bias, &source, ic, taps, 3, 0, i / oc / w, i / oc % w, i % oc));
+            compare (
+                &c, out[i],
+                direct (weights, bias, &source, ic, taps, 3, 0, i / oc / w, i / oc % w, i % oc));
           ck_assert_msg (c.error <= 1e-5 * c.scale, "few: error %.3g of %.3g", c.error, c.scale);
           first_few = out;
         }
       else
         {
-          ck_assert_msg (memcmp (out, first_few, (size_t) (pixels * oc) * sizeof *out) == 0,
+          ck_assert_msg (memcmp (out, first_few, (size_t)(pixels * oc) * sizeof *out) == 0,
                          "few: %d threads give other bytes", threads);
           sora_kit_free (out);
         }
@@ -264,7 +289,7 @@ START_TEST (test_conv)
   sora_kit_free (first_point);
   sora_kit_free (first_few);
   for (int p = 0; p < source.count; p++)
-    sora_kit_free ((void *) source.frames[p]);
+    sora_kit_free ((void *)source.frames[p]);
   sora_kit_free (weights);
   sora_kit_free (bias);
   sora_kit_free (add);

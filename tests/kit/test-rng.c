@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * test-rng.c: our normals against torch's (tests/golden/samplers/rng.json), and the functions of kit-math
- * against the C library's in long double.
+ * test-rng.c: our normals against torch's (tests/golden/samplers/rng.json), and the functions of
+ * kit-math against the C library's in long double.
  */
 #include "plugins/kit/kit-math.h"
 #include "plugins/kit/kit-rng.h"
@@ -24,23 +24,23 @@ START_TEST (test_torch_goldens)
   size_t index;
   json_t *c;
   json_array_foreach (cases, index, c)
-    {
-      const uint64_t seed = strtoull (json_string_value (json_object_get (c, "seed")), NULL, 10);
-      const size_t n = (size_t) json_integer_value (json_object_get (c, "n"));
-      const json_t *values = json_object_get (c, "values");
-      const size_t count = json_array_size (values); /* the last ones, of a long draw */
-      float *got = malloc (n * sizeof *got);
-      sora_kit_rng_torch_normal (seed, got, n);
-      for (size_t i = 0; i < count; i++)
-        {
-          const double want = json_real_value (json_array_get (values, i));
-          const double error = fabs (got[n - count + i] - want);
-          ck_assert_msg (error <= 1e-5, "seed %llu, n %zu, value %zu: %.9g, expected %.9g",
-                         (unsigned long long) seed, n, n - count + i, got[n - count + i], want);
-          worst = fmax (worst, error);
-        }
-      free (got);
-    }
+  {
+    const uint64_t seed = strtoull (json_string_value (json_object_get (c, "seed")), NULL, 10);
+    const size_t n = (size_t)json_integer_value (json_object_get (c, "n"));
+    const json_t *values = json_object_get (c, "values");
+    const size_t count = json_array_size (values); /* the last ones, of a long draw */
+    float *got = malloc (n * sizeof *got);
+    sora_kit_rng_torch_normal (seed, got, n);
+    for (size_t i = 0; i < count; i++)
+      {
+        const double want = json_real_value (json_array_get (values, i));
+        const double error = fabs (got[n - count + i] - want);
+        ck_assert_msg (error <= 1e-5, "seed %llu, n %zu, value %zu: %.9g, expected %.9g",
+                       (unsigned long long)seed, n, n - count + i, got[n - count + i], want);
+        worst = fmax (worst, error);
+      }
+    free (got);
+  }
   printf ("rng: %zu cases, largest error %.2g\n", index, worst);
   json_decref (cases);
 }
@@ -49,7 +49,10 @@ END_TEST
 /* A digest of the bits: they must be the same on every machine, not only near to torch's. */
 START_TEST (test_bits_are_fixed)
 {
-  enum { N = 4099 };
+  enum
+  {
+    N = 4099
+  };
   static float values[N];
   sora_kit_rng_torch_normal (1234567, values, N);
   uint64_t digest = 1469598103934665603ULL; /* FNV-1a */
@@ -59,7 +62,7 @@ START_TEST (test_bits_are_fixed)
       memcpy (&bits, &values[i], sizeof bits);
       digest = (digest ^ bits) * 1099511628211ULL;
     }
-  ck_assert_msg (digest == 0xe11e42ad5023a8f3ULL, "digest %#llx", (unsigned long long) digest);
+  ck_assert_msg (digest == 0xe11e42ad5023a8f3ULL, "digest %#llx", (unsigned long long)digest);
 }
 END_TEST
 
@@ -85,13 +88,14 @@ START_TEST (test_math)
     {
       const double x = pow (10, i * 0.15), angle = i * 0.004;
       if (x > 0 && x < 1e300 && i != 0)
-        log_error = fmax (log_error, fabs ((double) (sora_kit_log (x) / logl (x) - 1)));
+        log_error = fmax (log_error, fabs ((double)(sora_kit_log (x) / logl (x) - 1)));
       const double y = i % 2 ? i * 0.02 : i * 1e-6;
       if (y != 0)
-        exp_error = fmax (exp_error, fabs ((double) (sora_kit_expm1 (y) / expm1l (y) - 1)));
+        exp_error = fmax (exp_error, fabs ((double)(sora_kit_expm1 (y) / expm1l (y) - 1)));
       double s, c;
       sora_kit_sincos (angle, &s, &c);
-      sin_error = fmax (sin_error, fmax (fabs ((double) (s - sinl (angle))), fabs ((double) (c - cosl (angle)))));
+      sin_error = fmax (
+          sin_error, fmax (fabs ((double)(s - sinl (angle))), fabs ((double)(c - cosl (angle)))));
     }
   ck_assert_double_le (log_error, 4e-16);
   ck_assert_double_le (exp_error, 4e-16);

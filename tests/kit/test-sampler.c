@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * test-sampler.c: schedules and every single step against diffusers (tests/golden/samplers/samplers.json),
- * the state of a checkpoint, and what a configuration is refused for.
+ * test-sampler.c: schedules and every single step against diffusers
+ * (tests/golden/samplers/samplers.json), the state of a checkpoint, and what a configuration is
+ * refused for.
  */
 #include "plugins/kit/kit-sampler.h"
 
@@ -33,9 +34,9 @@ new_for_case (const json_t *c)
   ck_assert_msg (sora_kit_sampler_config_parse (text, strlen (text), &config, err, sizeof err) == 0,
                  "%s", err);
   free (text);
-  SoraKitSampler *s
-    = sora_kit_sampler_new (&config, SORA_KIT_SAMPLER_AUTO, 0,
-                            (int) json_integer_value (json_object_get (c, "steps")), err, sizeof err);
+  SoraKitSampler *s = sora_kit_sampler_new (&config, SORA_KIT_SAMPLER_AUTO, 0,
+                                            (int)json_integer_value (json_object_get (c, "steps")),
+                                            err, sizeof err);
   ck_assert_msg (s != NULL, "%s", err);
   return s;
 }
@@ -44,7 +45,7 @@ static void
 read_floats (const json_t *array, float *out)
 {
   for (size_t i = 0; i < json_array_size (array); i++)
-    out[i] = (float) json_number_value (json_array_get (array, i));
+    out[i] = (float)json_number_value (json_array_get (array, i));
 }
 
 START_TEST (test_schedules)
@@ -52,24 +53,25 @@ START_TEST (test_schedules)
   json_t *cases = load_cases (), *c;
   size_t index;
   json_array_foreach (cases, index, c)
-    {
-      const char *name = json_string_value (json_object_get (c, "name"));
-      SoraKitSampler *s = new_for_case (c);
-      const int steps = sora_kit_sampler_get_steps (s);
-      float *want = calloc ((size_t) steps + 1, sizeof *want);
-      /* To the bit: one unit in the last place at sigma 0.99967 moves lambda by 1e-4. */
-      read_floats (json_object_get (c, "sigmas"), want);
-      for (int i = 0; i <= steps; i++)
-        ck_assert_msg (sora_kit_sampler_get_sigmas (s)[i] == want[i], "%s: sigma %d is %.9g, expected %.9g",
-                       name, i, sora_kit_sampler_get_sigmas (s)[i], want[i]);
-      read_floats (json_object_get (c, "timesteps"), want);
-      for (int i = 0; i < steps; i++)
-        ck_assert_msg (sora_kit_sampler_get_timesteps (s)[i] == want[i],
-                       "%s: timestep %d is %.9g, expected %.9g", name, i,
-                       sora_kit_sampler_get_timesteps (s)[i], want[i]);
-      free (want);
-      sora_kit_sampler_free (s);
-    }
+  {
+    const char *name = json_string_value (json_object_get (c, "name"));
+    SoraKitSampler *s = new_for_case (c);
+    const int steps = sora_kit_sampler_get_steps (s);
+    float *want = calloc ((size_t)steps + 1, sizeof *want);
+    /* To the bit: one unit in the last place at sigma 0.99967 moves lambda by 1e-4. */
+    read_floats (json_object_get (c, "sigmas"), want);
+    for (int i = 0; i <= steps; i++)
+      ck_assert_msg (sora_kit_sampler_get_sigmas (s)[i] == want[i],
+                     "%s: sigma %d is %.9g, expected %.9g", name, i,
+                     sora_kit_sampler_get_sigmas (s)[i], want[i]);
+    read_floats (json_object_get (c, "timesteps"), want);
+    for (int i = 0; i < steps; i++)
+      ck_assert_msg (sora_kit_sampler_get_timesteps (s)[i] == want[i],
+                     "%s: timestep %d is %.9g, expected %.9g", name, i,
+                     sora_kit_sampler_get_timesteps (s)[i], want[i]);
+    free (want);
+    sora_kit_sampler_free (s);
+  }
   json_decref (cases);
 }
 END_TEST
@@ -80,28 +82,30 @@ START_TEST (test_steps)
   size_t index;
   double worst = 0;
   json_array_foreach (cases, index, c)
-    {
-      const char *name = json_string_value (json_object_get (c, "name"));
-      const json_t *outputs = json_object_get (c, "outputs"), *samples = json_object_get (c, "samples");
-      SoraKitSampler *s = new_for_case (c);
-      float sample[N], output[N], want[N];
-      read_floats (json_object_get (c, "noise"), sample);
-      for (int i = 0; i < sora_kit_sampler_get_steps (s); i++)
-        {
-          read_floats (json_array_get (outputs, (size_t) i), output);
-          read_floats (json_array_get (samples, (size_t) i), want);
-          ck_assert_int_eq (sora_kit_sampler_step (s, i, output, sample, N), 0);
-          double error = 0, scale = 0;
-          for (int j = 0; j < N; j++)
-            {
-              error = fmax (error, fabs (sample[j] - want[j]));
-              scale = fmax (scale, fabs (want[j]));
-            }
-          ck_assert_msg (error <= 1e-5 * scale, "%s: step %d is off by %.3g of %.3g", name, i, error, scale);
-          worst = fmax (worst, error / scale);
-        }
-      sora_kit_sampler_free (s);
-    }
+  {
+    const char *name = json_string_value (json_object_get (c, "name"));
+    const json_t *outputs = json_object_get (c, "outputs"),
+                 *samples = json_object_get (c, "samples");
+    SoraKitSampler *s = new_for_case (c);
+    float sample[N], output[N], want[N];
+    read_floats (json_object_get (c, "noise"), sample);
+    for (int i = 0; i < sora_kit_sampler_get_steps (s); i++)
+      {
+        read_floats (json_array_get (outputs, (size_t)i), output);
+        read_floats (json_array_get (samples, (size_t)i), want);
+        ck_assert_int_eq (sora_kit_sampler_step (s, i, output, sample, N), 0);
+        double error = 0, scale = 0;
+        for (int j = 0; j < N; j++)
+          {
+            error = fmax (error, fabs (sample[j] - want[j]));
+            scale = fmax (scale, fabs (want[j]));
+          }
+        ck_assert_msg (error <= 1e-5 * scale, "%s: step %d is off by %.3g of %.3g", name, i, error,
+                       scale);
+        worst = fmax (worst, error / scale);
+      }
+    sora_kit_sampler_free (s);
+  }
   printf ("samplers: %zu cases, largest error %.2g\n", index, worst);
   json_decref (cases);
 }
@@ -113,55 +117,59 @@ START_TEST (test_state)
   json_t *cases = load_cases (), *c;
   size_t index;
   json_array_foreach (cases, index, c)
-    {
-      const json_t *outputs = json_object_get (c, "outputs");
-      SoraKitSampler *a = new_for_case (c);
-      const int steps = sora_kit_sampler_get_steps (a);
-      float sample[N], output[N];
-      ck_assert_int_eq (sora_kit_sampler_state_save (a, sample, N), -1);
-      read_floats (json_object_get (c, "noise"), sample);
-      SoraKitSampler *b = NULL;
-      float other[N];
-      for (int i = 0; i < steps; i++)
-        {
-          read_floats (json_array_get (outputs, (size_t) i), output);
-          ck_assert_int_eq (sora_kit_sampler_step (a, i, output, sample, N), 0);
-          if (b != NULL)
-            {
-              ck_assert_int_eq (sora_kit_sampler_step (b, i, output, other, N), 0);
-              ck_assert_msg (memcmp (sample, other, sizeof sample) == 0, "case %zu, step %d", index, i);
-            }
-          if (i == 0 || i == 2 || i == steps / 2)
-            {
-              void *state = malloc (sora_kit_sampler_state_size (a, N) + 1);
-              ck_assert_int_eq (sora_kit_sampler_state_save (a, state, N), 0);
-              sora_kit_sampler_free (b);
-              b = new_for_case (c);
-              ck_assert_int_eq (sora_kit_sampler_state_load (b, i + 1, state, N), 0);
-              memcpy (other, sample, sizeof other);
-              free (state);
-            }
-        }
-      /* out of turn, or of another size */
-      ck_assert_int_eq (sora_kit_sampler_step (a, steps, output, sample, N), -1);
-      ck_assert_int_eq (sora_kit_sampler_state_load (a, steps + 1, sample, N), -1);
-      ck_assert_int_eq (sora_kit_sampler_state_save (a, sample, N + 1), -1);
-      sora_kit_sampler_free (a);
-      sora_kit_sampler_free (b);
-    }
+  {
+    const json_t *outputs = json_object_get (c, "outputs");
+    SoraKitSampler *a = new_for_case (c);
+    const int steps = sora_kit_sampler_get_steps (a);
+    float sample[N], output[N];
+    ck_assert_int_eq (sora_kit_sampler_state_save (a, sample, N), -1);
+    read_floats (json_object_get (c, "noise"), sample);
+    SoraKitSampler *b = NULL;
+    float other[N];
+    for (int i = 0; i < steps; i++)
+      {
+        read_floats (json_array_get (outputs, (size_t)i), output);
+        ck_assert_int_eq (sora_kit_sampler_step (a, i, output, sample, N), 0);
+        if (b != NULL)
+          {
+            ck_assert_int_eq (sora_kit_sampler_step (b, i, output, other, N), 0);
+            ck_assert_msg (memcmp (sample, other, sizeof sample) == 0, "case %zu, step %d", index,
+                           i);
+          }
+        if (i == 0 || i == 2 || i == steps / 2)
+          {
+            void *state = malloc (sora_kit_sampler_state_size (a, N) + 1);
+            ck_assert_int_eq (sora_kit_sampler_state_save (a, state, N), 0);
+            sora_kit_sampler_free (b);
+            b = new_for_case (c);
+            ck_assert_int_eq (sora_kit_sampler_state_load (b, i + 1, state, N), 0);
+            memcpy (other, sample, sizeof other);
+            free (state);
+          }
+      }
+    /* out of turn, or of another size */
+    ck_assert_int_eq (sora_kit_sampler_step (a, steps, output, sample, N), -1);
+    ck_assert_int_eq (sora_kit_sampler_state_load (a, steps + 1, sample, N), -1);
+    ck_assert_int_eq (sora_kit_sampler_state_save (a, sample, N + 1), -1);
+    sora_kit_sampler_free (a);
+    sora_kit_sampler_free (b);
+  }
   json_decref (cases);
 }
 END_TEST
 
 START_TEST (test_overrides)
 {
-  static const char text[] = "{\"_class_name\": \"UniPCMultistepScheduler\", \"use_flow_sigmas\": true,"
-                             " \"prediction_type\": \"sample\", \"flow_shift\": 3}";
-  static const char euler[] = "{\"_class_name\": \"FlowMatchEulerDiscreteScheduler\", \"shift\": 8.0,"
-                              " \"num_train_timesteps\": 1000}";
+  static const char text[]
+      = "{\"_class_name\": \"UniPCMultistepScheduler\", \"use_flow_sigmas\": true,"
+        " \"prediction_type\": \"sample\", \"flow_shift\": 3}";
+  static const char euler[]
+      = "{\"_class_name\": \"FlowMatchEulerDiscreteScheduler\", \"shift\": 8.0,"
+        " \"num_train_timesteps\": 1000}";
   char err[256];
   SoraKitSamplerConfig config;
-  ck_assert_int_eq (sora_kit_sampler_config_parse (text, strlen (text), &config, err, sizeof err), 0);
+  ck_assert_int_eq (sora_kit_sampler_config_parse (text, strlen (text), &config, err, sizeof err),
+                    0);
   ck_assert_int_eq (config.kind, SORA_KIT_SAMPLER_UNIPC);
 
   /* Euler with x0: from noise it lands on x0 in one step. */
@@ -174,27 +182,34 @@ START_TEST (test_overrides)
   sora_kit_sampler_free (s);
 
   /* Another shift gives the schedule of a checkpoint that has it. */
-  ck_assert_int_eq (sora_kit_sampler_config_parse (euler, strlen (euler), &config, err, sizeof err), 0);
-  SoraKitSampler *a = sora_kit_sampler_new (&config, SORA_KIT_SAMPLER_UNIPC, 5, 20, err, sizeof err);
+  ck_assert_int_eq (sora_kit_sampler_config_parse (euler, strlen (euler), &config, err, sizeof err),
+                    0);
+  SoraKitSampler *a
+      = sora_kit_sampler_new (&config, SORA_KIT_SAMPLER_UNIPC, 5, 20, err, sizeof err);
   ck_assert_str_eq (sora_kit_sampler_get_name (a), "unipc");
   json_t *cases = load_cases ();
   s = new_for_case (json_array_get (cases, 1));
-  ck_assert_mem_eq (sora_kit_sampler_get_sigmas (a), sora_kit_sampler_get_sigmas (s), 21 * sizeof (float));
+  ck_assert_mem_eq (sora_kit_sampler_get_sigmas (a), sora_kit_sampler_get_sigmas (s),
+                    21 * sizeof (float));
   sora_kit_sampler_free (a);
   sora_kit_sampler_free (s);
   json_decref (cases);
 
   ck_assert_ptr_null (sora_kit_sampler_new (&config, SORA_KIT_SAMPLER_AUTO, 0, 0, err, sizeof err));
-  ck_assert_ptr_null (sora_kit_sampler_new (&config, SORA_KIT_SAMPLER_AUTO, -1, 5, err, sizeof err));
-  ck_assert_ptr_null (sora_kit_sampler_new (&config, SORA_KIT_SAMPLER_AUTO, NAN, 5, err, sizeof err));
-  ck_assert_ptr_null (sora_kit_sampler_new (&config, SORA_KIT_SAMPLER_AUTO, 0, SORA_KIT_SAMPLER_MAX_STEPS + 1,
-                                            err, sizeof err));
+  ck_assert_ptr_null (
+      sora_kit_sampler_new (&config, SORA_KIT_SAMPLER_AUTO, -1, 5, err, sizeof err));
+  ck_assert_ptr_null (
+      sora_kit_sampler_new (&config, SORA_KIT_SAMPLER_AUTO, NAN, 5, err, sizeof err));
+  ck_assert_ptr_null (sora_kit_sampler_new (&config, SORA_KIT_SAMPLER_AUTO, 0,
+                                            SORA_KIT_SAMPLER_MAX_STEPS + 1, err, sizeof err));
   ck_assert_int_eq (sora_kit_sampler_kind_from_name ("euler"), SORA_KIT_SAMPLER_EULER);
   ck_assert_int_eq (sora_kit_sampler_kind_from_name ("dpm"), -1);
 }
 END_TEST
 
-#define UNIPC "\"_class_name\": \"UniPCMultistepScheduler\", \"prediction_type\": \"flow_prediction\", \"use_flow_sigmas\": true"
+#define UNIPC                                                                                      \
+  "\"_class_name\": \"UniPCMultistepScheduler\", \"prediction_type\": \"flow_prediction\", "       \
+  "\"use_flow_sigmas\": true"
 #define EULER "\"_class_name\": \"FlowMatchEulerDiscreteScheduler\""
 
 static const struct
@@ -231,8 +246,10 @@ static const struct
   { "{" UNIPC ", \"flow_shift\": \"3\"}", "flow_shift" },
   { "{" UNIPC ", \"num_train_timesteps\": 1}", "num_train_timesteps" },
   { "{" UNIPC ", \"num_train_timesteps\": 9223372036854775807}", "num_train_timesteps" },
-  { "{\"_class_name\": \"UniPCMultistepScheduler\", \"prediction_type\": \"flow_prediction\"}", "use_flow_sigmas" },
-  { "{\"_class_name\": \"UniPCMultistepScheduler\", \"use_flow_sigmas\": true}", "prediction_type" },
+  { "{\"_class_name\": \"UniPCMultistepScheduler\", \"prediction_type\": \"flow_prediction\"}",
+    "use_flow_sigmas" },
+  { "{\"_class_name\": \"UniPCMultistepScheduler\", \"use_flow_sigmas\": true}",
+    "prediction_type" },
   { "{\"_class_name\": \"UniPCMultistepScheduler\", \"prediction_type\": \"epsilon\"}", "epsilon" },
   { "{" EULER ", \"stochastic_sampling\": true}", "stochastic_sampling" },
   { "{" EULER ", \"invert_sigmas\": true}", "invert_sigmas" },
@@ -246,9 +263,11 @@ START_TEST (test_refused)
   SoraKitSamplerConfig config;
   memset (&config, 0xab, sizeof config);
   const SoraKitSamplerConfig before = config;
-  ck_assert_int_eq (sora_kit_sampler_config_parse (refused[_i].json, strlen (refused[_i].json), &config, err,
-                                                   sizeof err), -1);
-  ck_assert_msg (strstr (err, refused[_i].says) != NULL, "'%s' does not name '%s'", err, refused[_i].says);
+  ck_assert_int_eq (sora_kit_sampler_config_parse (refused[_i].json, strlen (refused[_i].json),
+                                                   &config, err, sizeof err),
+                    -1);
+  ck_assert_msg (strstr (err, refused[_i].says) != NULL, "'%s' does not name '%s'", err,
+                 refused[_i].says);
   ck_assert_mem_eq (&config, &before, sizeof config);
 }
 END_TEST

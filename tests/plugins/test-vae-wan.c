@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * test-vae-wan.c: the decoder's pictures against diffusers' (tests/golden/vae-*.safetensors), its promises (same bytes
- * at any thread count, memory that does not grow with the clip and is what infer said, a clean end when cancelled), and
- * what it refuses.
+ * test-vae-wan.c: the decoder's pictures against diffusers' (tests/golden/vae-*.safetensors), its
+ * promises (same bytes at any thread count, memory that does not grow with the clip and is what
+ * infer said, a clean end when cancelled), and what it refuses.
  */
 #include "mini-host.h"
 
@@ -28,8 +28,8 @@ load_cases (void)
   ck_assert_msg (index != NULL, "index.json: %s", problem.text);
   json_t *cases = json_array (), *c;
   size_t i;
-  json_array_foreach (json_object_get (index, "cases"), i, c)
-    if (strcmp (json_string_value (json_object_get (c, "kind")), "vae") == 0)
+  json_array_foreach (json_object_get (index, "cases"), i,
+                      c) if (strcmp (json_string_value (json_object_get (c, "kind")), "vae") == 0)
       json_array_append (cases, c);
   json_decref (index);
   ck_assert_uint_ge (json_array_size (cases), 6);
@@ -48,11 +48,11 @@ new_for_case (const json_t *c, MiniFile **file, int threads)
 {
   char path[1024];
   SoraTensorView view = { .struct_size = sizeof view };
-  (void) snprintf (path, sizeof path, "%s/%s", SORA_TEST_GOLDEN, text (c, NULL, "file"));
+  (void)snprintf (path, sizeof path, "%s/%s", SORA_TEST_GOLDEN, text (c, NULL, "file"));
   *file = mini_file_open (path);
   ck_assert_ptr_nonnull (*file);
   ck_assert_int_eq (mini_file_tensor (*file, text (c, "inputs", "latents"), &view), SORA_OK);
-  (void) snprintf (path, sizeof path, "%s/models/%s", SORA_TEST_GOLDEN, text (c, NULL, "model"));
+  (void)snprintf (path, sizeof path, "%s/models/%s", SORA_TEST_GOLDEN, text (c, NULL, "model"));
   MiniHost *mini = mini_host_new (mini_host_load (MODULE, "vae-wan"), path, threads);
   mini_host_input (mini, "latents", view.dtype, view.ndim, view.shape, view.data);
   return mini;
@@ -83,56 +83,57 @@ START_TEST (test_goldens)
   size_t i;
   double worst = 0, least = 1;
   json_array_foreach (cases, i, c)
-    {
-      MiniFile *file;
-      MiniHost *mini = new_for_case (c, &file, 2);
-      SoraTensorView want = { .struct_size = sizeof want };
-      ck_assert_int_eq (mini_file_tensor (file, text (c, "outputs", "frames"), &want), SORA_OK);
-      mini_host_set_string (mini, "format", "f32");
-      ck_assert_msg (mini_host_infer (mini) == SORA_OK, "%s", mini_host_error (mini));
-      const SoraSpec *spec = mini_host_output_spec (mini, "frames");
-      ck_assert_int_eq (spec->ndim, 4);
-      for (int axis = 0; axis < 4; axis++)
-        ck_assert_int_eq (spec->shape[axis], want.shape[axis]);
-      ck_assert_msg (mini_host_run (mini) == SORA_OK, "%s", mini_host_error (mini));
+  {
+    MiniFile *file;
+    MiniHost *mini = new_for_case (c, &file, 2);
+    SoraTensorView want = { .struct_size = sizeof want };
+    ck_assert_int_eq (mini_file_tensor (file, text (c, "outputs", "frames"), &want), SORA_OK);
+    mini_host_set_string (mini, "format", "f32");
+    ck_assert_msg (mini_host_infer (mini) == SORA_OK, "%s", mini_host_error (mini));
+    const SoraSpec *spec = mini_host_output_spec (mini, "frames");
+    ck_assert_int_eq (spec->ndim, 4);
+    for (int axis = 0; axis < 4; axis++)
+      ck_assert_int_eq (spec->shape[axis], want.shape[axis]);
+    ck_assert_msg (mini_host_run (mini) == SORA_OK, "%s", mini_host_error (mini));
 
-      int64_t frames;
-      size_t size;
-      float *got = (float *) joined (mini, &frames, &size);
-      ck_assert_int_eq (frames, want.shape[0]);
-      ck_assert_uint_eq (size, want.nbytes);
-      ck_assert_uint_eq (mini_host_n_outputs (mini, "frames"), 1 + ((size_t) frames - 1) / 4);
-      const float *w = want.data;
-      double error = 0, scale = 0, ab = 0, aa = 0, bb = 0;
-      for (size_t j = 0; j < size / sizeof *got; j++)
-        {
-          error = fmax (error, fabs ((double) got[j] - w[j]));
-          scale = fmax (scale, fabs ((double) w[j]));
-          ab += (double) got[j] * w[j];
-          aa += (double) got[j] * got[j];
-          bb += (double) w[j] * w[j];
-        }
-      const double cosine = ab / sqrt (aa * bb);
-      ck_assert_msg (error <= 1e-4 * scale, "%s: error %.3g of %.3g", text (c, NULL, "name"), error, scale);
-      ck_assert_msg (cosine >= 0.99999, "%s: cosine %.8f", text (c, NULL, "name"), cosine);
-      worst = fmax (worst, error / scale);
-      least = fmin (least, cosine);
+    int64_t frames;
+    size_t size;
+    float *got = (float *)joined (mini, &frames, &size);
+    ck_assert_int_eq (frames, want.shape[0]);
+    ck_assert_uint_eq (size, want.nbytes);
+    ck_assert_uint_eq (mini_host_n_outputs (mini, "frames"), 1 + ((size_t)frames - 1) / 4);
+    const float *w = want.data;
+    double error = 0, scale = 0, ab = 0, aa = 0, bb = 0;
+    for (size_t j = 0; j < size / sizeof *got; j++)
+      {
+        error = fmax (error, fabs ((double)got[j] - w[j]));
+        scale = fmax (scale, fabs ((double)w[j]));
+        ab += (double)got[j] * w[j];
+        aa += (double)got[j] * got[j];
+        bb += (double)w[j] * w[j];
+      }
+    const double cosine = ab / sqrt (aa * bb);
+    ck_assert_msg (error <= 1e-4 * scale, "%s: error %.3g of %.3g", text (c, NULL, "name"), error,
+                   scale);
+    ck_assert_msg (cosine >= 0.99999, "%s: cosine %.8f", text (c, NULL, "name"), cosine);
+    worst = fmax (worst, error / scale);
+    least = fmin (least, cosine);
 
-      /* As bytes, they are the rounded numbers. */
-      mini_host_set_string (mini, "format", "u8");
-      ck_assert_msg (mini_host_run (mini) == SORA_OK, "%s", mini_host_error (mini));
-      size_t n;
-      uint8_t *bytes = (uint8_t *) joined (mini, &frames, &n);
-      ck_assert_uint_eq (n, size / sizeof *got);
-      for (size_t j = 0; j < n; j++)
-        ck_assert_int_eq (bytes[j], (int) lrintf (got[j] * 255.0f));
-      free (bytes);
-      free (got);
-      ck_assert_int_eq (mini_host_live_tensors (mini), 0);
-      ck_assert_int_eq (mini_host_n_weights_open (mini), 0);
-      mini_host_free (mini);
-      mini_file_close (file);
-    }
+    /* As bytes, they are the rounded numbers. */
+    mini_host_set_string (mini, "format", "u8");
+    ck_assert_msg (mini_host_run (mini) == SORA_OK, "%s", mini_host_error (mini));
+    size_t n;
+    uint8_t *bytes = (uint8_t *)joined (mini, &frames, &n);
+    ck_assert_uint_eq (n, size / sizeof *got);
+    for (size_t j = 0; j < n; j++)
+      ck_assert_int_eq (bytes[j], (int)lrintf (got[j] * 255.0f));
+    free (bytes);
+    free (got);
+    ck_assert_int_eq (mini_host_live_tensors (mini), 0);
+    ck_assert_int_eq (mini_host_n_weights_open (mini), 0);
+    mini_host_free (mini);
+    mini_file_close (file);
+  }
   printf ("vae: %zu cases, largest error %.2g, least cosine 1 - %.1g\n", i, worst, 1 - least);
   json_decref (cases);
 }
@@ -176,7 +177,8 @@ START_TEST (test_threads_and_release)
 }
 END_TEST
 
-/* The clip's length is not in the memory: 17 and 81 frames take the same, and it is what infer says. */
+/* The clip's length is not in the memory: 17 and 81 frames take the same, and it is what infer
+ * says. */
 START_TEST (test_memory)
 {
   const SoraStageClass *stage = mini_host_load (MODULE, "vae-wan");
@@ -185,17 +187,18 @@ START_TEST (test_memory)
   for (int i = 0; i < 2; i++)
     {
       const int64_t shape[] = { 4, lengths[i], 3, 2 };
-      float *latents = calloc ((size_t) (4 * 6 * lengths[i]), sizeof *latents);
+      float *latents = calloc ((size_t)(4 * 6 * lengths[i]), sizeof *latents);
       MiniHost *mini = mini_host_new (stage, FOLDER_A, 2);
       mini_host_input (mini, "latents", SORA_F32, 4, shape, latents);
       ck_assert_int_eq (mini_host_infer (mini), SORA_OK);
       ck_assert_int_eq (mini_host_run (mini), SORA_OK);
       peak[i] = mini_host_peak (mini, SORA_MEMORY_WORK);
       ck_assert_uint_eq (peak[i], mini_host_cost (mini)->work_bytes);
-      ck_assert_uint_eq (mini_host_reserved (mini, SORA_MEMORY_WEIGHTS), mini_host_cost (mini)->packed_bytes);
+      ck_assert_uint_eq (mini_host_reserved (mini, SORA_MEMORY_WEIGHTS),
+                         mini_host_cost (mini)->packed_bytes);
       ck_assert_uint_gt (mini_host_cost (mini)->weights_bytes, 0);
       ck_assert (mini_host_cost (mini)->flops > 1e6);
-      ck_assert_int_eq (mini_host_steps (mini), (int) lengths[i]);
+      ck_assert_int_eq (mini_host_steps (mini), (int)lengths[i]);
       mini_host_free (mini);
       free (latents);
     }
@@ -225,7 +228,7 @@ START_TEST (test_trim)
       ck_assert_int_eq (mini_host_run (mini), SORA_OK);
       char *got = joined (mini, &frames, &size);
       ck_assert_int_eq (frames, n < 17 ? n : 17);
-      ck_assert_int_eq (memcmp (got, whole, (size_t) frames * one), 0);
+      ck_assert_int_eq (memcmp (got, whole, (size_t)frames * one), 0);
       free (got);
     }
   mini_host_input_attr_i64 (mini, "latents", "trim_frames", 0);
@@ -249,7 +252,8 @@ START_TEST (test_cancel)
     {
       mini_host_cancel_after (mini, after);
       const int r = mini_host_run (mini);
-      ck_assert_msg (r == SORA_CANCELLED || r == SORA_OK, "after %d: %d %s", after, r, mini_host_error (mini));
+      ck_assert_msg (r == SORA_CANCELLED || r == SORA_OK, "after %d: %d %s", after, r,
+                     mini_host_error (mini));
       cancelled += r == SORA_CANCELLED;
       ck_assert_int_eq (mini_host_live_tensors (mini), 0);
       ck_assert_int_eq (mini_host_n_weights_open (mini), 0);
@@ -335,22 +339,27 @@ START_TEST (test_refused)
 {
   SoraVaeConfig config;
   char err[256] = "";
-  ck_assert_int_eq (sora_vae_config_parse (refused[_i].json, strlen (refused[_i].json), &config, err, sizeof err), -1);
-  ck_assert_msg (strstr (err, refused[_i].says) != NULL, "'%s' does not name '%s'", err, refused[_i].says);
+  ck_assert_int_eq (
+      sora_vae_config_parse (refused[_i].json, strlen (refused[_i].json), &config, err, sizeof err),
+      -1);
+  ck_assert_msg (strstr (err, refused[_i].says) != NULL, "'%s' does not name '%s'", err,
+                 refused[_i].says);
 }
 END_TEST
 
-/* The real checkpoint's shape, from its configuration: 108 tensors, 73 million numbers (wan.md: decoder and
- * post_quant), and the memory of its caches. */
+/* The real checkpoint's shape, from its configuration: 108 tensors, 73 million numbers (wan.md:
+ * decoder and post_quant), and the memory of its caches. */
 START_TEST (test_wan_2_1)
 {
-  static const char json[] = "{" WAN ", \"base_dim\": 96, \"z_dim\": 16, \"dim_mult\": [1, 2, 4, 4],"
-                             " \"num_res_blocks\": 2, \"attn_scales\": [], \"temperal_downsample\": [false, true, true],"
-                             " \"dropout\": 0.0}";
+  static const char json[]
+      = "{" WAN ", \"base_dim\": 96, \"z_dim\": 16, \"dim_mult\": [1, 2, 4, 4],"
+        " \"num_res_blocks\": 2, \"attn_scales\": [], \"temperal_downsample\": [false, true, true],"
+        " \"dropout\": 0.0}";
   static SoraVaeLayer layers[SORA_VAE_MAX_LAYERS];
   SoraVaeConfig config;
   char err[256] = "";
-  ck_assert_msg (sora_vae_config_parse (json, strlen (json), &config, err, sizeof err) == 0, "%s", err);
+  ck_assert_msg (sora_vae_config_parse (json, strlen (json), &config, err, sizeof err) == 0, "%s",
+                 err);
   ck_assert_int_eq (config.spatial, 8);
   ck_assert_int_eq (config.temporal, 4);
   const int n = sora_vae_layers (&config, layers);
@@ -368,30 +377,32 @@ START_TEST (test_wan_2_1)
       numbers += product + (layers[i].kind == SORA_VAE_NORM ? 0 : shape[0]);
     }
   ck_assert_int_eq (tensors, 108);
-  ck_assert_msg (numbers > 73000000 && numbers < 74000000, "%lld", (long long) numbers);
+  ck_assert_msg (numbers > 73000000 && numbers < 74000000, "%lld", (long long)numbers);
 
   uint64_t bytes;
   double flops;
   ck_assert_int_eq (sora_vae_estimate (&config, 21, 60, 104, &bytes, &flops), 0);
-  ck_assert_msg (bytes > 3500000000 && bytes < 5500000000, "%llu", (unsigned long long) bytes);
-  ck_assert_msg (fabs (flops / 275e12 - 1) < 0.05, "%g", flops); /* wan.md: 275 TFLOP for 832x480x81 */
+  ck_assert_msg (bytes > 3500000000 && bytes < 5500000000, "%llu", (unsigned long long)bytes);
+  ck_assert_msg (fabs (flops / 275e12 - 1) < 0.05, "%g",
+                 flops); /* wan.md: 275 TFLOP for 832x480x81 */
 }
 END_TEST
 
 START_TEST (test_rounding)
 {
-  /* 0.5/255, 1.5/255 ... are ties as far as f32 can say: compared with the C library's half-to-even. */
+  /* 0.5/255, 1.5/255 ... are ties as far as f32 can say: compared with the C library's
+   * half-to-even. */
   for (int i = -20; i <= 300; i++)
     for (int half = 0; half < 8; half++)
       {
-        const float x = ((float) i + (float) half / 8) / 255.0f * 2 - 1;
+        const float x = ((float)i + (float)half / 8) / 255.0f * 2 - 1;
         float unit, want = x * 0.5f + 0.5f;
         uint8_t byte;
         want = want < 0 ? 0 : want > 1 ? 1 : want;
         ck_assert_int_eq (sora_vae_picture_f32 (&x, &unit, 1), 0);
         ck_assert_int_eq (sora_vae_picture_u8 (&x, &byte, 1), 0);
         ck_assert (unit == want);
-        ck_assert_int_eq (byte, (int) lrintf (want * 255.0f));
+        ck_assert_int_eq (byte, (int)lrintf (want * 255.0f));
       }
   const float bad[] = { 0, INFINITY, NAN };
   uint8_t bytes[3];

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * vae-request.c: see vae-request.h.
+ */
+#include "vae-request.h"
+
+#include "kit-convert.h"
+#include "kit-weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_SIDE 16384 /* px */
+#define MAX_LATENTS 1000000
+
+static int
+read_config (const SoraHost *host, SoraContext *ctx, SoraVaeConfig *config)
+{
+  const void *data = NULL;
+  size_t size = 0;
+  char err[256];
+  const int r = host->model_file (ctx, "model", "vae/config.json", &data, &size);
+  if (r == SORA_NOT_FOUND)
+    return host->fail (ctx, "the model has no vae/config.json");
+  if (r != SORA_OK)
+    return r;
+  if (sora_vae_config_parse (data, size, config, err, sizeof err) != 0)
+    return host->fail (ctx, "%s", err);
+  return SORA_OK;
+}
+
+/* The shape of the latents, checked before anything is allocated by it. */
+static int
+read_shape (const SoraHost *host, SoraContext *ctx, const int64_t *shape, int ndim, int dtype,
+            SoraVaeRequest *request)
+{
+  const SoraVaeConfig *config = &request->config;
+  if (ndim != 4 || dtype != SORA_F32)
+    return host->fail (
+        ctx, "input 'latents' is %s with %d axes, expected f32 [channels, time, height, width]",
+        sora_kit_dtype_name (dtype), ndim);
+  if (shape[0] != config->z_dim)
+    return host->fail (
+        ctx,
+        "input 'latents' has %lld channels, expected %lld: denoiser and VAE are not of one model",
+        (long long)shape[0], (long long)config->z_dim);
+  request->t = shape[1];
+  request->h = shape[2];
+  request->w = shape[3];
+  if (request->t < 1 || request->t > MAX_LATENTS || request->h < 1
+      || request->h > MAX_SIDE / config->spatial || request->w < 1
+      || request->w > MAX_SIDE / config->spatial)
+    return host->fail (ctx,
+                       "input 'latents' has %lld frames of %lld x %lld, expected 1 to %d frames "
+                       "and up to %lld x %lld",
+                       (long long)request->t, (long long)request->w, (long long)request->h,
+                       MAX_LATENTS, (long long)(MAX_SIDE / config->spatial),
+                       (long long)(MAX_SIDE / config->spatial));
+  request->frames = 1 + (request->t - 1) * config->temporal;
+  return SORA_OK;
+}
+
+int
+sora_vae_request_read (const SoraHost *host, SoraContext *ctx, SoraVaeRequest *request)
+{
+  SoraSpec spec = { .struct_size = sizeof spec };
+  const char *format = NULL;
+  int64_t trim = 0;
+  memset (request, 0, sizeof *request);
+  int r = read_config (host, ctx, &request->config);
+  if (r == SORA_OK)
+    r = host->input_spec (ctx, "latents", &spec);
+  if (r == SORA_OK)
+    r = read_shape (host, ctx, spec.shape, spec.ndim, spec.dtype, request);
+  if (r == SORA_OK)
+    r = host->param_string (ctx, "format", &format);
+  if (r == SORA_OK)
+    r = host->param_f64 (ctx, "fps", &request->fps);
+  if (r != SORA_OK)
+    return r == SORA_NOT_FOUND
+               ? host->fail (ctx, "the host does not know input 'latents' or parameters")
+               : r;
+  request->dtype = strcmp (format, "f32") == 0 ? SORA_F32 : SORA_U8;
+  r = host->input_attr_i64 (ctx, "latents", "trim_frames", &trim);
+  if (r == SORA_OK)
+    {
+      if (trim < 1)
+        return host->fail (ctx, "input 'latents' says trim_frames %lld, expected at least 1",
+                           (long long)trim);
+      request->frames = trim < request->frames ? trim : request->frames;
+    }
+  return r == SORA_OK || r == SORA_NOT_FOUND ? SORA_OK : r;
+}
+
+int
+sora_vae_same_shape (const SoraTensorView *view, int ndim, const int64_t *shape)
+{
+  int same = view->ndim == ndim;
+  for (int i = 0; same && i < ndim; i++)
+    same = view->shape[i] == shape[i];
+  return same;
+}
+
+/* One stored tensor in infer: it is there, of that shape, of a type that can be read; and its
+ * bytes. */
+static int
+check_tensor (const SoraHost *host, SoraContext *ctx, const char *name, int ndim,
+              const int64_t *shape, uint64_t *bytes)
+{
+  SoraTensorView view = { .struct_size = sizeof view };
+  char want[96], got[96];
+  const int r = host->model_tensor_info (ctx, "model", "vae", name, &view);
+  if (r == SORA_NOT_FOUND)
+    return host->fail (ctx, "the VAE has no tensor '%s'", name);
+  if (r != SORA_OK)
+    return r;
+  if (!sora_vae_same_shape (&view, ndim, shape))
+    return host->fail (ctx, "tensor '%s' of the VAE is %s, expected %s", name,
+                       sora_kit_shape_string (got, sizeof got, view.ndim, view.shape),
+                       sora_kit_shape_string (want, sizeof want, ndim, shape));
+  if (view.dtype != SORA_F32 && view.dtype != SORA_F16 && view.dtype != SORA_BF16)
+    return host->fail (ctx, "tensor '%s' of the VAE is %s, expected f32, f16 or bf16", name,
+                       sora_kit_dtype_name (view.dtype));
+  *bytes += view.nbytes;
+  return SORA_OK;
+}
+
+/* A layer's tensors: its gamma, or weight and bias. */
+void
+sora_vae_tensor_names (const SoraVaeLayer *layer, char weight[80], char bias[80])
+{
+  const int gamma = layer->kind == SORA_VAE_NORM;
+  memcpy (weight, layer->name, sizeof layer->name);
+  memcpy (bias, layer->name, sizeof layer->name);
+  strcat (weight, gamma ? "" : ".weight");
+  strcat (bias, ".bias");
+}
+
+int
+sora_vae_check_tensors (const SoraHost *host, SoraContext *ctx,
+                                 const SoraVaeConfig *config, uint64_t *bytes)
+{
+  SoraVaeLayer *layers = calloc (SORA_VAE_MAX_LAYERS, sizeof *layers);
+  if (layers == NULL)
+    return host->fail (ctx, "no memory for the list of layers");
+  const int n = sora_vae_layers (config, layers);
+  int r = SORA_OK;
+  for (int i = 0; i < n && r == SORA_OK; i++)
+    {
+      char weight[80], bias[80];
+      int64_t shape[5];
+      if (layers[i].part > 0)
+        continue;
+      sora_vae_tensor_names (&layers[i], weight, bias);
+      r = check_tensor (host, ctx, weight, sora_vae_layer_shape (&layers[i], shape), shape, bytes);
+      if (r == SORA_OK && layers[i].kind != SORA_VAE_NORM)
+        r = check_tensor (host, ctx, bias, 1, shape, bytes);
+    }
+  free (layers);
+  return r;
+}
