@@ -47,6 +47,8 @@ struct SoraModel
   char *digest;
 };
 
+/* An empty model; takes both.  @dirfd may be -1 for one that is only parsed. */
+SoraModel *sora_model_new (int dirfd, char *path);
 /* Opens a file of the model and remembers what it was; a file that is not what it was before is an error. */
 int sora_model_open_file (SoraModel *model, const char *name, struct stat *st, GError **error);
 /* NULL and an error that lists what there is. */

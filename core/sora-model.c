@@ -101,8 +101,8 @@ sora_model_parse_index (SoraModel *model, const char *text, gsize length, const 
   return ok;
 }
 
-static SoraModel *
-model_new (int dirfd, char *path)
+SoraModel *
+sora_model_new (int dirfd, char *path)
 {
   SoraModel *model = g_new0 (SoraModel, 1);
   model->refs = 1;
@@ -134,7 +134,7 @@ sora_model_open (const char *path, GError **error)
       return NULL;
     }
   /* Without resolving links: a link to a model is found, and called, by its own name. */
-  g_autoptr (SoraModel) model = model_new (dirfd, g_canonicalize_filename (path, NULL));
+  g_autoptr (SoraModel) model = sora_model_new (dirfd, g_canonicalize_filename (path, NULL));
   g_autofree char *display = g_build_filename (model->path, INDEX, NULL);
   g_autoptr (GBytes) bytes = sora_model_read_file (model, INDEX, error);
   if (bytes == NULL)
