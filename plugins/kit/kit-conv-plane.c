@@ -122,18 +122,18 @@ transform_weights (double g0, double g1, double g2, double *out, int step)
   out[5 * step] = g2;
 }
 
-/* All output channels of one input channel and one tap.  Sixteen at a time, so that each of the 36
- * matrices gets a whole line: they lie megabytes apart. */
+/* All output channels of one input channel and one tap, zeros in the padding.  Sixteen at a time,
+ * so that each of the 36 matrices gets a whole line: they lie megabytes apart. */
 SORA_KIT_MULTIVERSION static void
 pack_channel (const SoraKitPlaneConv *conv, const float *weights, int64_t ic, int64_t tap)
 {
   const int64_t icp = sora_kit_pad16 (conv->ic), ocp = sora_kit_pad16 (conv->oc),
                 rows = conv->taps * icp;
   const int64_t row = (conv->taps - 1 - tap) * icp + ic; /* newest first */
-  for (int64_t first = 0; first < conv->oc; first += 16)
+  for (int64_t first = 0; first < ocp; first += 16)
     {
       float line[36][16] = { { 0 } };
-      for (int64_t oc = first; oc < first + 16 && oc < conv->oc; oc++)
+      for (int64_t oc = first; ic < conv->ic && oc < first + 16 && oc < conv->oc; oc++)
         {
           const float *g = weights + ((oc * conv->ic + ic) * conv->taps + tap) * 9;
           double half[3][6], full[36];
@@ -154,7 +154,8 @@ static int
 pack_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
 {
   const Pack *pack = data;
-  pack_channel (pack->conv, pack->weights, tile % pack->conv->ic, tile / pack->conv->ic);
+  const int64_t icp = sora_kit_pad16 (pack->conv->ic);
+  pack_channel (pack->conv, pack->weights, tile % icp, tile / icp);
   return SORA_OK;
 }
 
@@ -167,7 +168,7 @@ sora_kit_plane_conv_pack (SoraKitPlaneConv *conv, SoraKitTeam *team, int64_t ic,
   conv->ic = ic;
   conv->oc = oc;
   conv->taps = taps;
-  conv->u = sora_kit_alloc0 (36 * (uint64_t)taps * icp * ocp, sizeof (float));
+  conv->u = sora_kit_alloc (36 * (uint64_t)taps * icp * ocp, sizeof (float));
   conv->bias = sora_kit_alloc0 (ocp, sizeof (float));
   if (conv->u == NULL || conv->bias == NULL)
     return sora_kit_team_fail (
@@ -175,7 +176,7 @@ sora_kit_plane_conv_pack (SoraKitPlaneConv *conv, SoraKitTeam *team, int64_t ic,
         (long long)ic, (long long)oc);
   memcpy (conv->bias, bias, (size_t)oc * sizeof (float));
   Pack pack = { conv, weights };
-  return sora_kit_parallel (team, ic * taps, pack_tile, &pack);
+  return sora_kit_parallel (team, (int64_t)icp * taps, pack_tile, &pack);
 }
 
 /* ---- the three steps */
