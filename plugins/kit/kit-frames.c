@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * kit-frames.c: frames on their way into a file.
+ */
+#include "kit-frames.h"
+
+#include <errno.h>
+#include <math.h>
+#include <unistd.h>
+
+#define DEFAULT_FPS 16.0
+
+int
+sora_kit_frames_spec (const SoraHost *host, SoraContext *ctx, const char *port, SoraKitFrames *frames)
+{
+  SoraSpec spec = { .struct_size = sizeof spec };
+  int rc = host->input_spec (ctx, port, &spec);
+  if (rc != SORA_OK)
+    return rc == SORA_NOT_FOUND ? host->fail (ctx, "input '%s' is not connected", port) : rc;
+  if (spec.ndim != 4 || spec.shape[3] != 3)
+    return host->fail (ctx, "input '%s' has %d axes, expected 4: [T,H,W,3]", port, spec.ndim);
+  if (spec.shape[1] < 1 || spec.shape[2] < 1 || spec.shape[1] > 16384 || spec.shape[2] > 16384)
+    return host->fail (ctx, "input '%s' has frames of %lldx%lld, expected 1x1 to 16384x16384", port,
+                       (long long) spec.shape[2], (long long) spec.shape[1]);
+  frames->count = spec.shape[0];
+  frames->height = spec.shape[1];
+  frames->width = spec.shape[2];
+  frames->dtype = spec.dtype;
+  if (host->input_attr_f64 (ctx, port, "fps", &frames->fps) != SORA_OK || !(frames->fps > 0) || frames->fps > 1000)
+    frames->fps = DEFAULT_FPS;
+  return SORA_OK;
+}
+
+int
+sora_kit_frames_check (const SoraHost *host, SoraContext *ctx, const char *port, const SoraKitFrames *frames,
+                       const SoraTensorView *view)
+{
+  if (view->ndim == 4 && view->shape[1] == frames->height && view->shape[2] == frames->width && view->shape[3] == 3
+      && view->dtype == frames->dtype)
+    return SORA_OK;
+  return host->fail (ctx, "input '%s' changed: it was to be frames of %lldx%lld", port, (long long) frames->width,
+                     (long long) frames->height);
+}
+
+const uint8_t *
+sora_kit_frame_u8 (const SoraTensorView *view, int64_t index, uint8_t *scratch)
+{
+  const int64_t values = view->shape[1] * view->shape[2] * 3;
+  if (view->dtype == SORA_U8)
+    return (const uint8_t *) view->data + index * values;
+  const float *from = (const float *) view->data + index * values;
+  for (int64_t i = 0; i < values; i++)
+    {
+      const float v = from[i] * 255.0f;
+      /* Written so that a NaN becomes black. */
+      scratch[i] = v > 0 ? (uint8_t) lrintf (v < 255.0f ? v : 255.0f) : 0;
+    }
+  return scratch;
+}
+
+int
+sora_kit_write_all (int fd, const void *data, size_t size)
+{
+  const char *p = data;
+  while (size > 0)
+    {
+      const ssize_t n = write (fd, p, size);
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n < 0)
+        return errno;
+      p += n;
+      size -= (size_t) n;
+    }
+  return 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * kit-frames.h: what stages that take frames share: the port's checks, and a frame as 8-bit RGB.
+ */
+#ifndef SORA_KIT_FRAMES_H
+#define SORA_KIT_FRAMES_H
+
+#include "sora-plugin.h"
+
+typedef struct {
+  int64_t count; /* -1: not known before it runs */
+  int64_t width, height;
+  int32_t dtype; /* SORA_U8 or SORA_F32 */
+  double fps;
+} SoraKitFrames;
+
+/* Reads and checks the spec of a "sora.frames.rgb/1" input [T,H,W,3] in infer or run; no fps: 16.  Fails the stage. */
+int sora_kit_frames_spec (const SoraHost *host, SoraContext *ctx, const char *port, SoraKitFrames *frames);
+/* Is this chunk what the spec said?  Fails the stage if not. */
+int sora_kit_frames_check (const SoraHost *host, SoraContext *ctx, const char *port, const SoraKitFrames *frames,
+                           const SoraTensorView *view);
+/* Frame @index of a chunk as u8 [H,W,3]: in place for u8, else converted into @scratch (3 * W * H bytes), x * 255
+ * rounded half to even, clamped to 0..255. */
+const uint8_t *sora_kit_frame_u8 (const SoraTensorView *view, int64_t index, uint8_t *scratch);
+/* Writes all of it; 0, or the errno.  Interrupted writes go on. */
+int sora_kit_write_all (int fd, const void *data, size_t size);
+
+#endif
