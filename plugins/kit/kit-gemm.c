@@ -5,6 +5,8 @@
  */
 #include "kit-gemm.h"
 
+#include <string.h>
+
 /* Under AddressSanitizer GCC 12 lays 64-byte vectors on its own stack without their alignment (GCC
  * bug 110027): the generic kernels are of the same text, and checked. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
@@ -139,16 +141,52 @@ static const Isa avx2
 #endif
 static const Isa generic = { "generic", 1, { { { 2, generic_2_4 }, { 1, generic_1_4 } } } };
 
+/* By falling speed. */
+static const Isa *const all[] = {
+#ifdef HAVE_X86
+  &avx512, &avx2,
+#endif
+  &generic
+};
+
+static int
+have (const Isa *isa)
+{
+#ifdef HAVE_X86
+  if (isa == &avx512)
+    return __builtin_cpu_supports ("avx512f");
+  if (isa == &avx2)
+    return __builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma");
+#endif
+  return 1;
+}
+
+static const Isa *chosen; /* by sora_kit_gemm_use() */
+
 static const Isa *
 isa (void)
 {
-#ifdef HAVE_X86
-  if (__builtin_cpu_supports ("avx512f"))
-    return &avx512;
-  if (__builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma"))
-    return &avx2;
-#endif
-  return &generic;
+  int i = 0;
+  if (chosen != NULL)
+    return chosen;
+  while (!have (all[i]))
+    i++;
+  return all[i];
+}
+
+int
+sora_kit_gemm_use (const char *name)
+{
+  chosen = NULL;
+  if (name == NULL)
+    return 0;
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+    if (strcmp (all[i]->name, name) == 0 && have (all[i]))
+      {
+        chosen = all[i];
+        return 0;
+      }
+  return -1;
 }
 
 const char *

@@ -77,4 +77,14 @@ void sora_kit_gemm_run (const SoraKitGemm *gemm);
  * here. */
 const char *sora_kit_gemm_isa (void);
 
+/**
+ * sora_kit_gemm_use:
+ * @name: (nullable): as sora_kit_gemm_isa() says it; %NULL: the best there is
+ *
+ * For tests and measurements: what products run on from now on.  Not while one runs.
+ *
+ * Returns: 0, or -1 where this machine has none of that name: then it is the best there is
+ */
+int sora_kit_gemm_use (const char *name);
+
 #endif

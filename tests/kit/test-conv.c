@@ -54,10 +54,13 @@ static const struct
   { 5, 112, 16, 3 }, { 6, 128, 16, 1 }, { 2, 192, 48, 1 }, { 65, 208, 33, 3 },
 };
 
-START_TEST (test_gemm)
+static const char *const isas[] = { "avx512", "avx2", "generic" };
+
+static void
+check_gemm (int which)
 {
-  const int64_t m = products[_i].m, n = products[_i].n, k = products[_i].k;
-  const int parts = products[_i].parts;
+  const int64_t m = products[which].m, n = products[which].n, k = products[which].k;
+  const int parts = products[which].parts;
   const int64_t rows = (parts + 1) * k; /* more than are used */
   float *plain = random_array (rows * n), *b = sora_kit_alloc ((uint64_t)(rows * n), sizeof *b);
   for (int64_t r = 0; r < rows; r++)
@@ -109,6 +112,18 @@ START_TEST (test_gemm)
   sora_kit_free (bias);
   sora_kit_free (add);
   sora_kit_free (out);
+}
+
+/* On all instruction sets that this machine has. */
+START_TEST (test_gemm)
+{
+  for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++)
+    if (sora_kit_gemm_use (isas[i]) == 0)
+      check_gemm (_i);
+  ck_assert_int_eq (sora_kit_gemm_use ("generic"), 0);
+  ck_assert_str_eq (sora_kit_gemm_isa (), "generic");
+  ck_assert_int_eq (sora_kit_gemm_use ("mmx"), -1);
+  ck_assert_int_eq (sora_kit_gemm_use (NULL), 0);
 }
 END_TEST
 
