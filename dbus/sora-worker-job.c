@@ -220,8 +220,8 @@ run_plan (Job *job, SoraPlan *plan, GVariant *options, const char *output_dir, G
   g_variant_dict_insert (&result, "version", "s", sora_version ());
   g_variant_dict_insert_value (&result, "stages", g_variant_builder_end (&job->stages));
   end_task (worker); /* before the answer, which may bring the next job at once */
-  return sora_channel_send (worker->channel, SORA_MESSAGE_RESULT, job->job, g_variant_dict_end (&result),
-                            error);
+  return sora_channel_send (worker->channel, SORA_MESSAGE_RESULT, job->job,
+                            g_variant_new ("(@a{sv})", g_variant_dict_end (&result)), error);
 }
 
 /* Files of an unfinished result; a finished one's are gone already. */

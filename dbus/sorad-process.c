@@ -32,7 +32,8 @@ struct SoradProcess
   gboolean closed; /* by the owner */
   GSubprocess *subprocess;
   gboolean exited, stream_ended, died_told;
-  gboolean broke_protocol; /* and is killed for it */
+  gboolean shut; /* the stream, by us, since the process had ended and somebody still held it */
+  gboolean broke_protocol;
   char *exit_text;
   char *kill_reason;
   GError *stream_error;
@@ -146,8 +147,11 @@ on_end_timeout (gpointer data)
   process->end_timer = 0;
   if (!process->exited)
     g_subprocess_force_exit (process->subprocess);
-  else /* a child of a plugin inherited the socket: it must not keep the job waiting */
-    sora_channel_shutdown (process->channel);
+  else
+    { /* a child of a plugin inherited the socket: it must not keep the job waiting */
+      process->shut = TRUE;
+      sora_channel_shutdown (process->channel);
+    }
   return G_SOURCE_REMOVE;
 }
 
@@ -171,7 +175,7 @@ handle_event (SoradProcess *process, Event *event)
       process->stream_ended = TRUE;
       process->stream_error = g_steal_pointer (&event->error);
       gboolean cut = !process->stream_error || process->stream_error->code == SORA_ERROR_WORKER_DIED;
-      process->broke_protocol = !cut && !process->exited && process->stream_error->code == SORA_ERROR_PROTOCOL;
+      process->broke_protocol = !cut && !process->shut && process->stream_error->code == SORA_ERROR_PROTOCOL;
       if (!process->exited)
         expect_exit (process, cut ? END_GRACE_MS : 0);
       maybe_died (process);

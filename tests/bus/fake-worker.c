@@ -175,6 +175,12 @@ end_as_told (const char *mode, guint64 job, const char *text)
       send_artifact (job, "clip.txt", text, strlen (text));
       send_result (job);
     }
+  else if (g_str_equal (mode, "pid"))
+    {
+      g_autofree char *pid = g_strdup_printf ("%d", (int) getpid ());
+      send_artifact (job, "pid.txt", pid, strlen (pid));
+      send_result (job);
+    }
   else if (g_str_equal (mode, "two-files"))
     {
       send_artifact (job, "a.txt", "A", 1);

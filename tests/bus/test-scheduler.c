@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The queue between users, without a bus: submissions of made-up uids, run by the fake worker.
+ */
+#include "config.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bus-fixture.h"
+#include "core/sora-request.h"
+#include "dbus/sorad-process.h"
+#include "dbus/sorad-scheduler.h"
+
+static char *dir;
+static SoradConfig *config;
+static SoradStore *store;
+static SoradScheduler *scheduler;
+static GString *order; /* uids in order of the start of their jobs */
+static guint over;
+
+static void
+on_changed (gpointer data, SoradJob *job, guint changes)
+{
+  if ((changes & SORAD_JOB_CHANGED_STATE) && job->state == SORAD_JOB_RUNNING)
+    g_string_append_printf (order, "%u ", sorad_job_uid (job));
+}
+
+static void
+on_over (gpointer data, SoradJob *job)
+{
+  over++;
+}
+
+static void
+on_queue (gpointer data)
+{
+}
+
+static void
+setup (void)
+{
+  static const SoradSchedulerCallbacks callbacks
+      = { .job_changed = on_changed, .job_over = on_over, .queue_changed = on_queue };
+  g_autoptr (GError) error = NULL;
+  dir = g_dir_make_tmp ("sora-scheduler-XXXXXX", NULL);
+  g_autofree char *settings = g_build_filename (dir, "sorad.conf", NULL);
+  ck_assert (g_file_set_contents (settings, "", 0, NULL));
+  config = sorad_config_load (TRUE, settings, &error);
+  ck_assert_msg (config != NULL, "%s", error ? error->message : "");
+  g_free (config->worker);
+  config->worker = g_strdup (FAKE_WORKER);
+  g_free (config->state_dir);
+  config->state_dir = g_build_filename (dir, "state", NULL);
+  store = sorad_store_open (config->state_dir, &error);
+  ck_assert_msg (store != NULL, "%s", error ? error->message : "");
+  scheduler = sorad_scheduler_new (config, store, &callbacks, NULL);
+  order = g_string_new (NULL);
+}
+
+static void
+teardown (void)
+{
+  sorad_scheduler_free (scheduler);
+  sorad_process_wait_all ();
+  sorad_store_close (store);
+  sorad_config_free (config);
+  g_string_free (order, TRUE);
+  g_autofree char *command = g_strconcat ("rm -r ", dir, NULL);
+  ck_assert (g_spawn_command_line_sync (command, NULL, NULL, NULL, NULL));
+  g_free (dir);
+}
+
+static SoradJob *
+submit (guint32 uid, const char *mode)
+{
+  g_autoptr (SoraRequest) request = sora_request_new ("fake");
+  SoradSubmission *submission = g_new0 (SoradSubmission, 1);
+  sora_request_set_param (request, "mode", g_variant_new_string (mode));
+  sora_request_choose_seed (request);
+  submission->uid = uid;
+  submission->pipeline = g_strdup ("fake");
+  submission->request = g_variant_ref_sink (sora_request_to_variant (request));
+  submission->inputs = g_ptr_array_new_with_free_func ((GDestroyNotify) sorad_input_free);
+  SoradJob *job = sorad_store_add (store, submission);
+  sorad_scheduler_submit (scheduler, job);
+  return job;
+}
+
+static gboolean
+all_over (gpointer count)
+{
+  return over >= GPOINTER_TO_UINT (count);
+}
+
+static gboolean
+is_running (gpointer job)
+{
+  return ((SoradJob *) job)->state == SORAD_JOB_RUNNING;
+}
+
+START_TEST (newcomer_waits_for_one_job)
+{
+  SoradJob *first = submit (1, "wait");
+  bus_wait_until (is_running, first, "the first job's start");
+  for (guint i = 0; i < 5; i++)
+    submit (1, "done");
+  SoradJob *newcomer = submit (2, "done");
+  ck_assert_uint_eq (sorad_scheduler_position (scheduler, newcomer), 1);
+  sorad_scheduler_cancel (scheduler, first);
+  bus_wait_until (all_over, GUINT_TO_POINTER (7), "the end of seven jobs");
+  ck_assert_str_eq (order->str, "1 2 1 1 1 1 1 ");
+}
+END_TEST
+
+START_TEST (users_take_turns)
+{
+  SoradJob *first = submit (1, "wait");
+  bus_wait_until (is_running, first, "the first job's start");
+  SoradJob *jobs[3][3];
+  for (guint uid = 1; uid <= 3; uid++)
+    for (guint i = 0; i < 3; i++)
+      jobs[uid - 1][i] = submit (uid, "done");
+  static const guint positions[3][3] = { { 3, 6, 9 }, { 1, 4, 7 }, { 2, 5, 8 } };
+  for (guint u = 0; u < 3; u++)
+    for (guint i = 0; i < 3; i++)
+      ck_assert_uint_eq (sorad_scheduler_position (scheduler, jobs[u][i]), positions[u][i]);
+  sorad_scheduler_cancel (scheduler, first);
+  bus_wait_until (all_over, GUINT_TO_POINTER (10), "the end of ten jobs");
+  ck_assert_str_eq (order->str, "1 2 3 1 2 3 1 2 3 1 ");
+}
+END_TEST
+
+/* One who submits a job each time that one ends gets no more than a turn. */
+START_TEST (coming_back_is_no_advantage)
+{
+  SoradJob *first = submit (1, "wait");
+  bus_wait_until (is_running, first, "the first job's start");
+  submit (1, "done");
+  submit (1, "done");
+  SoradJob *quick = submit (2, "wait");
+  sorad_scheduler_cancel (scheduler, first);
+  bus_wait_until (is_running, quick, "the second user's turn");
+  submit (2, "done");
+  sorad_scheduler_cancel (scheduler, quick);
+  bus_wait_until (all_over, GUINT_TO_POINTER (5), "the end of five jobs");
+  ck_assert_str_eq (order->str, "1 2 1 2 1 ");
+}
+END_TEST
+
+START_TEST (store_counts_by_user)
+{
+  SoradJob *mine = submit (1, "wait");
+  submit (2, "wait");
+  ck_assert_uint_eq (sorad_store_count (store, 1, SORAD_JOB_ACTIVE), 1);
+  ck_assert_uint_eq (sorad_store_count (store, 1, (guint) SORAD_JOB_OVER), 0);
+  ck_assert_uint_eq (sorad_store_count (store, 3, ~0u), 0);
+  ck_assert_ptr_eq (sorad_store_find (store, mine->id), mine);
+  ck_assert_uint_eq (strlen (mine->id), 10);
+  ck_assert_ptr_null (sorad_store_find (store, "0000000000"));
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *suite = suite_create ("scheduler");
+  TCase *queue = tcase_create ("queue");
+  tcase_add_checked_fixture (queue, setup, teardown);
+  tcase_set_timeout (queue, 120);
+  tcase_add_test (queue, newcomer_waits_for_one_job);
+  tcase_add_test (queue, users_take_turns);
+  tcase_add_test (queue, coming_back_is_no_advantage);
+  tcase_add_test (queue, store_counts_by_user);
+  suite_add_tcase (suite, queue);
+  SRunner *runner = srunner_create (suite);
+  srunner_run_all (runner, CK_NORMAL);
+  int failed = srunner_ntests_failed (runner);
+  srunner_free (runner);
+  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
