@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #define LANES SORA_KIT_LANES
-#define BLOCK 240 /* queries of a tile, keys of a block: 240 x 240 scores are 230 KB */
+#define BLOCK 240 /* queries of a tile, keys of a block, a multiple of LANES: 240 x 240 scores are 230 KB */
 
 struct SoraKitKeys {
   SoraKitCache *cache;
@@ -220,41 +220,35 @@ sora_kit_keys_pack (SoraKitKeys *self, SoraKitTeam *team, const float *k, int64_
   return sora_kit_parallel (team, self->heads * self->blocks, pack_tile, &packing);
 }
 
-/* One row of scores becomes exp (score - maximum); returns their sum.  `maximum` is the running one.  */
+/* Rows of scores become exp (score - maximum), with the running maximum and sum of each row; `factors` is by how much
+ * what was summed before has to shrink.  Rows are dense, and vectors reach over the end of a row: the lanes beyond it
+ * are read (the last row has room behind it) and written back as they were.  */
 SORA_KIT_MULTIVERSION static void
-softmax_rows (float *scores, int64_t rows, int64_t n, const float *bias, int64_t ldb, const float *key_bias,
-              float *maxima, float *sums, float *factors)
+softmax_rows (float *restrict scores, int64_t rows, int64_t n, const float *bias, int64_t ldb, const float *key_bias,
+              float *restrict maxima, float *restrict sums, float *restrict factors, float *restrict totals)
 {
+  const SoraKitVi lanes = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
   int64_t whole = n / LANES * LANES, rest = n - whole;
+  SoraKitVi inside = lanes < (int32_t) rest;
+  SoraKitV least = sora_kit_v_set (-FLT_MAX), zero = { 0 };
   for (int64_t row = 0; row < rows; row++, scores += n)
     {
-      float tail[LANES];
-      SoraKitV v, top = sora_kit_v_set (-FLT_MAX), sum = { 0 };
-      for (int i = 0; i < LANES; i++)
-        tail[i] = -FLT_MAX;
+      if (bias != NULL)
+        for (int64_t i = 0; i < n; i++)
+          scores[i] += bias[row * ldb + i];
+      if (key_bias != NULL)
+        for (int64_t i = 0; i < n; i++)
+          scores[i] += key_bias[i];
+      SoraKitV v, e, top = least, sum = zero;
       for (int64_t i = 0; i < whole; i += LANES)
         {
           v = sora_kit_v_load (scores + i);
-          if (bias != NULL)
-            v += sora_kit_v_load (bias + row * ldb + i);
-          if (key_bias != NULL)
-            v += sora_kit_v_load (key_bias + i);
-          if (bias != NULL || key_bias != NULL)
-            sora_kit_v_store (scores + i, v);
           top = sora_kit_v_max2 (v, top);
-        }
-      for (int64_t i = 0; i < rest; i++)
-        {
-          float s = scores[whole + i];
-          if (bias != NULL)
-            s += bias[row * ldb + whole + i];
-          if (key_bias != NULL)
-            s += key_bias[whole + i];
-          tail[i] = s;
         }
       if (rest)
         {
-          v = sora_kit_v_load (tail);
+          v = sora_kit_v_load (scores + whole);
+          v = sora_kit_v_select (inside, v, least);
           top = sora_kit_v_max2 (v, top);
         }
       float before = maxima[row], most = sora_kit_v_max (&top);
@@ -267,23 +261,27 @@ softmax_rows (float *scores, int64_t rows, int64_t n, const float *bias, int64_t
           sum += v;
           sora_kit_v_store (scores + i, v);
         }
-      float total = sora_kit_v_sum (&sum);
       if (rest)
         {
-          v = sora_kit_v_load (tail) - most;
-          sora_kit_v_exp (&v);
-          sora_kit_v_store (tail, v);
-          for (int64_t i = 0; i < rest; i++)
-            {
-              scores[whole + i] = tail[i];
-              total += tail[i];
-            }
+          v = sora_kit_v_load (scores + whole);
+          e = v - most;
+          sora_kit_v_exp (&e);
+          sum += sora_kit_v_select (inside, e, zero);
+          e = sora_kit_v_select (inside, e, v);
+          sora_kit_v_store (scores + whole, e);
         }
-      v = sora_kit_v_set (before - most);
-      sora_kit_v_exp (&v);
-      factors[row] = v[0];
-      sums[row] = sums[row] * v[0] + total;
+      factors[row] = before - most;
       maxima[row] = most;
+      totals[row] = sora_kit_v_sum (&sum);
+    }
+  /* These arrays have room for whole vectors.  */
+  for (int64_t i = 0; i < rows; i += LANES)
+    {
+      SoraKitV v = sora_kit_v_load (factors + i);
+      sora_kit_v_exp (&v);
+      sora_kit_v_store (factors + i, v);
+      v = sora_kit_v_load (sums + i) * v + sora_kit_v_load (totals + i);
+      sora_kit_v_store (sums + i, v);
     }
 }
 
@@ -309,18 +307,18 @@ attention_tile (SoraKitTeam *team, void *data, int64_t index, int slot)
   int64_t first = tile * running->tile, rows = min64 (running->tile, a->queries - first);
   int last_rows = tile == running->tiles - 1;
 
-  /* q, output, scores, then one number a row: maxima, sums, factors.  */
-  int64_t q_floats = ceil_div (rows * dim, 16) * 16, s_floats = ceil_div (rows * self->block, 16) * 16;
+  /* q, output, scores with room behind them, then one number a row: maxima, sums, factors, totals.  */
+  int64_t q_floats = ceil_div (rows * dim, 16) * 16, s_floats = ceil_div (rows * self->block, 16) * 16 + LANES;
   float *scratch = sora_kit_cache_scratch (self->cache, team, slot,
-                                           (uint64_t) (2 * q_floats + s_floats + 3 * BLOCK) * sizeof *scratch);
+                                           (uint64_t) (2 * q_floats + s_floats + 4 * BLOCK) * sizeof *scratch);
   if (scratch == NULL)
     return SORA_FAILED;
   float *q = scratch, *out = q + q_floats, *scores = out + q_floats;
-  float *maxima = scores + s_floats, *sums = maxima + BLOCK, *factors = sums + BLOCK;
-  for (int64_t i = 0; i < rows; i++)
+  float *maxima = scores + s_floats, *sums = maxima + BLOCK, *factors = sums + BLOCK, *totals = factors + BLOCK;
+  for (int64_t i = 0; i < BLOCK; i++)
     {
       maxima[i] = -FLT_MAX;
-      sums[i] = 0;
+      sums[i] = totals[i] = 0;
       factors[i] = a->scale;
     }
   scale_rows (q, dim, a->q + first * a->ldq + head * dim, a->ldq, rows, dim, factors, 0);
@@ -334,7 +332,7 @@ attention_tile (SoraKitTeam *team, void *data, int64_t index, int slot)
         return SORA_FAILED;
       softmax_rows (scores, rows, n,
                     a->bias != NULL ? a->bias + (head * a->queries + first) * self->n + at : NULL, self->n,
-                    a->key_bias != NULL ? a->key_bias + at : NULL, maxima, sums, factors);
+                    a->key_bias != NULL ? a->key_bias + at : NULL, maxima, sums, factors, totals);
       if (block > 0)
         scale_rows (out, dim, out, dim, rows, dim, factors, 0);
       if (sora_kit_primitive_run (block > 0 ? running->add[which] : running->sum[which], team, slot, scores,

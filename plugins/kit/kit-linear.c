@@ -39,11 +39,13 @@ ceil_div (int64_t a, int64_t b)
   return (a + b - 1) / b;
 }
 
-/* Columns of a tile: 256 keeps a tile of 1,536 inputs near the size of an L2 cache; small layers are cut finer, so
- * that there is work for every thread.  */
+/* Columns of a tile.  Weights that fit into an L2 cache are one tile, which needs no copy; of larger ones a tile of 256
+ * columns is near that size, and small layers with long rows are cut finer, so that there is work for every thread.  */
 static int64_t
-tile_columns (int64_t n)
+tile_columns (int64_t n, int64_t k)
 {
+  if (n * k <= 1 << 18)
+    return n;
   return n >= 1024 ? 256 : n > 128 ? 128 : n > 64 ? 64 : n;
 }
 
@@ -94,7 +96,7 @@ sora_kit_linear_new (SoraKitCache *cache, int64_t n, int64_t k, SoraKitActivatio
   self->k = k;
   self->activation = (int32_t) activation;
   self->has_bias = bias != 0;
-  self->tile_n = tile_columns (n);
+  self->tile_n = tile_columns (n, k);
   self->tiles_n = ceil_div (n, self->tile_n);
   for (int i = 0; i < 2; i++)
     {

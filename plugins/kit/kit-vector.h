@@ -24,26 +24,32 @@ typedef float SoraKitVu __attribute__ ((vector_size (64), aligned (4), may_alias
   ((SoraKitV) (((SoraKitVi) (mask) & (SoraKitVi) (a)) | (~(SoraKitVi) (mask) & (SoraKitVi) (b))))
 #define sora_kit_v_max2(a, b) sora_kit_v_select ((a) > (b), a, b)
 
-/* The sum of the lanes, in a fixed order. */
+/* Half of the lanes onto the other half, four times: the sum, or the largest, of the lanes, in a fixed order; it
+ * ends in lane 0. */
+#define sora_kit_v_fold(v, op)                                                                               \
+  do                                                                                                         \
+    {                                                                                                        \
+      v = op (v, __builtin_shufflevector (v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15)); \
+      v = op (v, __builtin_shufflevector (v, v, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7));            \
+      v = op (v, __builtin_shufflevector (v, v, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3));            \
+      v = op (v, __builtin_shufflevector (v, v, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1));            \
+    }                                                                                                        \
+  while (0)
+#define sora_kit_v_add2(a, b) ((a) + (b))
+
 SORA_KIT_INLINE float
 sora_kit_v_sum (const SoraKitV *v)
 {
-  float a[SORA_KIT_LANES];
-  memcpy (a, v, sizeof a);
-  for (int half = SORA_KIT_LANES / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; i++)
-      a[i] += a[i + half];
+  SoraKitV a = *v;
+  sora_kit_v_fold (a, sora_kit_v_add2);
   return a[0];
 }
 
 SORA_KIT_INLINE float
 sora_kit_v_max (const SoraKitV *v)
 {
-  float a[SORA_KIT_LANES];
-  memcpy (a, v, sizeof a);
-  for (int half = SORA_KIT_LANES / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; i++)
-      a[i] = a[i] > a[i + half] ? a[i] : a[i + half];
+  SoraKitV a = *v;
+  sora_kit_v_fold (a, sora_kit_v_max2);
   return a[0];
 }
 
