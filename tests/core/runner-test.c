@@ -9,18 +9,30 @@
 Fixture fixture;
 
 void
-fixture_add_plugin (const char *name)
+fixture_add_plugin_from (const char *folder, const char *name)
 {
   const char *srcdir = g_getenv ("SORA_TEST_SRCDIR"), *builddir = g_getenv ("SORA_TEST_BUILDDIR");
   g_autofree char *manifest
-      = g_strdup_printf ("%s/tests/fixtures/%s/%s.plugin", srcdir, name, name);
+      = g_strdup_printf ("%s/tests/fixtures/%s/%s.plugin", srcdir, folder, name);
   g_autofree char *module
-      = g_strdup_printf ("%s/tests/fixtures/%s/.libs/%s.so", builddir, name, name);
+      = g_strdup_printf ("%s/tests/fixtures/%s/.libs/%s.so", builddir, folder, name);
   g_autofree char *manifest_link = g_strdup_printf ("%s/plugins/%s.plugin", fixture.dir, name);
   g_autofree char *module_link = g_strdup_printf ("%s/plugins/%s.so", fixture.dir, name);
 
   ck_assert_int_eq (symlink (manifest, manifest_link), 0);
   ck_assert_int_eq (symlink (module, module_link), 0);
+}
+
+void
+fixture_reload (void)
+{
+  g_autofree char *plugins = g_build_filename (fixture.dir, "plugins", NULL);
+  g_autofree char *models = g_build_filename (fixture.dir, "models", NULL);
+  const char *plugin_dirs[] = { plugins, NULL }, *none[] = { NULL },
+             *model_dirs[] = { models, NULL };
+
+  g_clear_pointer (&fixture.environment, sora_environment_free);
+  fixture.environment = sora_environment_new_for_dirs (plugin_dirs, none, model_dirs);
 }
 
 void
@@ -38,10 +50,8 @@ fixture_setup (void)
   ck_assert_int_eq (g_mkdir (fixture.state, 0700), 0);
   ck_assert_int_eq (g_mkdir (plugins, 0700), 0);
   ck_assert_int_eq (g_mkdir (models, 0700), 0);
-  fixture_add_plugin ("stages");
-  const char *plugin_dirs[] = { plugins, NULL }, *none[] = { NULL },
-             *model_dirs[] = { models, NULL };
-  fixture.environment = sora_environment_new_for_dirs (plugin_dirs, none, model_dirs);
+  fixture_add_plugin_from ("stages", "stages");
+  fixture_reload ();
 }
 
 static void

@@ -21,9 +21,11 @@ typedef struct
 extern Fixture fixture;
 void fixture_setup (void);
 void fixture_teardown (void);
-/* Makes a plugin of the build tree (tests/fixtures/NAME/NAME.so with its manifest) visible in the
+/* Makes a plugin of the build tree (tests/fixtures/FOLDER/NAME.so with its manifest) visible in the
  * folder. */
-void fixture_add_plugin (const char *name);
+void fixture_add_plugin_from (const char *folder, const char *name);
+/* Looks at the folders again. */
+void fixture_reload (void);
 
 /* What a runner told. */
 typedef struct
