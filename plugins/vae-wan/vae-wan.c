@@ -10,6 +10,7 @@
 #include "kit-convert.h"
 #include "kit-weights.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -217,7 +218,7 @@ show (const SoraHost *host, SoraContext *ctx, const SoraVaeRequest *request,
     memcpy (to.data, (const uint8_t *)view->data + last, (size_t)size);
   else
     for (int64_t i = 0; i < size; i++)
-      ((uint8_t *)to.data)[i] = (uint8_t)(((const float *)view->data)[last + i] * 255.0f + 0.5f);
+      ((uint8_t *)to.data)[i] = (uint8_t)lrintf (((const float *)view->data)[last + i] * 255.0f);
   host->preview (ctx, picture);
   host->tensor_unref (picture);
   return SORA_OK;

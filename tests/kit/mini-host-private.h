@@ -110,6 +110,9 @@ struct SoraContext
   void *checkpoint;
   size_t checkpoint_size;
   int n_checkpoints;
+  int watched, n_previews;
+  uint8_t *preview; /* of the last one */
+  int64_t preview_shape[3];
   unsigned control;
 };
 

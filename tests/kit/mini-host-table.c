@@ -586,12 +586,21 @@ host_scratch (SoraContext *ctx, uint64_t bytes, int *fd)
 static int
 host_preview_wanted (SoraContext *ctx)
 {
-  return 0;
+  return ctx->watched;
 }
 
 static void
 host_preview (SoraContext *ctx, SoraTensor *picture)
 {
+  SoraTensorView view = { .struct_size = sizeof view };
+  mini_host_tensor_view (picture, &view);
+  ck_assert_msg (view.dtype == SORA_U8 && view.ndim == 3 && view.shape[2] == 3,
+                 "a preview is u8 [H, W, 3]");
+  free (ctx->preview);
+  ctx->preview = malloc (view.nbytes);
+  memcpy (ctx->preview, view.data, view.nbytes);
+  memcpy (ctx->preview_shape, view.shape, sizeof ctx->preview_shape);
+  ctx->n_previews++;
 }
 
 static int

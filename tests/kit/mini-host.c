@@ -52,6 +52,7 @@ mini_host_free (MiniHost *mini)
     free (ctx->files[i]);
   mini_weights_free (ctx->header);
   free (ctx->checkpoint);
+  free (ctx->preview);
   free (mini);
 }
 
@@ -157,6 +158,21 @@ void
 mini_host_keep_checkpoints (MiniHost *mini)
 {
   mini->ctx.keeps = 1;
+}
+
+void
+mini_host_watch (MiniHost *mini)
+{
+  mini->ctx.watched = 1;
+}
+
+const uint8_t *
+mini_host_preview (const MiniHost *mini, int64_t shape[2], int *count)
+{
+  shape[0] = mini->ctx.preview_shape[0];
+  shape[1] = mini->ctx.preview_shape[1];
+  *count = mini->ctx.n_previews;
+  return mini->ctx.preview;
 }
 
 static int

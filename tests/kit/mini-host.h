@@ -39,6 +39,8 @@ void mini_host_clear_inputs (MiniHost *mini);
 void mini_host_cancel_after (MiniHost *mini, int n);
 /* Keep checkpoints: the blob is kept from one run to the next.  Without it: SORA_UNAVAILABLE. */
 void mini_host_keep_checkpoints (MiniHost *mini);
+/* Somebody looks: preview_wanted() says yes, and the last preview is kept. */
+void mini_host_watch (MiniHost *mini);
 
 /* -- The calls.  create is done by the first run; a run clears the outputs. */
 int mini_host_infer (MiniHost *mini);
@@ -59,5 +61,7 @@ uint64_t mini_host_peak (const MiniHost *mini, int kind);
 uint32_t mini_host_steps (const MiniHost *mini); /* the last step that progress() told */
 int mini_host_n_weights_open (const MiniHost *mini);
 int mini_host_n_checkpoints (const MiniHost *mini); /* saved so far */
+/* The last preview of all runs, u8 [shape[0], shape[1], 3], and how many there were; NULL if none. */
+const uint8_t *mini_host_preview (const MiniHost *mini, int64_t shape[2], int *count);
 
 #endif

@@ -241,6 +241,41 @@ START_TEST (test_trim)
 }
 END_TEST
 
+/* Who looks sees the last frame of each latent, the same as is pushed, in either format. */
+START_TEST (test_preview)
+{
+  json_t *cases = load_cases ();
+  static const char *const formats[] = { "u8", "f32" };
+  uint8_t *want = NULL;
+  for (int i = 0; i < 2; i++)
+    {
+      MiniFile *file;
+      MiniHost *mini = new_for_case (json_array_get (cases, 1), &file, 2);
+      int64_t frames, shape[2];
+      size_t size;
+      int count;
+      mini_host_set_string (mini, "format", formats[i]);
+      ck_assert_int_eq (mini_host_run (mini), SORA_OK);
+      ck_assert_ptr_null (mini_host_preview (mini, shape, &count));
+      mini_host_watch (mini);
+      ck_assert_int_eq (mini_host_run (mini), SORA_OK);
+      const uint8_t *seen = mini_host_preview (mini, shape, &count);
+      ck_assert_ptr_nonnull (seen);
+      ck_assert_int_eq (count, 2);
+      if (i == 0)
+        want = (uint8_t *)joined (mini, &frames, &size);
+      const int64_t one = shape[0] * shape[1] * 3;
+      ck_assert_int_eq (one, 20 * 28 * 3);
+      ck_assert_int_eq (memcmp (seen, want + 4 * one, (size_t)one), 0);
+      ck_assert_int_eq (mini_host_live_tensors (mini), 0);
+      mini_host_free (mini);
+      mini_file_close (file);
+    }
+  free (want);
+  json_decref (cases);
+}
+END_TEST
+
 /* Stopped at any moment, it gives everything back; and the next run is whole. */
 START_TEST (test_cancel)
 {
@@ -422,6 +457,7 @@ main (void)
   tcase_add_test (tcase, test_threads_and_release);
   tcase_add_test (tcase, test_memory);
   tcase_add_test (tcase, test_trim);
+  tcase_add_test (tcase, test_preview);
   tcase_add_test (tcase, test_cancel);
   tcase_add_test (tcase, test_bad_inputs);
   tcase_add_loop_test (tcase, test_refused, 0, sizeof refused / sizeof refused[0]);
