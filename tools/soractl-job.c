@@ -345,6 +345,22 @@ soractl_job_output_name (const SoractlJob *job, char **folder, char **stem)
     }
 }
 
+int
+soractl_job_check_output (const SoractlJob *job, const char *folder)
+{
+  if (!g_file_test (folder, G_FILE_TEST_IS_DIR))
+    {
+      soractl_console_error ("cannot write to '%s': there is no such folder", folder);
+      return SORACTL_NOT_FOUND;
+    }
+  if (job->output != NULL && !job->overwrite && g_file_test (job->output, G_FILE_TEST_EXISTS))
+    {
+      soractl_console_error ("'%s' exists; --overwrite replaces it", job->output);
+      return SORACTL_FAILED;
+    }
+  return SORACTL_OK;
+}
+
 void
 soractl_job_print_result (SoractlGlobal *global, const char *job_id, GPtrArray *paths, guint64 seed,
                           double seconds, GPtrArray *timings)

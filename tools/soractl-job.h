@@ -52,6 +52,9 @@ gboolean soractl_job_resolve (SoractlJob *job, SoractlParamLookup lookup, gpoint
 /* Folder and name stem for the result files: from -o, else from the prompt, numbered until it is
  * free. */
 void soractl_job_output_name (const SoractlJob *job, char **folder, char **stem);
+/* Before any work is done: is there such a folder, and no such file (or --overwrite)?  SORACTL_OK, or
+ * the exit code after telling. */
+int soractl_job_check_output (const SoractlJob *job, const char *folder);
 
 /* One result, however it was made; prints it for people, or as JSON. */
 typedef struct

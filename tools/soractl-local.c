@@ -153,6 +153,9 @@ soractl_run_local (SoractlGlobal *global, SoractlJob *job)
 
   g_autofree char *folder = NULL, *stem = NULL;
   soractl_job_output_name (job, &folder, &stem);
+  int code = soractl_job_check_output (job, folder);
+  if (code != SORACTL_OK)
+    return code;
   g_autoptr (SoractlProgress) progress = soractl_progress_new (global->quiet);
   g_autoptr (GPtrArray) timings
       = g_ptr_array_new_with_free_func ((GDestroyNotify)soractl_timing_free);
@@ -175,7 +178,7 @@ soractl_run_local (SoractlGlobal *global, SoractlJob *job)
   soractl_progress_clear (progress);
   if (!local.ok)
     {
-      int code = soractl_report (local.error);
+      code = soractl_report (local.error);
       g_clear_error (&local.error);
       return code;
     }
@@ -183,7 +186,10 @@ soractl_run_local (SoractlGlobal *global, SoractlJob *job)
   g_autoptr (GPtrArray) paths = g_ptr_array_new ();
   GPtrArray *files = sora_runner_files (runner);
   for (guint i = 0; i < files->len; i++)
-    g_ptr_array_add (paths, ((SoraResultFile *)files->pdata[i])->path);
+    {
+      const char *path = ((SoraResultFile *)files->pdata[i])->path;
+      g_ptr_array_add (paths, (gpointer)(g_str_has_prefix (path, "./") ? path + 2 : path));
+    }
   soractl_job_print_result (global, NULL, paths, job->request->seed, seconds, timings);
   return SORACTL_OK;
 }

@@ -179,11 +179,9 @@ soractl_run_remote (SoractlGlobal *global, SoractlJob *job)
     }
   g_autofree char *folder = NULL, *stem = NULL;
   soractl_job_output_name (job, &folder, &stem);
-  if (!job->detach && !g_file_test (folder, G_FILE_TEST_IS_DIR))
-    {
-      soractl_console_error ("cannot write to '%s': there is no such folder", folder);
-      return SORACTL_NOT_FOUND;
-    }
+  int checked = job->detach ? SORACTL_OK : soractl_job_check_output (job, folder);
+  if (checked != SORACTL_OK)
+    return checked;
   g_autofree char *path = submit (connection, job, stem, &error);
   if (path == NULL)
     return soractl_report (error);

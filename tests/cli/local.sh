@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # soractl in process: clips, one stage alone, listings, check, bench; what it prints for programs is JSON.
-. "$SORA_TEST_SRCDIR/tests/cli/lib.sh"
+. "${SORA_TEST_SRCDIR:?make check sets it}/tests/cli/lib.sh" || exit 99
 
 # -- A clip: named after its prompt, the second numbered; the same seed gives the same bytes at any thread count.
 "$soractl" generate --local -q "${tiny[@]}" "A red ball!" > paths || complain "generate failed"

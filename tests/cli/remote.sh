@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # soractl against a sorad of its own on a private bus: generate, jobs, show, wait, result, preview, cancel.
-. "$SORA_TEST_SRCDIR/tests/cli/lib.sh"
+. "${SORA_TEST_SRCDIR:?make check sets it}/tests/cli/lib.sh" || exit 99
 
 export DBUS_SESSION_BUS_ADDRESS=unix:path=$work/bus
 dbus-daemon --session --nofork --nopidfile --address="$DBUS_SESSION_BUS_ADDRESS" 2> "$work/bus.log" &
