@@ -69,6 +69,21 @@ sora_text_table_name (const SoraHost *host, SoraContext *ctx)
              : "encoder.embed_tokens.weight";
 }
 
+/* A file with more layers than its configuration says would give embeddings that mean nothing. */
+static int
+check_no_more_layers (const SoraHost *host, SoraContext *ctx, const SoraUmt5Config *config)
+{
+  SoraTensorView view = { .struct_size = sizeof view };
+  SoraUmt5Tensor tensor;
+
+  sora_umt5_layer_tensor (config, config->num_layers, SORA_UMT5_Q, &tensor);
+  if (host->model_tensor_info (ctx, "model", "text_encoder", tensor.name, &view) != SORA_OK)
+    return SORA_OK;
+  return host->fail (ctx,
+                     "text_encoder/config.json: 'num_layers' is %lld, but there is a tensor '%s'",
+                     (long long)config->num_layers, tensor.name);
+}
+
 static int
 check_tensors (const SoraHost *host, SoraContext *ctx, const SoraUmt5Config *config,
                uint64_t *bytes)
@@ -86,6 +101,8 @@ check_tensors (const SoraHost *host, SoraContext *ctx, const SoraUmt5Config *con
         sora_umt5_layer_tensor (config, layer, which, &tensor);
         r = check_tensor (host, ctx, tensor.name, tensor.shape, tensor.ndim, bytes);
       }
+  if (r == SORA_OK)
+    r = check_no_more_layers (host, ctx, config);
   if (r == SORA_OK)
     r = check_tensor (host, ctx, "encoder.final_layer_norm.weight", &table[1], 1, bytes);
   *bytes += table_bytes;

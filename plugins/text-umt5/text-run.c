@@ -184,6 +184,55 @@ reserve (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance,
 }
 
 static int
+is_known (const SoraUmt5Config *config, const char *name)
+{
+  static const char *const others[]
+      = { "shared.weight", "encoder.embed_tokens.weight", "encoder.final_layer_norm.weight" };
+  /* The other half of a whole UMT5, and the tokenizer that ComfyUI puts into the same file. */
+  static const char *const unused[] = { "decoder.", "lm_head.", "spiece_model" };
+  static const char block[] = "encoder.block.";
+  SoraUmt5Tensor tensor;
+
+  for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+    if (strcmp (name, others[i]) == 0)
+      return 1;
+  for (size_t i = 0; i < sizeof unused / sizeof unused[0]; i++)
+    if (strncmp (name, unused[i], strlen (unused[i])) == 0)
+      return 1;
+  if (strncmp (name, block, sizeof block - 1) != 0)
+    return 0;
+  for (int i = 0; i < SORA_UMT5_LAYER_TENSORS; i++)
+    {
+      long long layer = strtoll (name + sizeof block - 1, NULL, 10);
+
+      if (layer < 0 || layer >= config->num_layers)
+        return 0;
+      sora_umt5_layer_tensor (config, layer, i, &tensor);
+      if (strcmp (name, tensor.name) == 0)
+        return 1;
+    }
+  return 0;
+}
+
+/* A tensor that nobody here knows of means that the model is of another kind, and its embeddings
+ * would be wrong. */
+static int
+check_no_more (const SoraHost *host, SoraContext *ctx, const SoraUmt5Config *config,
+               SoraWeights *weights)
+{
+  const char *name;
+
+  for (size_t i = 0; host->weights_tensor_name (weights, i, &name) == SORA_OK; i++)
+    if (!is_known (config, name))
+      return host->fail (
+          ctx,
+          "text_encoder: tensor '%s' is not part of a UMT5 encoder of %lld layers: is the model of "
+          "another kind?",
+          name, (long long)config->num_layers);
+  return SORA_OK;
+}
+
+static int
 run_request (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance,
              const SoraTextRequest *request)
 {
@@ -211,7 +260,9 @@ run_request (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance,
     r = host->weights_open (ctx, "model", "text_encoder", &work.weights);
   if (r == SORA_OK)
     {
-      r = run_layers (host, ctx, &work);
+      r = check_no_more (host, ctx, config, work.weights);
+      if (r == SORA_OK)
+        r = run_layers (host, ctx, &work);
       host->weights_close (work.weights);
     }
   for (int i = 0; i < SORA_TEXT_N; i++)

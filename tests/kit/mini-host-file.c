@@ -112,3 +112,20 @@ mini_file_tensor (MiniFile *file, const char *name, SoraTensorView *view)
                              .nbytes = (uint64_t) (end - begin) };
   return SORA_OK;
 }
+
+size_t
+mini_file_n_tensors (MiniFile *file)
+{
+  return json_object_size (file->header) - (json_object_get (file->header, "__metadata__") != NULL);
+}
+
+const char *
+mini_file_name (MiniFile *file, size_t index)
+{
+  const char *key;
+  json_t *value;
+  json_object_foreach (file->header, key, value)
+    if (strcmp (key, "__metadata__") != 0 && index-- == 0)
+      return key;
+  return NULL;
+}

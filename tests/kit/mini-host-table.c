@@ -511,6 +511,16 @@ host_weights_open (SoraContext *ctx, const char *slot, const char *component, So
 static int
 host_weights_tensor_name (SoraWeights *weights, size_t index, const char **name)
 {
+  for (int i = 0; i < weights->n_files; i++)
+    {
+      size_t n = mini_file_n_tensors (weights->files[i]);
+      if (index < n)
+        {
+          *name = mini_file_name (weights->files[i], index);
+          return SORA_OK;
+        }
+      index -= n;
+    }
   return SORA_NOT_FOUND;
 }
 

@@ -16,6 +16,8 @@ typedef struct MiniFile MiniFile;
 MiniFile *mini_file_open (const char *path);
 void mini_file_close (MiniFile *file);
 int mini_file_tensor (MiniFile *file, const char *name, SoraTensorView *view);
+size_t mini_file_n_tensors (MiniFile *file);
+const char *mini_file_name (MiniFile *file, size_t index);
 
 /* -- Opens a plugin and finds a stage class in it; aborts the test if it is not there or its descriptor is wrong. */
 const SoraStageClass *mini_host_load (const char *path, const char *stage);

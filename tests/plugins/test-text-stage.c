@@ -333,6 +333,44 @@ refuse_model (const char *reason)
   mini_host_free (mini);
 }
 
+/* The model's file with one tensor more, which is empty. */
+static void
+write_weights_with (const char *extra)
+{
+  char path[1024], *text;
+  uint64_t length;
+  json_t *header;
+  char *bytes;
+  size_t size;
+  FILE *file = fopen (MODELS "small-a/text_encoder/model.safetensors", "rb");
+
+  ck_assert_ptr_nonnull (file);
+  fseek (file, 0, SEEK_END);
+  size = (size_t)ftell (file);
+  rewind (file);
+  bytes = malloc (size);
+  ck_assert_uint_eq (fread (bytes, 1, size, file), size);
+  fclose (file);
+  memcpy (&length, bytes, 8);
+  header = json_loadb (bytes + 8, length, 0, NULL);
+  json_object_set_new (header, extra,
+                       json_pack ("{s:s,s:[i],s:[I,I]}", "dtype", "F32", "shape", 0, "data_offsets",
+                                  (json_int_t)(size - 8 - length),
+                                  (json_int_t)(size - 8 - length)));
+  text = json_dumps (header, 0);
+  snprintf (path, sizeof path, "%s/text_encoder/model.safetensors", folder);
+  unlink (path);
+  file = fopen (path, "wb");
+  ck_assert_ptr_nonnull (file);
+  fwrite (&(uint64_t){ strlen (text) }, 8, 1, file);
+  fputs (text, file);
+  fwrite (bytes + 8 + length, 1, size - 8 - length, file);
+  fclose (file);
+  json_decref (header);
+  free (text);
+  free (bytes);
+}
+
 #define CONFIG(vocab, d_ff, layers)                                                                \
   "{\"model_type\":\"umt5\",\"vocab_size\":" vocab ",\"d_model\":48,\"d_kv\":16,\"num_heads\":4,"  \
   "\"d_ff\":" d_ff ",\"num_layers\":" layers "}"
@@ -379,6 +417,12 @@ START_TEST (test_broken_models)
     free (text);
     refuse_model (
         "the text encoder has no tensor 'encoder.block.2.layer.0.SelfAttention.q.weight'");
+    json_object_set_new (config, "num_layers", json_integer (1));
+    text = json_dumps (config, 0);
+    write_file ("text_encoder/config.json", text);
+    free (text);
+    refuse_model ("'num_layers' is 1, but there is a tensor "
+                  "'encoder.block.1.layer.0.SelfAttention.q.weight'");
     json_object_set_new (config, "num_layers", json_integer (2));
     json_object_set_new (config, "d_ff", json_integer (97));
     text = json_dumps (config, 0);
@@ -388,6 +432,23 @@ START_TEST (test_broken_models)
         "tensor 'encoder.block.0.layer.1.DenseReluDense.wi_0.weight' has 2 axes of 96 x 48, "
         "expected 97 x 48");
     json_decref (config);
+  }
+  {
+    static const char bias[] = "encoder.block.0.layer.0.SelfAttention.q.bias";
+    MiniHost *mini = host_for (folder, "a red ball");
+
+    write_file ("text_encoder/config.json", good);
+    write_weights_with ("decoder.final_layer_norm.weight"); /* the half that is not ours */
+    run_ok (mini);
+    mini_host_free (mini);
+    write_weights_with (bias);
+    mini = host_for (folder, "a red ball");
+    ck_assert_int_eq (mini_host_infer (mini), SORA_OK);
+    ck_assert_int_eq (mini_host_run (mini), SORA_FAILED);
+    ck_assert_ptr_nonnull (strstr (mini_host_error (mini), bias));
+    ck_assert_int_eq (mini_host_live_tensors (mini), 0);
+    ck_assert_int_eq (mini_host_n_weights_open (mini), 0);
+    mini_host_free (mini);
   }
   for (size_t i = 0; i < 3; i++)
     {
