@@ -604,8 +604,8 @@ host_preview (SoraContext *ctx, SoraTensor *picture)
 {
   SoraTensorView view = { .struct_size = sizeof view };
   mini_host_tensor_view (picture, &view);
-  ck_assert_msg (view.dtype == SORA_U8 && view.ndim == 3 && view.shape[2] == 3,
-                 "a preview is u8 [H, W, 3]");
+  if (view.dtype != SORA_U8 || view.ndim != 3 || view.shape[2] != 3)
+    BREACH ("a preview is u8 [H, W, 3]");
   free (ctx->preview);
   ctx->preview = malloc (view.nbytes);
   memcpy (ctx->preview, view.data, view.nbytes);
