@@ -180,6 +180,24 @@ START_TEST (test_tokens)
 }
 END_TEST
 
+/* The tokenizer of the model that is shipped. */
+START_TEST (test_embedded_tokens)
+{
+  json_t *root = json_load_file (GOLDEN "embedded/index.json", 0, NULL);
+  char model[512];
+
+  if (root == NULL)
+    {
+      printf ("no goldens of the embedded model\n");
+      return;
+    }
+  snprintf (model, sizeof model, "../../models/%s/tokenizer/spiece.model",
+            json_string_value (json_object_get (root, "model")));
+  check_tokens (model, "embedded/tokens.json");
+  json_decref (root);
+}
+END_TEST
+
 /* Too many tokens: the first ones and the end mark stay, and the true number is told. */
 START_TEST (test_cut)
 {
@@ -469,6 +487,7 @@ main (void)
   tcase_add_test (tests, test_entities_grow_in_bounds);
   tcase_add_test (tests, test_utf8);
   tcase_add_test (tests, test_tokens);
+  tcase_add_test (tests, test_embedded_tokens);
   tcase_add_test (tests, test_cut);
   tcase_add_test (tests, test_kept);
   tcase_add_test (tests, test_hostile_pieces);
