@@ -103,6 +103,29 @@ pack_layer (const SoraHost *host, SoraContext *ctx, Instance *instance, const So
   return r;
 }
 
+/* Tensors of the decoder that the configuration has no place for: it is not the decoder that was
+ * trained.  The encoder's are nobody's business here. */
+static int
+refuse_extra (const SoraHost *host, SoraContext *ctx, SoraWeights *weights,
+              const SoraVaeLayer *layers, int n)
+{
+  const char *name = NULL;
+  for (size_t i = 0; host->weights_tensor_name (weights, i, &name) == SORA_OK; i++)
+    {
+      int known = strncmp (name, "decoder.", 8) != 0 && strncmp (name, "post_quant_conv.", 16) != 0;
+      for (int j = 0; j < n && !known; j++)
+        {
+          char weight[80], bias[80];
+          sora_vae_tensor_names (&layers[j], weight, bias);
+          known = strcmp (name, weight) == 0
+                  || (layers[j].kind != SORA_VAE_NORM && strcmp (name, bias) == 0);
+        }
+      if (!known)
+        return host->fail (ctx, "vae/config.json has no place for the model's tensor '%s'", name);
+    }
+  return SORA_OK;
+}
+
 static int
 load (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraVaeConfig *config)
 {
@@ -126,6 +149,7 @@ load (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraVaeC
     {
       int n;
       const SoraVaeLayer *layers = sora_vae_decoder_layers (instance->decoder, &n);
+      r = refuse_extra (host, ctx, from.weights, layers, n);
       for (int i = 0; i < n && r == SORA_OK; i++)
         r = host->cancelled (ctx) ? SORA_CANCELLED
                                   : pack_layer (host, ctx, instance, &from, layers, i);

@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define MODULE SORA_TEST_PLUGINS "/vae-wan.so"
 #define FOLDER_A SORA_TEST_GOLDEN "/models/small-a"
@@ -342,6 +344,56 @@ START_TEST (test_bad_inputs)
 }
 END_TEST
 
+/* Weights of model A under another configuration: what is missing, of another shape or too much is
+ * named. */
+START_TEST (test_other_weights)
+{
+  static const struct
+  {
+    const char *key;
+    int value;
+    int in_infer;
+    const char *says;
+  } changes[] = {
+    { "num_res_blocks", 3, 1, "no tensor 'decoder.up_blocks.0.resnets.3" },
+    { "num_res_blocks", 1, 0, "no place for the model's tensor 'decoder.up_blocks.0.resnets.2." },
+    { "base_dim", 32, 1, "expected [64, 4, 3, 3, 3]" },
+  };
+  const int64_t shape[] = { 4, 1, 2, 2 };
+  const float latents[16] = { 0 };
+  for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
+    {
+      char folder[] = "/tmp/sora-test-vae-XXXXXX", path[256];
+      ck_assert_ptr_nonnull (mkdtemp (folder));
+      (void)snprintf (path, sizeof path, "%s/vae", folder);
+      ck_assert_int_eq (mkdir (path, 0700), 0);
+      json_t *config = json_load_file (FOLDER_A "/vae/config.json", 0, NULL);
+      json_object_set_new (config, changes[i].key, json_integer (changes[i].value));
+      (void)snprintf (path, sizeof path, "%s/vae/config.json", folder);
+      ck_assert_int_eq (json_dump_file (config, path, 0), 0);
+      json_decref (config);
+      char link[256];
+      (void)snprintf (link, sizeof link, "%s/vae/diffusion_pytorch_model.safetensors", folder);
+      ck_assert_int_eq (symlink (FOLDER_A "/vae/diffusion_pytorch_model.safetensors", link), 0);
+
+      MiniHost *mini = mini_host_new (mini_host_load (MODULE, "vae-wan"), folder, 1);
+      mini_host_input (mini, "latents", SORA_F32, 4, shape, latents);
+      ck_assert_int_eq (mini_host_infer (mini), changes[i].in_infer ? SORA_FAILED : SORA_OK);
+      if (!changes[i].in_infer)
+        ck_assert_int_eq (mini_host_run (mini), SORA_FAILED);
+      ck_assert_msg (strstr (mini_host_error (mini), changes[i].says) != NULL,
+                     "'%s' does not say '%s'", mini_host_error (mini), changes[i].says);
+      ck_assert_int_eq (mini_host_n_weights_open (mini), 0);
+      mini_host_free (mini);
+      (void)unlink (link);
+      (void)unlink (path);
+      (void)snprintf (path, sizeof path, "%s/vae", folder);
+      (void)rmdir (path);
+      (void)rmdir (folder);
+    }
+}
+END_TEST
+
 #define WAN "\"_class_name\": \"AutoencoderKLWan\""
 static const struct
 {
@@ -460,6 +512,7 @@ main (void)
   tcase_add_test (tcase, test_preview);
   tcase_add_test (tcase, test_cancel);
   tcase_add_test (tcase, test_bad_inputs);
+  tcase_add_test (tcase, test_other_weights);
   tcase_add_loop_test (tcase, test_refused, 0, sizeof refused / sizeof refused[0]);
   tcase_add_test (tcase, test_wan_2_1);
   tcase_add_test (tcase, test_rounding);
