@@ -18,7 +18,8 @@ open_file (const SoraHost *host, SoraContext *ctx, const char *name, SoraKitConf
   const void *data;
   size_t size;
   if (host->model_file (ctx, "model", name, &data, &size) != SORA_OK)
-    return host->fail (ctx, "the model has no '%s': a Diffusers folder of a Wan model is expected", name);
+    return host->fail (ctx, "the model has no '%s': a Diffusers folder of a Wan model is expected",
+                       name);
   *file = sora_kit_config_new (data, size, name);
   return *file != NULL ? SORA_OK : host->fail (ctx, "out of memory reading '%s'", name);
 }
@@ -45,30 +46,35 @@ read_transformer (SoraKitConfig *file, DitConfig *config)
   config->text_dim = sora_kit_config_i64 (file, "text_dim", 1, MAX_DIM);
   config->freq_dim = sora_kit_config_i64_or (file, "freq_dim", 2, 8192, 256);
   config->in_channels = sora_kit_config_i64 (file, "in_channels", 1, 1024);
-  config->out_channels = sora_kit_config_i64_or (file, "out_channels", 1, 1024, config->in_channels);
-  (void) sora_kit_config_i64s (file, "patch_size", config->patch, 3, 3, 1, 16);
+  config->out_channels
+      = sora_kit_config_i64_or (file, "out_channels", 1, 1024, config->in_channels);
+  (void)sora_kit_config_i64s (file, "patch_size", config->patch, 3, 3, 1, 16);
   config->rope_max = sora_kit_config_i64_or (file, "rope_max_seq_len", 1, 1 << 20, 1024);
   config->cross_norm = sora_kit_config_bool_or (file, "cross_attn_norm", 1);
   config->eps = sora_kit_config_f64_or (file, "eps", 1e-12, 1e-2, 1e-6);
   config->dim = config->heads * config->head_dim;
   if (config->dim > MAX_DIM)
-    sora_kit_config_fail (file, "%lld heads of %lld are wider than %d", (long long) config->heads,
-                          (long long) config->head_dim, MAX_DIM);
+    sora_kit_config_fail (file, "%lld heads of %lld are wider than %d", (long long)config->heads,
+                          (long long)config->head_dim, MAX_DIM);
   if (config->head_dim % 2 != 0 || config->freq_dim % 2 != 0)
-    sora_kit_config_fail (file, "'attention_head_dim' is %lld and 'freq_dim' %lld, expected even numbers",
-                          (long long) config->head_dim, (long long) config->freq_dim);
+    sora_kit_config_fail (file,
+                          "'attention_head_dim' is %lld and 'freq_dim' %lld, expected even numbers",
+                          (long long)config->head_dim, (long long)config->freq_dim);
   const char *norm = sora_kit_config_string_or (file, "qk_norm", "");
   if (strcmp (norm, "rms_norm_across_heads") != 0)
     sora_kit_config_fail (file, "'qk_norm' is '%s', expected 'rms_norm_across_heads'", norm);
   if (sora_kit_config_has (file, "image_dim") || sora_kit_config_has (file, "added_kv_proj_dim")
       || sora_kit_config_has (file, "pos_embed_seq_len"))
-    sora_kit_config_fail (file, "is an image-to-video transformer; this stage makes video from text alone");
+    sora_kit_config_fail (
+        file, "is an image-to-video transformer; this stage makes video from text alone");
   if (sora_kit_config_error (file) == NULL && config->in_channels != config->out_channels)
-    sora_kit_config_fail (file, "has %lld channels in and %lld out, expected as many: is it an image-to-video model?",
-                          (long long) config->in_channels, (long long) config->out_channels);
+    sora_kit_config_fail (
+        file, "has %lld channels in and %lld out, expected as many: is it an image-to-video model?",
+        (long long)config->in_channels, (long long)config->out_channels);
 }
 
-/* The pipeline's file tells what the transformer's does not; single transformers come without it.  */
+/* The pipeline's file tells what the transformer's does not; single transformers come without it.
+ */
 static int
 check_index (const SoraHost *host, SoraContext *ctx)
 {
@@ -80,18 +86,23 @@ check_index (const SoraHost *host, SoraContext *ctx)
   if (file == NULL)
     return host->fail (ctx, "out of memory reading 'model_index.json'");
   if (sora_kit_config_bool_or (file, "expand_timesteps", 0))
-    sora_kit_config_fail (file, "'expand_timesteps' is true: a timestep for each token (Wan 2.2 5B) is not supported");
+    sora_kit_config_fail (
+        file,
+        "'expand_timesteps' is true: a timestep for each token (Wan 2.2 5B) is not supported");
   if (sora_kit_config_has (file, "boundary_ratio"))
-    sora_kit_config_fail (file, "'boundary_ratio' is set: two experts (Wan 2.2 A14B) are not supported");
+    sora_kit_config_fail (file,
+                          "'boundary_ratio' is set: two experts (Wan 2.2 A14B) are not supported");
   return close_file (host, ctx, file);
 }
 
 int
-dit_config_read (const SoraHost *host, SoraContext *ctx, DitConfig *config, SoraKitSamplerConfig *sampler)
+dit_config_read (const SoraHost *host, SoraContext *ctx, DitConfig *config,
+                 SoraKitSamplerConfig *sampler)
 {
   SoraKitConfig *file;
   memset (config, 0, sizeof *config);
-  if (check_index (host, ctx) != SORA_OK || open_file (host, ctx, "transformer/config.json", &file) != SORA_OK)
+  if (check_index (host, ctx) != SORA_OK
+      || open_file (host, ctx, "transformer/config.json", &file) != SORA_OK)
     return SORA_FAILED;
   read_transformer (file, config);
   if (close_file (host, ctx, file) != SORA_OK)
@@ -128,20 +139,24 @@ read_factors (const SoraHost *host, SoraContext *ctx, int64_t *spatial, int64_t 
 }
 
 static int
-check_multiple (const SoraHost *host, SoraContext *ctx, const char *name, int64_t value, int64_t multiple)
+check_multiple (const SoraHost *host, SoraContext *ctx, const char *name, int64_t value,
+                int64_t multiple)
 {
   if (value % multiple == 0)
     return SORA_OK;
   int64_t below = value / multiple * multiple;
   if (below == 0)
-    return host->fail (ctx, "%s is %lld px, expected a multiple of %lld for this model: %lld is the smallest", name,
-                       (long long) value, (long long) multiple, (long long) multiple);
-  return host->fail (ctx, "%s is %lld px, expected a multiple of %lld for this model: %lld or %lld", name,
-                     (long long) value, (long long) multiple, (long long) below, (long long) (below + multiple));
+    return host->fail (
+        ctx, "%s is %lld px, expected a multiple of %lld for this model: %lld is the smallest",
+        name, (long long)value, (long long)multiple, (long long)multiple);
+  return host->fail (ctx, "%s is %lld px, expected a multiple of %lld for this model: %lld or %lld",
+                     name, (long long)value, (long long)multiple, (long long)below,
+                     (long long)(below + multiple));
 }
 
 static int
-geometry_of_params (const SoraHost *host, SoraContext *ctx, const DitConfig *config, DitGeometry *geometry)
+geometry_of_params (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
+                    DitGeometry *geometry)
 {
   int64_t width, height, spatial, temporal;
   host->param_i64 (ctx, "width", &width);
@@ -160,23 +175,25 @@ geometry_of_params (const SoraHost *host, SoraContext *ctx, const DitConfig *con
 }
 
 static int
-geometry_of_input (const SoraHost *host, SoraContext *ctx, const DitConfig *config, const SoraSpec *spec,
-                   DitGeometry *geometry)
+geometry_of_input (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
+                   const SoraSpec *spec, DitGeometry *geometry)
 {
   if (spec->dtype != SORA_F32 || spec->ndim != 4)
     return host->fail (ctx, "input 'latents' has rank %d, expected f32 [C, T, H, W]", spec->ndim);
   if (spec->shape[0] != config->in_channels)
-    return host->fail (ctx, "input 'latents' has %lld channels, expected %lld", (long long) spec->shape[0],
-                       (long long) config->in_channels);
+    return host->fail (ctx, "input 'latents' has %lld channels, expected %lld",
+                       (long long)spec->shape[0], (long long)config->in_channels);
   for (int i = 1; i < 4; i++)
     if (spec->shape[i] < 1 || spec->shape[i] > MAX_TOKENS)
-      return host->fail (ctx, "input 'latents' has an extent of %lld at axis %d", (long long) spec->shape[i], i);
+      return host->fail (ctx, "input 'latents' has an extent of %lld at axis %d",
+                         (long long)spec->shape[i], i);
   memcpy (geometry->latent, spec->shape, sizeof geometry->latent);
   return SORA_OK;
 }
 
 int
-dit_geometry_read (const SoraHost *host, SoraContext *ctx, const DitConfig *config, DitGeometry *geometry)
+dit_geometry_read (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
+                   DitGeometry *geometry)
 {
   SoraSpec spec = { .struct_size = sizeof spec };
   memset (geometry, 0, sizeof *geometry);
@@ -191,15 +208,16 @@ dit_geometry_read (const SoraHost *host, SoraContext *ctx, const DitConfig *conf
     {
       if (geometry->latent[i + 1] % config->patch[i] != 0)
         return host->fail (ctx, "latents have %lld in %s, expected a multiple of the patch, %lld",
-                           (long long) geometry->latent[i + 1], axes[i], (long long) config->patch[i]);
+                           (long long)geometry->latent[i + 1], axes[i],
+                           (long long)config->patch[i]);
       geometry->grid[i] = geometry->latent[i + 1] / config->patch[i];
       if (geometry->grid[i] > config->rope_max)
         return host->fail (ctx, "latents have %lld patches in %s, the model takes at most %lld",
-                           (long long) geometry->grid[i], axes[i], (long long) config->rope_max);
+                           (long long)geometry->grid[i], axes[i], (long long)config->rope_max);
       geometry->tokens *= geometry->grid[i];
       if (geometry->tokens > MAX_TOKENS)
         return host->fail (ctx, "the clip has more than %lld tokens: make it smaller or shorter",
-                           (long long) MAX_TOKENS);
+                           (long long)MAX_TOKENS);
     }
   return SORA_OK;
 }

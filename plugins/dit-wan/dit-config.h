@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * dit-config: the hyper-parameters of a Wan transformer, and the geometry of one job.  All numbers are checked here,
- * before anything is allocated by them.
+ * dit-config: the hyper-parameters of a Wan transformer, and the geometry of one job.  All numbers
+ * are checked here, before anything is allocated by them.
  */
 #ifndef DIT_CONFIG_H
 #define DIT_CONFIG_H
@@ -10,7 +10,8 @@
 #include "sora-plugin.h"
 
 /* transformer/config.json, by diffusers' names. */
-typedef struct {
+typedef struct
+{
   int64_t layers, heads, head_dim, dim; /* dim = heads · head_dim */
   int64_t ffn_dim, text_dim, freq_dim;
   int64_t in_channels, out_channels;
@@ -21,7 +22,8 @@ typedef struct {
 } DitConfig;
 
 /* What one job computes. */
-typedef struct {
+typedef struct
+{
   int64_t latent[4];       /* C, T, H, W */
   int64_t grid[3], tokens; /* in patches */
   int64_t frames;          /* asked for; 0: latents were given */
@@ -35,12 +37,14 @@ typedef struct {
  * @config: (out): what the model's files say
  * @sampler: (out) (nullable): what its scheduler's file says
  *
- * Reads `transformer/config.json`, `scheduler/scheduler_config.json` and `model_index.json` of the slot `model`.
- * Image-to-video, two-expert and per-token-timestep checkpoints are refused with what they are.
+ * Reads `transformer/config.json`, `scheduler/scheduler_config.json` and `model_index.json` of the
+ * slot `model`. Image-to-video, two-expert and per-token-timestep checkpoints are refused with what
+ * they are.
  *
  * Returns: %SORA_OK, or %SORA_FAILED, told to the host
  */
-int dit_config_read (const SoraHost *host, SoraContext *ctx, DitConfig *config, SoraKitSamplerConfig *sampler);
+int dit_config_read (const SoraHost *host, SoraContext *ctx, DitConfig *config,
+                     SoraKitSamplerConfig *sampler);
 
 /**
  * dit_geometry_read:
@@ -51,6 +55,7 @@ int dit_config_read (const SoraHost *host, SoraContext *ctx, DitConfig *config, 
  *
  * Returns: %SORA_OK, or %SORA_FAILED, told to the host
  */
-int dit_geometry_read (const SoraHost *host, SoraContext *ctx, const DitConfig *config, DitGeometry *geometry);
+int dit_geometry_read (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
+                       DitGeometry *geometry);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Patches, rotary tables, sinusoids.  Transcendental functions are the kit's own, the same bits on every machine.
+ * Patches, rotary tables, sinusoids.  Transcendental functions are the kit's own, the same bits on
+ * every machine.
  */
 #include "dit-embed.h"
 
@@ -26,10 +27,10 @@ dit_rope_tables (const DitConfig *config, const DitGeometry *geometry, float *co
           for (int64_t i = 0; i < pairs[axis]; i++)
             {
               double s, c;
-              double frequency = decay (-sora_kit_log (10000.0) * (double) i / (double) pairs[axis]);
-              sora_kit_sincos ((double) position[axis] * frequency, &s, &c);
-              *cosines++ = (float) c;
-              *sines++ = (float) s;
+              double frequency = decay (-sora_kit_log (10000.0) * (double)i / (double)pairs[axis]);
+              sora_kit_sincos ((double)position[axis] * frequency, &s, &c);
+              *cosines++ = (float)c;
+              *sines++ = (float)s;
             }
 }
 
@@ -39,20 +40,21 @@ dit_sinusoids (const DitConfig *config, float timestep, float *out)
   int64_t half = config->freq_dim / 2;
   for (int64_t i = 0; i < half; i++)
     {
-      /* Every intermediate is f32 in the reference, and the angle is large: its rounding is part of the result.  */
-      float exponent = -9.210340371976184f * (float) i / (float) half;
-      float angle = timestep * (float) decay ((double) exponent);
+      /* Every intermediate is f32 in the reference, and the angle is large: its rounding is part of
+       * the result.  */
+      float exponent = -9.210340371976184f * (float)i / (float)half;
+      float angle = timestep * (float)decay ((double)exponent);
       double s, c;
-      sora_kit_sincos ((double) angle, &s, &c);
-      out[i] = (float) c;
-      out[half + i] = (float) s;
+      sora_kit_sincos ((double)angle, &s, &c);
+      out[i] = (float)c;
+      out[half + i] = (float)s;
     }
 }
 
 /* Goes over the values of a patch in the order (c, t, h, w) or (t, h, w, c), in one place.  */
 static void
-walk (const DitConfig *config, const DitGeometry *geometry, int channels_last, int64_t channels, const float *from,
-      float *to, int gather)
+walk (const DitConfig *config, const DitGeometry *geometry, int channels_last, int64_t channels,
+      const float *from, float *to, int gather)
 {
   const int64_t *p = config->patch, *latent = geometry->latent;
   int64_t volume = p[0] * p[1] * p[2], width = channels * volume, row = 0;
@@ -65,8 +67,11 @@ walk (const DitConfig *config, const DitGeometry *geometry, int channels_last, i
               for (int64_t dw = 0; dw < p[2]; dw++)
                 {
                   int64_t inner = (dt * p[1] + dh) * p[2] + dw;
-                  int64_t at_row = row * width + (channels_last ? inner * channels + c : c * volume + inner);
-                  int64_t at = ((c * latent[1] + t * p[0] + dt) * latent[2] + h * p[1] + dh) * latent[3] + w * p[2] + dw;
+                  int64_t at_row
+                      = row * width + (channels_last ? inner * channels + c : c * volume + inner);
+                  int64_t at
+                      = ((c * latent[1] + t * p[0] + dt) * latent[2] + h * p[1] + dh) * latent[3]
+                        + w * p[2] + dw;
                   if (gather)
                     to[at_row] = from[at];
                   else
@@ -75,13 +80,15 @@ walk (const DitConfig *config, const DitGeometry *geometry, int channels_last, i
 }
 
 void
-dit_patches (const DitConfig *config, const DitGeometry *geometry, const float *latents, float *rows)
+dit_patches (const DitConfig *config, const DitGeometry *geometry, const float *latents,
+             float *rows)
 {
   walk (config, geometry, 0, config->in_channels, latents, rows, 1);
 }
 
 void
-dit_unpatch (const DitConfig *config, const DitGeometry *geometry, const float *rows, float *latents)
+dit_unpatch (const DitConfig *config, const DitGeometry *geometry, const float *rows,
+             float *latents)
 {
   walk (config, geometry, 1, config->out_channels, rows, latents, 0);
 }

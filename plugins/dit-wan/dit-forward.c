@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The forward pass.  Products and attentions are the kit's; what stands between them is fused into one pass over the
- * rows: gate and residual of one part with the norm of the next, norm of queries and keys with their rotation.
+ * The forward pass.  Products and attentions are the kit's; what stands between them is fused into
+ * one pass over the rows: gate and residual of one part with the norm of the next, norm of queries
+ * and keys with their rotation.
  */
 #include "dit-forward.h"
 
@@ -15,33 +16,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows of the feed-forward layer computed at once, so that its wide hidden rows stay in the cache.  */
+/* Rows of the feed-forward layer computed at once, so that its wide hidden rows stay in the cache.
+ */
 #define FF_ROWS 512
 /* Above this many tokens texts are computed one after the other.  */
 #define BATCH_TOKENS 2048
 
-typedef struct {
+typedef struct
+{
   SoraKitKeys **keys; /* of each layer */
   float *key_bias;    /* [n + 1] */
 } TextKeys;
 
-struct DitForward {
+struct DitForward
+{
   DitModel *model;
   DitGeometry geometry;
   int n_texts, batch; /* texts in one pass: all or 1 */
   TextKeys texts[DIT_MAX_TEXTS];
   SoraKitKeys *self_keys;
   float *cosines, *sines;
-  float *patches;   /* [tokens, C·patch], also rows of the output */
-  float *embedded;  /* [tokens, D]: the patches, the same for every text */
-  float *x, *h;     /* [batch · tokens, D]: the residual, and a work buffer */
-  float *wide;      /* [batch · tokens, 3 D] */
-  float *hidden;    /* [FF_ROWS, F] */
-  float *time;      /* sinusoids and embeddings: freq_dim + 2 D + 6 D, then the modulation of two layers: 12 D */
+  float *patches;  /* [tokens, C·patch], also rows of the output */
+  float *embedded; /* [tokens, D]: the patches, the same for every text */
+  float *x, *h;    /* [batch · tokens, D]: the residual, and a work buffer */
+  float *wide;     /* [batch · tokens, 3 D] */
+  float *hidden;   /* [FF_ROWS, F] */
+  float *time; /* sinusoids and embeddings: freq_dim + 2 D + 6 D, then the modulation of two layers:
+                  12 D */
 };
 
 /* One pass over the rows: x += y · gate, then h = norm (x) · weight + bias.  */
-typedef struct {
+typedef struct
+{
   float *x;
   const float *y, *gate;
   float *h;
@@ -59,13 +65,15 @@ joint_rows (void *data, int64_t row, int64_t count)
   if (j->y != NULL)
     sora_kit_gate_add (x, j->width, j->y + row * j->width, j->width, count, j->width, j->gate);
   if (j->norm)
-    sora_kit_layer_norm (x, j->width, j->h + row * j->width, j->width, count, j->width, j->weight, j->bias, j->eps);
+    sora_kit_layer_norm (x, j->width, j->h + row * j->width, j->width, count, j->width, j->weight,
+                         j->bias, j->eps);
   else
-    memcpy (j->h + row * j->width, x, (size_t) (count * j->width) * sizeof *x);
+    memcpy (j->h + row * j->width, x, (size_t)(count * j->width) * sizeof *x);
 }
 
 /* Norm of queries (and keys) across their heads, and rotation.  */
-typedef struct {
+typedef struct
+{
   float *q, *k; /* k NULL: queries alone */
   int64_t stride;
   const float *norm_q, *norm_k;
@@ -110,46 +118,53 @@ uint64_t
 dit_forward_bytes (const DitConfig *c, const DitGeometry *g, const int64_t *text_rows, int n_texts)
 {
   int64_t volume = c->patch[0] * c->patch[1] * c->patch[2];
-  uint64_t rows = (uint64_t) (batch_of (g, n_texts) * g->tokens), dim = (uint64_t) c->dim;
-  uint64_t floats = rows * 5 * dim + (uint64_t) g->tokens * (uint64_t) (c->head_dim + c->in_channels * volume + c->dim)
-                    + (uint64_t) min64 ((int64_t) rows, FF_ROWS) * (uint64_t) c->ffn_dim + 20 * dim;
+  uint64_t rows = (uint64_t)(batch_of (g, n_texts) * g->tokens), dim = (uint64_t)c->dim;
+  uint64_t floats
+      = rows * 5 * dim
+        + (uint64_t)g->tokens * (uint64_t)(c->head_dim + c->in_channels * volume + c->dim)
+        + (uint64_t)min64 ((int64_t)rows, FF_ROWS) * (uint64_t)c->ffn_dim + 20 * dim;
   uint64_t bytes = floats * sizeof (float) + sora_kit_keys_bytes (c->heads, c->head_dim, g->tokens);
   for (int i = 0; i < n_texts; i++)
-    bytes += (uint64_t) c->layers * sora_kit_keys_bytes (c->heads, c->head_dim, text_rows[i] + 1);
+    bytes += (uint64_t)c->layers * sora_kit_keys_bytes (c->heads, c->head_dim, text_rows[i] + 1);
   return bytes;
 }
 
 double
 dit_forward_flops (const DitConfig *c, const DitGeometry *g, const int64_t *text_rows, int n_texts)
 {
-  double t = (double) g->tokens, d = (double) c->dim, f = (double) c->ffn_dim, sum = 0;
+  double t = (double)g->tokens, d = (double)c->dim, f = (double)c->ffn_dim, sum = 0;
   for (int i = 0; i < n_texts; i++)
-    sum += (double) c->layers * (12 * t * d * d + 4 * t * t * d + 4 * t * (double) (text_rows[i] + 1) * d + 4 * t * d * f);
+    sum += (double)c->layers
+           * (12 * t * d * d + 4 * t * t * d + 4 * t * (double)(text_rows[i] + 1) * d
+              + 4 * t * d * f);
   return sum;
 }
 
-/* Keys and values of one text in every layer.  The rows beyond its end are zeros in the reference, and become the same
- * key through the embedder's biases: one key with log (how many) added to its scores stands for all of them.  */
+/* Keys and values of one text in every layer.  The rows beyond its end are zeros in the reference,
+ * and become the same key through the embedder's biases: one key with log (how many) added to its
+ * scores stands for all of them.  */
 static int
 embed_text (DitForward *self, const DitText *text, TextKeys *keys, SoraKitTeam *team)
 {
   DitModel *model = self->model;
   const DitConfig *c = &model->config;
   int64_t pads = text->padded - text->n, rows = text->n + (pads > 0);
-  float *in = sora_kit_alloc0 ((uint64_t) rows, (size_t) c->text_dim * sizeof *in);
-  float *a = sora_kit_alloc ((uint64_t) rows, (size_t) c->dim * sizeof *a);
-  float *b = sora_kit_alloc ((uint64_t) rows, (size_t) c->dim * sizeof *b);
-  float *kv = sora_kit_alloc ((uint64_t) rows, (size_t) (2 * c->dim) * sizeof *kv);
-  keys->keys = calloc ((size_t) c->layers, sizeof *keys->keys);
-  keys->key_bias = sora_kit_alloc0 ((uint64_t) rows, sizeof *keys->key_bias);
+  float *in = sora_kit_alloc0 ((uint64_t)rows, (size_t)c->text_dim * sizeof *in);
+  float *a = sora_kit_alloc ((uint64_t)rows, (size_t)c->dim * sizeof *a);
+  float *b = sora_kit_alloc ((uint64_t)rows, (size_t)c->dim * sizeof *b);
+  float *kv = sora_kit_alloc ((uint64_t)rows, (size_t)(2 * c->dim) * sizeof *kv);
+  keys->keys = calloc ((size_t)c->layers, sizeof *keys->keys);
+  keys->key_bias = sora_kit_alloc0 ((uint64_t)rows, sizeof *keys->key_bias);
   int result = SORA_OK;
-  if (in == NULL || a == NULL || b == NULL || kv == NULL || keys->keys == NULL || keys->key_bias == NULL)
-    result = sora_kit_team_fail (team, "out of memory for a text of %lld tokens", (long long) text->n);
+  if (in == NULL || a == NULL || b == NULL || kv == NULL || keys->keys == NULL
+      || keys->key_bias == NULL)
+    result
+        = sora_kit_team_fail (team, "out of memory for a text of %lld tokens", (long long)text->n);
   else
     {
-      memcpy (in, text->rows, (size_t) (text->n * c->text_dim) * sizeof *in);
+      memcpy (in, text->rows, (size_t)(text->n * c->text_dim) * sizeof *in);
       if (pads > 0)
-        keys->key_bias[rows - 1] = (float) sora_kit_log ((double) pads);
+        keys->key_bias[rows - 1] = (float)sora_kit_log ((double)pads);
       result = sora_kit_linear_run (model->text_1, team, rows, in, 0, a, 0);
       if (result == SORA_OK)
         result = sora_kit_linear_run (model->text_2, team, rows, a, 0, b, 0);
@@ -157,10 +172,15 @@ embed_text (DitForward *self, const DitText *text, TextKeys *keys, SoraKitTeam *
   for (int64_t i = 0; result == SORA_OK && i < c->layers; i++)
     {
       DitLayer *layer = &model->layers[i];
-      Turn turn = { .q = kv, .stride = 2 * c->dim, .norm_q = layer->cross_norm_k, .heads = c->heads,
-                    .head_dim = c->head_dim, .eps = (float) c->eps };
+      Turn turn = { .q = kv,
+                    .stride = 2 * c->dim,
+                    .norm_q = layer->cross_norm_k,
+                    .heads = c->heads,
+                    .head_dim = c->head_dim,
+                    .eps = (float)c->eps };
       keys->keys[i] = sora_kit_keys_new (model->cache, c->heads, c->head_dim, rows, team);
-      result = keys->keys[i] == NULL ? SORA_FAILED : sora_kit_linear_run (layer->kv, team, rows, b, 0, kv, 0);
+      result = keys->keys[i] == NULL ? SORA_FAILED
+                                     : sora_kit_linear_run (layer->kv, team, rows, b, 0, kv, 0);
       if (result == SORA_OK)
         result = sora_kit_rows_parallel (team, rows, 0, turn_rows, &turn);
       if (result == SORA_OK)
@@ -178,27 +198,29 @@ allocate (DitForward *self, SoraKitTeam *team)
 {
   const DitConfig *c = &self->model->config;
   const DitGeometry *g = &self->geometry;
-  uint64_t tokens = (uint64_t) g->tokens, rows = tokens * (uint64_t) self->batch;
-  size_t dim = (size_t) c->dim * sizeof (float);
+  uint64_t tokens = (uint64_t)g->tokens, rows = tokens * (uint64_t)self->batch;
+  size_t dim = (size_t)c->dim * sizeof (float);
   int64_t volume = c->patch[0] * c->patch[1] * c->patch[2];
-  self->cosines = sora_kit_alloc (tokens, (size_t) c->head_dim / 2 * sizeof (float));
-  self->sines = sora_kit_alloc (tokens, (size_t) c->head_dim / 2 * sizeof (float));
-  self->patches = sora_kit_alloc (tokens, (size_t) (c->in_channels * volume) * sizeof (float));
+  self->cosines = sora_kit_alloc (tokens, (size_t)c->head_dim / 2 * sizeof (float));
+  self->sines = sora_kit_alloc (tokens, (size_t)c->head_dim / 2 * sizeof (float));
+  self->patches = sora_kit_alloc (tokens, (size_t)(c->in_channels * volume) * sizeof (float));
   self->embedded = sora_kit_alloc (tokens, dim);
   self->x = sora_kit_alloc (rows, dim);
   self->h = sora_kit_alloc (rows, dim);
   self->wide = sora_kit_alloc (rows, 3 * dim);
-  self->hidden = sora_kit_alloc ((uint64_t) min64 ((int64_t) rows, FF_ROWS), (size_t) c->ffn_dim * sizeof (float));
-  self->time = sora_kit_alloc ((uint64_t) (c->freq_dim + 20 * c->dim), sizeof (float));
-  if (!self->cosines || !self->sines || !self->patches || !self->embedded || !self->x || !self->h || !self->wide
-      || !self->hidden || !self->time)
-    return sora_kit_team_fail (team, "out of memory for %lld tokens", (long long) g->tokens);
+  self->hidden = sora_kit_alloc ((uint64_t)min64 ((int64_t)rows, FF_ROWS),
+                                 (size_t)c->ffn_dim * sizeof (float));
+  self->time = sora_kit_alloc ((uint64_t)(c->freq_dim + 20 * c->dim), sizeof (float));
+  if (!self->cosines || !self->sines || !self->patches || !self->embedded || !self->x || !self->h
+      || !self->wide || !self->hidden || !self->time)
+    return sora_kit_team_fail (team, "out of memory for %lld tokens", (long long)g->tokens);
   self->self_keys = sora_kit_keys_new (self->model->cache, c->heads, c->head_dim, g->tokens, team);
   return self->self_keys != NULL ? SORA_OK : SORA_FAILED;
 }
 
 DitForward *
-dit_forward_new (DitModel *model, const DitGeometry *geometry, const DitText *texts, int n_texts, SoraKitTeam *team)
+dit_forward_new (DitModel *model, const DitGeometry *geometry, const DitText *texts, int n_texts,
+                 SoraKitTeam *team)
 {
   DitForward *self = calloc (1, sizeof *self);
   if (self == NULL)
@@ -256,9 +278,10 @@ attend (DitForward *self, SoraKitTeam *team, int first_text, int64_t layer, int 
                              .q = q,
                              .ldq = ld,
                              .out = self->h + i * tokens * c->dim,
-                             .scale = 1.0f / sqrtf ((float) c->head_dim),
+                             .scale = 1.0f / sqrtf ((float)c->head_dim),
                              .key_bias = is_self ? NULL : self->texts[first_text + i].key_bias };
-      int result = is_self ? sora_kit_keys_pack (keys, team, q + c->dim, ld, q + 2 * c->dim, ld) : SORA_OK;
+      int result
+          = is_self ? sora_kit_keys_pack (keys, team, q + c->dim, ld, q + 2 * c->dim, ld) : SORA_OK;
       if (result == SORA_OK)
         result = sora_kit_attention (keys, team, &a);
       if (result != SORA_OK)
@@ -274,22 +297,24 @@ feed_forward (DitForward *self, SoraKitTeam *team, DitLayer *layer, int64_t rows
   for (int64_t row = 0; row < rows; row += FF_ROWS)
     {
       int64_t count = min64 (FF_ROWS, rows - row);
-      int result = sora_kit_linear_run (layer->ff_1, team, count, self->h + row * dim, 0, self->hidden, 0);
+      int result
+          = sora_kit_linear_run (layer->ff_1, team, count, self->h + row * dim, 0, self->hidden, 0);
       if (result == SORA_OK)
-        result = sora_kit_linear_run (layer->ff_2, team, count, self->hidden, 0, self->wide + row * dim, 0);
+        result = sora_kit_linear_run (layer->ff_2, team, count, self->hidden, 0,
+                                      self->wide + row * dim, 0);
       if (result != SORA_OK)
         return result;
     }
   return SORA_OK;
 }
 
-#define TRY(call)                                                                                            \
-  do                                                                                                         \
-    {                                                                                                        \
-      int try_result = (call);                                                                               \
-      if (try_result != SORA_OK)                                                                             \
-        return try_result;                                                                                   \
-    }                                                                                                        \
+#define TRY(call)                                                                                  \
+  do                                                                                               \
+    {                                                                                              \
+      int try_result = (call);                                                                     \
+      if (try_result != SORA_OK)                                                                   \
+        return try_result;                                                                         \
+    }                                                                                              \
   while (0)
 
 /* Shift and scale of a modulated norm, from a table and the time: the scale becomes 1 + scale.  */
@@ -302,17 +327,19 @@ modulation (const float *table, const float *time, int64_t n, float *out, int ad
     out[i] = 1.0f + out[i];
 }
 
-/* One block.  `joint` holds what the block before left to add; it ends holding what this one leaves.  */
+/* One block.  `joint` holds what the block before left to add; it ends holding what this one
+ * leaves.  */
 static int
-run_layer (DitForward *self, SoraKitTeam *team, int first_text, int64_t index, const float *time_proj, float *mod,
-           Joint *joint)
+run_layer (DitForward *self, SoraKitTeam *team, int first_text, int64_t index,
+           const float *time_proj, float *mod, Joint *joint)
 {
   const DitConfig *c = &self->model->config;
   DitLayer *layer = &self->model->layers[index];
   int64_t dim = c->dim, rows = self->batch * self->geometry.tokens;
 
-  /* shift, scale, gate of the self-attention, then of the feed-forward layer.  The gate of the block before is still
-   * needed by the first pass, so that this block's gates lie in the other half.  */
+  /* shift, scale, gate of the self-attention, then of the feed-forward layer.  The gate of the
+   * block before is still needed by the first pass, so that this block's gates lie in the other
+   * half.  */
   float *m = mod + (index % 2) * 6 * dim;
   for (int i = 0; i < 6; i++)
     modulation (layer->table + i * dim, time_proj + i * dim, dim, m + i * dim, i == 1 || i == 4);
@@ -322,9 +349,17 @@ run_layer (DitForward *self, SoraKitTeam *team, int first_text, int64_t index, c
   joint->weight = m + dim;
   TRY (sora_kit_rows_parallel (team, rows, 0, joint_rows, joint));
   TRY (sora_kit_linear_run (layer->qkv, team, rows, self->h, 0, self->wide, 0));
-  Turn turn = { .q = self->wide, .k = self->wide + dim, .stride = 3 * dim, .norm_q = layer->norm_q,
-                .norm_k = layer->norm_k, .cosines = self->cosines, .sines = self->sines,
-                .tokens = self->geometry.tokens, .heads = c->heads, .head_dim = c->head_dim, .eps = (float) c->eps };
+  Turn turn = { .q = self->wide,
+                .k = self->wide + dim,
+                .stride = 3 * dim,
+                .norm_q = layer->norm_q,
+                .norm_k = layer->norm_k,
+                .cosines = self->cosines,
+                .sines = self->sines,
+                .tokens = self->geometry.tokens,
+                .heads = c->heads,
+                .head_dim = c->head_dim,
+                .eps = (float)c->eps };
   TRY (sora_kit_rows_parallel (team, rows, 0, turn_rows, &turn));
   TRY (attend (self, team, first_text, index, 1));
   TRY (sora_kit_linear_run (layer->self_o, team, rows, self->h, 0, self->wide, 0));
@@ -336,8 +371,12 @@ run_layer (DitForward *self, SoraKitTeam *team, int first_text, int64_t index, c
   joint->bias = layer->norm_2_b;
   TRY (sora_kit_rows_parallel (team, rows, 0, joint_rows, joint));
   TRY (sora_kit_linear_run (layer->cross_q, team, rows, self->h, 0, self->wide, 0));
-  Turn cross = { .q = self->wide, .stride = dim, .norm_q = layer->cross_norm_q, .heads = c->heads,
-                 .head_dim = c->head_dim, .eps = (float) c->eps };
+  Turn cross = { .q = self->wide,
+                 .stride = dim,
+                 .norm_q = layer->cross_norm_q,
+                 .heads = c->heads,
+                 .head_dim = c->head_dim,
+                 .eps = (float)c->eps };
   TRY (sora_kit_rows_parallel (team, rows, 0, turn_rows, &cross));
   TRY (attend (self, team, first_text, index, 0));
   TRY (sora_kit_linear_run (layer->cross_o, team, rows, self->h, 0, self->wide, 0));
@@ -353,16 +392,17 @@ run_layer (DitForward *self, SoraKitTeam *team, int first_text, int64_t index, c
 }
 
 static int
-run_texts (DitForward *self, SoraKitTeam *team, int first_text, const float *temb, const float *time_proj, float *mod,
-           float *out)
+run_texts (DitForward *self, SoraKitTeam *team, int first_text, const float *temb,
+           const float *time_proj, float *mod, float *out)
 {
   const DitConfig *c = &self->model->config;
   const DitGeometry *g = &self->geometry;
   int64_t dim = c->dim, rows = self->batch * g->tokens;
-  size_t size = (size_t) (g->latent[0] * g->latent[1] * g->latent[2] * g->latent[3]);
+  size_t size = (size_t)(g->latent[0] * g->latent[1] * g->latent[2] * g->latent[3]);
   for (int i = 0; i < self->batch; i++)
-    memcpy (self->x + i * g->tokens * dim, self->embedded, (size_t) (g->tokens * dim) * sizeof *self->x);
-  Joint joint = { .x = self->x, .h = self->h, .width = dim, .eps = (float) c->eps };
+    memcpy (self->x + i * g->tokens * dim, self->embedded,
+            (size_t)(g->tokens * dim) * sizeof *self->x);
+  Joint joint = { .x = self->x, .h = self->h, .width = dim, .eps = (float)c->eps };
   for (int64_t layer = 0; layer < c->layers; layer++)
     TRY (run_layer (self, team, first_text, layer, time_proj, mod, &joint));
 
@@ -374,21 +414,24 @@ run_texts (DitForward *self, SoraKitTeam *team, int first_text, const float *tem
   TRY (sora_kit_rows_parallel (team, rows, 0, joint_rows, &joint));
   for (int i = 0; i < self->batch; i++)
     {
-      TRY (sora_kit_linear_run (self->model->out, team, g->tokens, self->h + i * g->tokens * dim, 0, self->patches, 0));
-      dit_unpatch (c, g, self->patches, out + (size_t) i * size);
+      TRY (sora_kit_linear_run (self->model->out, team, g->tokens, self->h + i * g->tokens * dim, 0,
+                                self->patches, 0));
+      dit_unpatch (c, g, self->patches, out + (size_t)i * size);
     }
   return SORA_OK;
 }
 
 int
-dit_forward_run (DitForward *self, SoraKitTeam *team, const float *latents, float timestep, float *out)
+dit_forward_run (DitForward *self, SoraKitTeam *team, const float *latents, float timestep,
+                 float *out)
 {
   DitModel *model = self->model;
   const DitConfig *c = &model->config;
   const DitGeometry *g = &self->geometry;
   int64_t dim = c->dim;
-  size_t size = (size_t) (g->latent[0] * g->latent[1] * g->latent[2] * g->latent[3]);
-  float *sinusoids = self->time, *temb = sinusoids + c->freq_dim, *silu = temb + dim, *time_proj = silu + dim;
+  size_t size = (size_t)(g->latent[0] * g->latent[1] * g->latent[2] * g->latent[3]);
+  float *sinusoids = self->time, *temb = sinusoids + c->freq_dim, *silu = temb + dim,
+        *time_proj = silu + dim;
 
   dit_sinusoids (c, timestep, sinusoids);
   TRY (sora_kit_linear_run (model->time_1, team, 1, sinusoids, 0, silu, 0));
@@ -400,6 +443,6 @@ dit_forward_run (DitForward *self, SoraKitTeam *team, const float *latents, floa
   TRY (sora_kit_linear_run (model->patch, team, g->tokens, self->patches, 0, self->embedded, 0));
 
   for (int i = 0; i < self->n_texts; i += self->batch)
-    TRY (run_texts (self, team, i, temb, time_proj, time_proj + 6 * dim, out + (size_t) i * size));
+    TRY (run_texts (self, team, i, temb, time_proj, time_proj + 6 * dim, out + (size_t)i * size));
   return SORA_OK;
 }

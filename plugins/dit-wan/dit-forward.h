@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * dit-forward: the transformer itself.  Source: diffusers 0.42.1, transformer_wan.py (Apache-2.0, read and written
- * anew); the Wan report, arXiv 2503.20314, section 4.2.
+ * dit-forward: the transformer itself.  Source: diffusers 0.42.1, transformer_wan.py (Apache-2.0,
+ * read and written anew); the Wan report, arXiv 2503.20314, section 4.2.
  *
- * Tolerance: 1e-5 of the largest value against diffusers in f32 (tests/kit/test-dit.c), cosine 0.99999 and better.
+ * Tolerance: 1e-5 of the largest value against diffusers in f32 (tests/kit/test-dit.c), cosine
+ * 0.99999 and better.
  */
 #ifndef DIT_FORWARD_H
 #define DIT_FORWARD_H
 
 #include "dit-model.h"
 
-/* One or two texts are computed at once: with guidance, a small clip goes through as a batch of two, which keeps the
- * weights in the cache and the threads busy; a large one one after the other, which keeps memory small. */
+/* One or two texts are computed at once: with guidance, a small clip goes through as a batch of
+ * two, which keeps the weights in the cache and the threads busy; a large one one after the other,
+ * which keeps memory small. */
 #define DIT_MAX_TEXTS 2
 
-typedef struct {
+typedef struct
+{
   const float *rows; /* f32 [n, text_dim] */
   int64_t n;
   int64_t padded; /* how many rows there would be with the zeros that the model was trained with */
@@ -23,11 +26,12 @@ typedef struct {
 typedef struct DitForward DitForward;
 
 /** dit_forward_bytes: Returns: bytes that dit_forward_new() and its use take, within 15 %. */
-uint64_t dit_forward_bytes (const DitConfig *config, const DitGeometry *geometry, const int64_t *text_rows,
-                            int n_texts);
+uint64_t dit_forward_bytes (const DitConfig *config, const DitGeometry *geometry,
+                            const int64_t *text_rows, int n_texts);
 
 /** dit_forward_flops: Returns: operations of one pass with all texts. */
-double dit_forward_flops (const DitConfig *config, const DitGeometry *geometry, const int64_t *text_rows, int n_texts);
+double dit_forward_flops (const DitConfig *config, const DitGeometry *geometry,
+                          const int64_t *text_rows, int n_texts);
 
 /**
  * dit_forward_new:
@@ -39,8 +43,8 @@ double dit_forward_flops (const DitConfig *config, const DitGeometry *geometry, 
  *
  * Returns: (nullable) (transfer full): what a job needs; %NULL if it failed or was cancelled
  */
-DitForward *dit_forward_new (DitModel *model, const DitGeometry *geometry, const DitText *texts, int n_texts,
-                             SoraKitTeam *team);
+DitForward *dit_forward_new (DitModel *model, const DitGeometry *geometry, const DitText *texts,
+                             int n_texts, SoraKitTeam *team);
 
 /** dit_forward_free: @forward: (nullable): ends it. */
 void dit_forward_free (DitForward *forward);
@@ -55,6 +59,7 @@ void dit_forward_free (DitForward *forward);
  *
  * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
  */
-int dit_forward_run (DitForward *forward, SoraKitTeam *team, const float *latents, float timestep, float *out);
+int dit_forward_run (DitForward *forward, SoraKitTeam *team, const float *latents, float timestep,
+                     float *out);
 
 #endif

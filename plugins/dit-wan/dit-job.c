@@ -18,18 +18,23 @@ read_text (const SoraHost *host, SoraContext *ctx, DitJob *job, int i)
   int64_t padded = PADDED_LENGTH;
   if (host->input_spec (ctx, port, &spec) != SORA_OK)
     return host->fail (ctx, "input '%s' is not connected%s", port,
-                       i > 0 ? ", and the guidance scale is above 1: connect a negative prompt (an empty one is usual), "
+                       i > 0 ? ", and the guidance scale is above 1: connect a negative prompt (an "
+                               "empty one is usual), "
                                "or set guidance-scale to 1"
                              : "");
   if (spec.dtype != SORA_F32 || spec.ndim != 2)
-    return host->fail (ctx, "input '%s' has rank %d, expected f32 [tokens, width]", port, spec.ndim);
+    return host->fail (ctx, "input '%s' has rank %d, expected f32 [tokens, width]", port,
+                       spec.ndim);
   if (spec.shape[1] != job->config.text_dim)
-    return host->fail (ctx, "input '%s' is %lld wide, the transformer expects %lld: is the text encoder of another model?",
-                       port, (long long) spec.shape[1], (long long) job->config.text_dim);
-  (void) host->input_attr_i64 (ctx, port, "padded_length", &padded);
-  if (padded < 1 || padded > MAX_TEXT || spec.shape[0] > padded || (spec.shape[0] < 1 && spec.shape[0] != -1))
-    return host->fail (ctx, "input '%s' has %lld tokens, expected 1 to its padded_length, %lld", port,
-                       (long long) spec.shape[0], (long long) padded);
+    return host->fail (ctx,
+                       "input '%s' is %lld wide, the transformer expects %lld: is the text encoder "
+                       "of another model?",
+                       port, (long long)spec.shape[1], (long long)job->config.text_dim);
+  (void)host->input_attr_i64 (ctx, port, "padded_length", &padded);
+  if (padded < 1 || padded > MAX_TEXT || spec.shape[0] > padded
+      || (spec.shape[0] < 1 && spec.shape[0] != -1))
+    return host->fail (ctx, "input '%s' has %lld tokens, expected 1 to its padded_length, %lld",
+                       port, (long long)spec.shape[0], (long long)padded);
   job->text_rows[i] = spec.shape[0];
   job->padded[i] = padded;
   return SORA_OK;
@@ -75,10 +80,16 @@ dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
   for (int i = 0; i < job->n_texts; i++)
     if (read_text (host, ctx, job, i) != SORA_OK)
       return SORA_FAILED;
+  if (job->sampler.num_train_timesteps > DIT_MAX_TIMESTEP)
+    return host->fail (ctx,
+                       "scheduler/scheduler_config.json: num_train_timesteps is %lld, expected "
+                       "at most %d",
+                       (long long)job->sampler.num_train_timesteps, DIT_MAX_TIMESTEP);
   /* A schedule that cannot be is said before anything is loaded.  */
   char error[256];
-  SoraKitSampler *schedule = sora_kit_sampler_new (&job->sampler, (SoraKitSamplerKind) job->sampler_kind,
-                                                   job->flow_shift, (int) job->steps, error, sizeof error);
+  SoraKitSampler *schedule
+      = sora_kit_sampler_new (&job->sampler, (SoraKitSamplerKind)job->sampler_kind, job->flow_shift,
+                              (int)job->steps, error, sizeof error);
   if (schedule == NULL)
     return host->fail (ctx, "scheduler: %s", error);
   sora_kit_sampler_free (schedule);
@@ -90,18 +101,19 @@ dit_job_cost (const DitJob *job, uint64_t stored_bytes)
 {
   int64_t rows[DIT_MAX_TEXTS];
   const int64_t *shape = job->geometry.latent;
-  uint64_t latent_bytes = (uint64_t) (shape[0] * shape[1] * shape[2] * shape[3]) * sizeof (float);
+  uint64_t latent_bytes = (uint64_t)(shape[0] * shape[1] * shape[2] * shape[3]) * sizeof (float);
   for (int i = 0; i < job->n_texts; i++)
     rows[i] = job->text_rows[i] >= 0 ? job->text_rows[i] : job->padded[i];
   SoraCost cost = { .struct_size = sizeof cost };
   cost.weights_bytes = stored_bytes;
   cost.packed_bytes = dit_model_bytes (&job->config);
-  /* The sample is the output; beside it the model's outputs and what the sampler remembers (the last three outputs and
-   * a sample); a few MiB are the tiles and scratchpads of the threads.  */
+  /* The sample is the output; beside it the model's outputs and what the sampler remembers (the
+   * last three outputs and a sample); a few MiB are the tiles and scratchpads of the threads.  */
   cost.work_bytes = dit_forward_bytes (&job->config, &job->geometry, rows, job->n_texts)
-                    + (uint64_t) (job->n_texts + 5) * latent_bytes + (UINT64_C (4) << 20);
+                    + (uint64_t)(job->n_texts + 5) * latent_bytes + (UINT64_C (4) << 20);
   cost.output_bytes = latent_bytes;
-  cost.flops = (double) job->steps * dit_forward_flops (&job->config, &job->geometry, rows, job->n_texts);
-  cost.steps = (uint32_t) job->steps;
+  cost.flops
+      = (double)job->steps * dit_forward_flops (&job->config, &job->geometry, rows, job->n_texts);
+  cost.steps = (uint32_t)job->steps;
   return cost;
 }

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct {
+typedef struct
+{
   DitModel *model;
   SoraKitWeights from;
   int64_t layer; /* -1: of the whole */
@@ -23,11 +24,11 @@ dit_model_bytes (const DitConfig *c)
   int64_t d = c->dim, patch = c->patch[0] * c->patch[1] * c->patch[2];
   uint64_t layer = sora_kit_linear_bytes (3 * d, d) + 3 * sora_kit_linear_bytes (d, d)
                    + sora_kit_linear_bytes (2 * d, d) + sora_kit_linear_bytes (c->ffn_dim, d)
-                   + sora_kit_linear_bytes (d, c->ffn_dim) + 12 * (uint64_t) d * sizeof (float);
-  return (uint64_t) c->layers * layer + sora_kit_linear_bytes (d, c->in_channels * patch)
+                   + sora_kit_linear_bytes (d, c->ffn_dim) + 12 * (uint64_t)d * sizeof (float);
+  return (uint64_t)c->layers * layer + sora_kit_linear_bytes (d, c->in_channels * patch)
          + sora_kit_linear_bytes (d, c->text_dim) + 2 * sora_kit_linear_bytes (d, d)
          + sora_kit_linear_bytes (d, c->freq_dim) + sora_kit_linear_bytes (6 * d, d)
-         + sora_kit_linear_bytes (c->out_channels * patch, d) + 2 * (uint64_t) d * sizeof (float);
+         + sora_kit_linear_bytes (c->out_channels * patch, d) + 2 * (uint64_t)d * sizeof (float);
 }
 
 static int
@@ -44,10 +45,12 @@ load_vector (const Loader *loader, DitTensor tensor)
   if (stopped (loader))
     return NULL;
   int ndim = dit_tensor_shape (tensor, &loader->model->config, shape);
-  return sora_kit_weights_f32 (&loader->from, dit_tensor_name (tensor, loader->layer, name), ndim, shape);
+  return sora_kit_weights_f32 (&loader->from, dit_tensor_name (tensor, loader->layer, name), ndim,
+                               shape);
 }
 
-/* One layer of the parts whose weights are given; each bias stands after its weight in the table.  */
+/* One layer of the parts whose weights are given; each bias stands after its weight in the table.
+ */
 static SoraKitLinear *
 load_linear (const Loader *loader, SoraKitActivation activation, const DitTensor *weights, int n)
 {
@@ -61,20 +64,23 @@ load_linear (const Loader *loader, SoraKitActivation activation, const DitTensor
       if (stopped (loader))
         return NULL;
       int ndim = dit_tensor_shape (weights[i], &loader->model->config, shape);
-      if (sora_kit_weights_view (&loader->from, dit_tensor_name (weights[i], loader->layer, name), ndim, shape, &w)
+      if (sora_kit_weights_view (&loader->from, dit_tensor_name (weights[i], loader->layer, name),
+                                 ndim, shape, &w)
           != SORA_OK)
         return NULL;
       columns = 1;
       for (int axis = 1; axis < ndim; axis++)
         columns *= shape[axis];
-      if (sora_kit_weights_view (&loader->from, dit_tensor_name ((DitTensor) (weights[i] + 1), loader->layer, name), 1,
-                                 shape, &b)
+      if (sora_kit_weights_view (&loader->from,
+                                 dit_tensor_name ((DitTensor)(weights[i] + 1), loader->layer, name),
+                                 1, shape, &b)
           != SORA_OK)
         return NULL;
-      parts[i] = (SoraKitLinearPart) { w.data, w.dtype, b.dtype, b.data, shape[0] };
+      parts[i] = (SoraKitLinearPart){ w.data, w.dtype, b.dtype, b.data, shape[0] };
       rows += shape[0];
     }
-  SoraKitLinear *linear = sora_kit_linear_new (loader->model->cache, rows, columns, activation, 1, team);
+  SoraKitLinear *linear
+      = sora_kit_linear_new (loader->model->cache, rows, columns, activation, 1, team);
   if (linear == NULL)
     return NULL;
   if (sora_kit_linear_pack (linear, team, parts, n) != SORA_OK)
@@ -85,7 +91,8 @@ load_linear (const Loader *loader, SoraKitActivation activation, const DitTensor
   for (int i = 0; i < n; i++)
     {
       sora_kit_weights_done (&loader->from, dit_tensor_name (weights[i], loader->layer, name));
-      sora_kit_weights_done (&loader->from, dit_tensor_name ((DitTensor) (weights[i] + 1), loader->layer, name));
+      sora_kit_weights_done (&loader->from,
+                             dit_tensor_name ((DitTensor)(weights[i] + 1), loader->layer, name));
     }
   return linear;
 }
@@ -99,7 +106,8 @@ load_one (const Loader *loader, SoraKitActivation activation, DitTensor weight)
 static void
 load_layer (const Loader *loader, DitLayer *layer)
 {
-  static const DitTensor qkv[] = { DIT_SELF_Q_W, DIT_SELF_K_W, DIT_SELF_V_W }, kv[] = { DIT_CROSS_K_W, DIT_CROSS_V_W };
+  static const DitTensor qkv[] = { DIT_SELF_Q_W, DIT_SELF_K_W, DIT_SELF_V_W },
+                         kv[] = { DIT_CROSS_K_W, DIT_CROSS_V_W };
   layer->table = load_vector (loader, DIT_TABLE);
   layer->qkv = load_linear (loader, SORA_KIT_ACTIVATION_NONE, qkv, 3);
   layer->self_o = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_SELF_O_W);
@@ -120,14 +128,16 @@ load_layer (const Loader *loader, DitLayer *layer)
 }
 
 DitModel *
-dit_model_load (const DitConfig *config, const SoraHost *host, SoraWeights *weights, SoraKitTeam *team)
+dit_model_load (const DitConfig *config, const SoraHost *host, SoraWeights *weights,
+                SoraKitTeam *team)
 {
   DitModel *self = calloc (1, sizeof *self);
   Loader loader = { self, { host, weights, "transformer", team }, -1 };
   if (self == NULL || (self->cache = sora_kit_cache_new ()) == NULL
-      || (self->layers = calloc ((size_t) config->layers, sizeof *self->layers)) == NULL)
+      || (self->layers = calloc ((size_t)config->layers, sizeof *self->layers)) == NULL)
     {
-      sora_kit_team_fail (team, "out of memory for a transformer of %lld layers", (long long) config->layers);
+      sora_kit_team_fail (team, "out of memory for a transformer of %lld layers",
+                          (long long)config->layers);
       dit_model_free (self);
       return NULL;
     }

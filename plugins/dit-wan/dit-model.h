@@ -8,17 +8,19 @@
 #include "dit-config.h"
 #include "kit-linear.h"
 
-typedef struct {
-  SoraKitLinear *qkv, *self_o;             /* [3D, D], [D, D] */
-  SoraKitLinear *cross_q, *kv, *cross_o;   /* [D, D], [2D, D], [D, D] */
-  SoraKitLinear *ff_1, *ff_2;              /* [F, D] with GELU, [D, F] */
-  float *table;                            /* [6, D] */
-  float *norm_q, *norm_k;                  /* [D], of self-attention */
-  float *cross_norm_q, *cross_norm_k;      /* [D] */
-  float *norm_2_w, *norm_2_b;              /* [D]; NULL without cross_attn_norm */
+typedef struct
+{
+  SoraKitLinear *qkv, *self_o;           /* [3D, D], [D, D] */
+  SoraKitLinear *cross_q, *kv, *cross_o; /* [D, D], [2D, D], [D, D] */
+  SoraKitLinear *ff_1, *ff_2;            /* [F, D] with GELU, [D, F] */
+  float *table;                          /* [6, D] */
+  float *norm_q, *norm_k;                /* [D], of self-attention */
+  float *cross_norm_q, *cross_norm_k;    /* [D] */
+  float *norm_2_w, *norm_2_b;            /* [D]; NULL without cross_attn_norm */
 } DitLayer;
 
-typedef struct {
+typedef struct
+{
   DitConfig config;
   SoraKitCache *cache;
   SoraKitLinear *patch, *text_1, *text_2, *time_1, *time_2, *time_proj, *out;
@@ -40,7 +42,8 @@ uint64_t dit_model_bytes (const DitConfig *config);
  *
  * Returns: (nullable) (transfer full): the model; %NULL if it failed or was cancelled
  */
-DitModel *dit_model_load (const DitConfig *config, const SoraHost *host, SoraWeights *weights, SoraKitTeam *team);
+DitModel *dit_model_load (const DitConfig *config, const SoraHost *host, SoraWeights *weights,
+                          SoraKitTeam *team);
 
 /** dit_model_free: @model: (nullable): ends it. */
 void dit_model_free (DitModel *model);

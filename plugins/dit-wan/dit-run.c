@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The loop: pull the texts, load the weights, and walk from noise to a clip.  After a step the sample and what the
- * sampler remembers are a checkpoint; a run that begins with one gives the same bytes as an undisturbed one.
+ * The loop: pull the texts, load the weights, and walk from noise to a clip.  After a step the
+ * sample and what the sampler remembers are a checkpoint; a run that begins with one gives the same
+ * bytes as an undisturbed one.
  */
 #include "dit-stage.h"
 
@@ -16,12 +17,14 @@
 
 #define CHECKPOINT_MAGIC 0x31544944u /* "DIT1" */
 
-typedef struct {
+typedef struct
+{
   uint32_t magic, next; /* the step to be made next */
   uint64_t n;           /* values of the sample, which follows; then the sampler's state */
 } CheckpointHead;
 
-typedef struct {
+typedef struct
+{
   const SoraHost *host;
   DitInstance *instance;
   DitJob job;
@@ -36,13 +39,14 @@ typedef struct {
   int step; /* the one to make */
 } Loop;
 
-/* ------------------------------------------------------------------------------ on the compute thread -- */
+/* ---- on the compute thread */
 
 static int
 finish (Loop *loop, SoraContext *ctx, const SoraKitTeam *team, int result)
 {
   if (result == SORA_FAILED)
-    return loop->host->fail (ctx, "%s", team->error[0] != '\0' ? team->error : "the transformer failed");
+    return loop->host->fail (ctx, "%s",
+                             team->error[0] != '\0' ? team->error : "the transformer failed");
   return result;
 }
 
@@ -78,9 +82,10 @@ begin_forward (SoraContext *ctx, void *data, int threads)
     {
       SoraTensorView view = { .struct_size = sizeof view };
       loop->host->tensor_view (loop->texts[i], &view);
-      texts[i] = (DitText) { view.data, view.shape[0], loop->job.padded[i] };
+      texts[i] = (DitText){ view.data, view.shape[0], loop->job.padded[i] };
     }
-  loop->forward = dit_forward_new (loop->instance->model, &loop->job.geometry, texts, loop->job.n_texts, &team);
+  loop->forward = dit_forward_new (loop->instance->model, &loop->job.geometry, texts,
+                                   loop->job.n_texts, &team);
   if (loop->forward == NULL)
     return finish (loop, ctx, &team, team.error[0] != '\0' ? SORA_FAILED : SORA_CANCELLED);
   if (loop->noise != NULL)
@@ -101,7 +106,8 @@ make_step (SoraContext *ctx, void *data, int threads)
   const DitJob *job = &loop->job;
   SoraKitTeam team;
   sora_kit_team_init (&team, loop->host, ctx, threads);
-  float timestep = job->is_probe ? (float) job->timestep : sora_kit_sampler_get_timesteps (loop->sampler)[loop->step];
+  float timestep = job->is_probe ? (float)job->timestep
+                                 : sora_kit_sampler_get_timesteps (loop->sampler)[loop->step];
   int result = dit_forward_run (loop->forward, &team, loop->x, timestep, loop->outputs);
   if (result != SORA_OK)
     return finish (loop, ctx, &team, result);
@@ -111,26 +117,27 @@ make_step (SoraContext *ctx, void *data, int threads)
       return SORA_OK;
     }
   if (job->n_texts > 1)
-    sora_kit_guide (loop->outputs, loop->outputs + loop->n, (float) job->guidance, (int64_t) loop->n);
+    sora_kit_guide (loop->outputs, loop->outputs + loop->n, (float)job->guidance, (int64_t)loop->n);
   if (sora_kit_sampler_step (loop->sampler, loop->step, loop->outputs, loop->x, loop->n) != 0)
     return loop->host->fail (ctx, "sampler: out of memory at step %d", loop->step + 1);
   return SORA_OK;
 }
 
-/* ------------------------------------------------------------------------------- on the stage's thread -- */
+/* ---- on the stage's thread */
 
 static double
 now (void)
 {
   struct timespec t;
-  (void) clock_gettime (CLOCK_MONOTONIC, &t);
-  return (double) t.tv_sec + (double) t.tv_nsec * 1e-9;
+  (void)clock_gettime (CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static size_t
 checkpoint_size (const Loop *loop)
 {
-  return sizeof (CheckpointHead) + loop->n * sizeof (float) + sora_kit_sampler_state_size (loop->sampler, loop->n);
+  return sizeof (CheckpointHead) + loop->n * sizeof (float)
+         + sora_kit_sampler_state_size (loop->sampler, loop->n);
 }
 
 /* The step to begin with: 0 without a checkpoint.  */
@@ -145,17 +152,19 @@ resume (Loop *loop, SoraContext *ctx)
   if (size == checkpoint_size (loop))
     memcpy (&head, data, sizeof head);
   if (size != checkpoint_size (loop) || head.magic != CHECKPOINT_MAGIC || head.n != loop->n
-      || head.next >= (uint32_t) loop->job.steps
-      || sora_kit_sampler_state_load (loop->sampler, (int) head.next,
-                                      (const char *) data + sizeof head + loop->n * sizeof (float), loop->n)
+      || head.next >= (uint32_t)loop->job.steps
+      || sora_kit_sampler_state_load (loop->sampler, (int)head.next,
+                                      (const char *)data + sizeof head + loop->n * sizeof (float),
+                                      loop->n)
              != 0)
     {
       loop->host->log (ctx, SORA_LOG_WARNING, "the checkpoint is not of this job: beginning anew");
       return 0;
     }
-  memcpy (loop->x, (const char *) data + sizeof head, loop->n * sizeof (float));
-  loop->host->log (ctx, SORA_LOG_INFO, "going on after step %u of %lld", head.next, (long long) loop->job.steps);
-  return (int) head.next;
+  memcpy (loop->x, (const char *)data + sizeof head, loop->n * sizeof (float));
+  loop->host->log (ctx, SORA_LOG_INFO, "going on after step %u of %lld", head.next,
+                   (long long)loop->job.steps);
+  return (int)head.next;
 }
 
 static int
@@ -163,12 +172,13 @@ save (Loop *loop, SoraContext *ctx)
 {
   size_t size = checkpoint_size (loop);
   char *blob = sora_kit_alloc (size, 1);
-  const CheckpointHead head = { CHECKPOINT_MAGIC, (uint32_t) loop->step + 1, loop->n };
+  const CheckpointHead head = { CHECKPOINT_MAGIC, (uint32_t)loop->step + 1, loop->n };
   if (blob == NULL)
     return loop->host->fail (ctx, "out of memory for a checkpoint of %zu bytes", size);
   memcpy (blob, &head, sizeof head);
   memcpy (blob + sizeof head, loop->x, loop->n * sizeof (float));
-  int result = sora_kit_sampler_state_save (loop->sampler, blob + sizeof head + loop->n * sizeof (float), loop->n);
+  int result = sora_kit_sampler_state_save (loop->sampler,
+                                            blob + sizeof head + loop->n * sizeof (float), loop->n);
   if (result == 0)
     result = loop->host->checkpoint_save (ctx, blob, size);
   else
@@ -181,19 +191,19 @@ static int
 walk (Loop *loop, SoraContext *ctx)
 {
   const SoraHost *host = loop->host;
-  uint32_t steps = (uint32_t) loop->job.steps;
+  uint32_t steps = (uint32_t)loop->job.steps;
   double interval = 0, saved = now ();
   int keeps = !loop->job.is_probe;
-  (void) host->param_f64 (ctx, "checkpoint-interval", &interval);
+  (void)host->param_f64 (ctx, "checkpoint-interval", &interval);
   loop->step = resume (loop, ctx);
-  host->progress (ctx, (double) loop->step / steps, (uint32_t) loop->step, steps);
-  for (; loop->step < (int) steps; loop->step++)
+  host->progress (ctx, (double)loop->step / steps, (uint32_t)loop->step, steps);
+  for (; loop->step < (int)steps; loop->step++)
     {
       int result = host->compute (ctx, make_step, loop);
       if (result != SORA_OK)
         return result;
-      uint32_t made = (uint32_t) loop->step + 1;
-      host->progress (ctx, (double) made / steps, made, steps);
+      uint32_t made = (uint32_t)loop->step + 1;
+      host->progress (ctx, (double)made / steps, made, steps);
       if (!keeps || made == steps || now () - saved < interval)
         continue;
       result = save (loop, ctx);
@@ -228,12 +238,13 @@ pull_inputs (Loop *loop, SoraContext *ctx)
       if (result != SORA_OK)
         return result;
       host->tensor_view (loop->texts[i], &view);
-      if (view.dtype != SORA_F32 || view.ndim != 2 || view.shape[1] != loop->job.config.text_dim || view.shape[0] < 1
-          || view.shape[0] > loop->job.padded[i])
+      if (view.dtype != SORA_F32 || view.ndim != 2 || view.shape[1] != loop->job.config.text_dim
+          || view.shape[0] < 1 || view.shape[0] > loop->job.padded[i])
         return host->fail (ctx, "input '%s' is not what was announced", dit_text_ports[i]);
       loop->job.text_rows[i] = view.shape[0];
     }
-  /* Without guidance a negative prompt may be connected all the same: it is taken, so that nobody waits, and left.  */
+  /* Without guidance a negative prompt may be connected all the same: it is taken, so that nobody
+   * waits, and left.  */
   if (loop->job.n_texts == 1 && host->input_spec (ctx, dit_text_ports[1], &spec) == SORA_OK)
     {
       int result = pull_one (loop, ctx, dit_text_ports[1], &loop->texts[1]);
@@ -260,8 +271,8 @@ prepare (Loop *loop, SoraContext *ctx)
   const DitGeometry *g = &job->geometry;
   char error[256];
   if (g->frames > 0 && g->frames != g->frames_made)
-    host->log (ctx, SORA_LOG_WARNING, "%lld frames are not 4n+1: %lld are made and trimmed", (long long) g->frames,
-               (long long) g->frames_made);
+    host->log (ctx, SORA_LOG_WARNING, "%lld frames are not 4n+1: %lld are made and trimmed",
+               (long long)g->frames, (long long)g->frames_made);
   int result = pull_inputs (loop, ctx);
   if (result != SORA_OK)
     return result;
@@ -269,26 +280,31 @@ prepare (Loop *loop, SoraContext *ctx)
   if (loop->instance->model == NULL)
     {
       result = host->reserve (ctx, SORA_MEMORY_WEIGHTS, cost.packed_bytes);
-      if (result == SORA_OK)
-        result = host->compute (ctx, load_weights, loop);
       if (result != SORA_OK)
         return result;
+      result = host->compute (ctx, load_weights, loop);
+      if (result != SORA_OK)
+        {
+          /* Nothing was kept; a later run of this instance asks anew.  */
+          (void)host->unreserve (ctx, SORA_MEMORY_WEIGHTS, cost.packed_bytes);
+          return result;
+        }
     }
   result = host->reserve (ctx, SORA_MEMORY_WORK, cost.work_bytes);
   if (result != SORA_OK)
     return result;
-  loop->n = (size_t) (g->latent[0] * g->latent[1] * g->latent[2] * g->latent[3]);
+  loop->n = (size_t)(g->latent[0] * g->latent[1] * g->latent[2] * g->latent[3]);
   loop->sample = host->tensor_new (ctx, SORA_F32, 4, g->latent);
   if (loop->sample == NULL)
     return SORA_FAILED;
   SoraTensorView view = { .struct_size = sizeof view };
   host->tensor_view (loop->sample, &view);
   loop->x = view.data;
-  loop->outputs = sora_kit_alloc ((uint64_t) job->n_texts * loop->n, sizeof *loop->outputs);
+  loop->outputs = sora_kit_alloc ((uint64_t)job->n_texts * loop->n, sizeof *loop->outputs);
   if (loop->outputs == NULL)
     return host->fail (ctx, "out of memory for the latents");
-  loop->sampler = sora_kit_sampler_new (&job->sampler, (SoraKitSamplerKind) job->sampler_kind, job->flow_shift,
-                                        (int) job->steps, error, sizeof error);
+  loop->sampler = sora_kit_sampler_new (&job->sampler, (SoraKitSamplerKind)job->sampler_kind,
+                                        job->flow_shift, (int)job->steps, error, sizeof error);
   if (loop->sampler == NULL)
     return host->fail (ctx, "scheduler: %s", error);
   return host->compute (ctx, begin_forward, loop);

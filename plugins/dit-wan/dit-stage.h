@@ -7,8 +7,12 @@
 
 #include "dit-forward.h"
 
+/* Larger angles of the sinusoids would lose digits; all known models have 1000. */
+#define DIT_MAX_TIMESTEP 10000
+
 /* One job, as its parameters and ports say. */
-typedef struct {
+typedef struct
+{
   DitConfig config;
   SoraKitSamplerConfig sampler;
   DitGeometry geometry;
@@ -17,19 +21,21 @@ typedef struct {
   int sampler_kind; /* SoraKitSamplerKind */
   int is_probe;     /* one forward at `timestep`, nothing else */
   double timestep;
-  int n_texts;                       /* 2 with guidance */
-  int64_t text_rows[DIT_MAX_TEXTS];  /* -1: not known before run */
+  int n_texts;                      /* 2 with guidance */
+  int64_t text_rows[DIT_MAX_TEXTS]; /* -1: not known before run */
   int64_t padded[DIT_MAX_TEXTS];
 } DitJob;
 
 /* What stays warm between runs. */
-typedef struct {
+typedef struct
+{
   DitModel *model; /* NULL until the first run, and after release */
 } DitInstance;
 
 extern const char *const dit_text_ports[DIT_MAX_TEXTS];
 
-/** dit_job_read: reads files, parameters and ports.  [infer run]  Returns: %SORA_OK or %SORA_FAILED, told. */
+/** dit_job_read: reads files, parameters and ports.  [infer run]  Returns: %SORA_OK or
+ * %SORA_FAILED, told. */
 int dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job);
 
 /** dit_job_cost: Returns: what the job will take; @stored_bytes is what the files hold. */

@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Shapes, a letter an axis: D width, F of the feed-forward layer, X of the text, Q of the sinusoids, S = 6 D,
- * C channels in, O channels out times the patch, t h w the patch; digits are themselves.  */
-static const struct {
+/* Shapes, a letter an axis: D width, F of the feed-forward layer, X of the text, Q of the
+ * sinusoids, S = 6 D, C channels in, O channels out times the patch, t h w the patch; digits are
+ * themselves.  */
+static const struct
+{
   const char *name;
   const char *shape;
 } tensors[DIT_N_TENSORS] = {
@@ -67,9 +69,10 @@ dit_tensor_name (DitTensor tensor, int64_t layer, char name[DIT_NAME_SIZE])
   static const char prefix[] = "blocks.%lld.";
   const char *pattern = tensors[tensor].name;
   if (tensor < DIT_N_GLOBAL)
-    (void) snprintf (name, DIT_NAME_SIZE, "%s", pattern);
+    (void)snprintf (name, DIT_NAME_SIZE, "%s", pattern);
   else
-    (void) snprintf (name, DIT_NAME_SIZE, "blocks.%lld.%s", (long long) layer, pattern + sizeof prefix - 1);
+    (void)snprintf (name, DIT_NAME_SIZE, "blocks.%lld.%s", (long long)layer,
+                    pattern + sizeof prefix - 1);
   return name;
 }
 
@@ -80,17 +83,40 @@ dit_tensor_shape (DitTensor tensor, const DitConfig *config, int64_t shape[DIT_M
   for (const char *axis = tensors[tensor].shape; *axis != '\0'; axis++)
     switch (*axis)
       {
-      case 'D': shape[rank++] = config->dim; break;
-      case 'S': shape[rank++] = 6 * config->dim; break;
-      case 'F': shape[rank++] = config->ffn_dim; break;
-      case 'X': shape[rank++] = config->text_dim; break;
-      case 'Q': shape[rank++] = config->freq_dim; break;
-      case 'C': shape[rank++] = config->in_channels; break;
-      case 'O': shape[rank++] = config->out_channels * config->patch[0] * config->patch[1] * config->patch[2]; break;
-      case 't': shape[rank++] = config->patch[0]; break;
-      case 'h': shape[rank++] = config->patch[1]; break;
-      case 'w': shape[rank++] = config->patch[2]; break;
-      default: shape[rank++] = *axis - '0'; break;
+      case 'D':
+        shape[rank++] = config->dim;
+        break;
+      case 'S':
+        shape[rank++] = 6 * config->dim;
+        break;
+      case 'F':
+        shape[rank++] = config->ffn_dim;
+        break;
+      case 'X':
+        shape[rank++] = config->text_dim;
+        break;
+      case 'Q':
+        shape[rank++] = config->freq_dim;
+        break;
+      case 'C':
+        shape[rank++] = config->in_channels;
+        break;
+      case 'O':
+        shape[rank++]
+            = config->out_channels * config->patch[0] * config->patch[1] * config->patch[2];
+        break;
+      case 't':
+        shape[rank++] = config->patch[0];
+        break;
+      case 'h':
+        shape[rank++] = config->patch[1];
+        break;
+      case 'w':
+        shape[rank++] = config->patch[2];
+        break;
+      default:
+        shape[rank++] = *axis - '0';
+        break;
       }
   return rank;
 }
@@ -104,12 +130,12 @@ dit_tensors_end (const DitConfig *config)
 static int
 same_shape (const SoraTensorView *view, int ndim, const int64_t *shape)
 {
-  return view->ndim == ndim && memcmp (view->shape, shape, (size_t) ndim * sizeof *shape) == 0;
+  return view->ndim == ndim && memcmp (view->shape, shape, (size_t)ndim * sizeof *shape) == 0;
 }
 
 static int
-check_one (const SoraHost *host, SoraContext *ctx, const DitConfig *config, DitTensor tensor, int64_t layer,
-           uint64_t *stored_bytes, int *missing, char *list, size_t list_size)
+check_one (const SoraHost *host, SoraContext *ctx, const DitConfig *config, DitTensor tensor,
+           int64_t layer, uint64_t *stored_bytes, int *missing, char *list, size_t list_size)
 {
   char name[DIT_NAME_SIZE];
   int64_t shape[DIT_MAX_RANK];
@@ -121,15 +147,16 @@ check_one (const SoraHost *host, SoraContext *ctx, const DitConfig *config, DitT
       /* The first few are named; that is what a reader needs to see what kind of file it is.  */
       size_t at = strlen (list);
       if (*missing < 4)
-        (void) snprintf (list + at, list_size - at, "%s'%s'", *missing > 0 ? ", " : "", name);
+        (void)snprintf (list + at, list_size - at, "%s'%s'", *missing > 0 ? ", " : "", name);
       (*missing)++;
       return SORA_OK;
     }
   if (!same_shape (&view, ndim, shape))
     {
       char is[96], expected[96];
-      return host->fail (ctx, "transformer: tensor '%s' is %s, expected %s by transformer/config.json", name,
-                         sora_kit_shape_string (is, sizeof is, view.ndim, view.shape),
+      return host->fail (ctx,
+                         "transformer: tensor '%s' is %s, expected %s by transformer/config.json",
+                         name, sora_kit_shape_string (is, sizeof is, view.ndim, view.shape),
                          sora_kit_shape_string (expected, sizeof expected, ndim, shape));
     }
   if (view.dtype != SORA_F32 && view.dtype != SORA_F16 && view.dtype != SORA_BF16)
@@ -137,30 +164,36 @@ check_one (const SoraHost *host, SoraContext *ctx, const DitConfig *config, DitT
                        sora_kit_dtype_name (view.dtype));
   uint64_t bytes = sora_kit_dtype_size (view.dtype);
   for (int i = 0; i < ndim; i++)
-    bytes *= (uint64_t) shape[i];
+    bytes *= (uint64_t)shape[i];
   *stored_bytes += bytes;
   return SORA_OK;
 }
 
 int
-dit_tensors_check (const SoraHost *host, SoraContext *ctx, const DitConfig *config, uint64_t *stored_bytes)
+dit_tensors_check (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
+                   uint64_t *stored_bytes)
 {
   char list[4 * (DIT_NAME_SIZE + 4)] = "";
   int missing = 0;
   *stored_bytes = 0;
   for (int t = 0; t < DIT_N_GLOBAL; t++)
-    if (check_one (host, ctx, config, (DitTensor) t, 0, stored_bytes, &missing, list, sizeof list) != SORA_OK)
+    if (check_one (host, ctx, config, (DitTensor)t, 0, stored_bytes, &missing, list, sizeof list)
+        != SORA_OK)
       return SORA_FAILED;
   for (int64_t layer = 0; layer < config->layers; layer++)
-    for (int t = DIT_N_GLOBAL; t < (int) dit_tensors_end (config); t++)
-      if (check_one (host, ctx, config, (DitTensor) t, layer, stored_bytes, &missing, list, sizeof list) != SORA_OK)
+    for (int t = DIT_N_GLOBAL; t < (int)dit_tensors_end (config); t++)
+      if (check_one (host, ctx, config, (DitTensor)t, layer, stored_bytes, &missing, list,
+                     sizeof list)
+          != SORA_OK)
         return SORA_FAILED;
   if (missing > 0)
-    return host->fail (ctx, "transformer: %d tensors are missing: %s%s", missing, list, missing > 4 ? " …" : "");
+    return host->fail (ctx, "transformer: %d tensors are missing: %s%s", missing, list,
+                       missing > 4 ? " …" : "");
   return SORA_OK;
 }
 
-/* Is it one of the table?  norm_added_q is in some files and used by nobody, in the reference neither.  */
+/* Is it one of the table?  norm_added_q is in some files and used by nobody, in the reference
+ * neither.  */
 static int
 is_known (const DitConfig *config, const char *name)
 {
@@ -176,22 +209,25 @@ is_known (const DitConfig *config, const char *name)
       if (layer < 0 || layer >= config->layers || *end != '.')
         return 0;
     }
-  int first = of_layer ? DIT_N_GLOBAL : 0, end = of_layer ? (int) dit_tensors_end (config) : DIT_N_GLOBAL;
+  int first = of_layer ? DIT_N_GLOBAL : 0,
+      end = of_layer ? (int)dit_tensors_end (config) : DIT_N_GLOBAL;
   for (int t = first; t < end; t++)
-    if (strcmp (dit_tensor_name ((DitTensor) t, layer, candidate), name) == 0)
+    if (strcmp (dit_tensor_name ((DitTensor)t, layer, candidate), name) == 0)
       return 1;
   return 0;
 }
 
 int
-dit_tensors_check_extra (const SoraHost *host, SoraContext *ctx, const DitConfig *config, SoraWeights *weights)
+dit_tensors_check_extra (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
+                         SoraWeights *weights)
 {
   const char *name;
   for (size_t i = 0; host->weights_tensor_name (weights, i, &name) == SORA_OK; i++)
     if (!is_known (config, name))
       return host->fail (ctx,
-                         "transformer: tensor '%s' is not part of a Wan text-to-video transformer of %lld layers: is "
+                         "transformer: tensor '%s' is not part of a Wan text-to-video transformer "
+                         "of %lld layers: is "
                          "the checkpoint of another kind?",
-                         name, (long long) config->layers);
+                         name, (long long)config->layers);
   return SORA_OK;
 }

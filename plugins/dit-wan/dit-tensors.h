@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * dit-tensors: which tensors a Wan transformer has, by diffusers' names, and their shapes.  One table; other spellings
- * of the names become another column.
+ * dit-tensors: which tensors a Wan transformer has, by diffusers' names, and their shapes.  One
+ * table; other spellings of the names become another column.
  */
 #ifndef DIT_TENSORS_H
 #define DIT_TENSORS_H
@@ -9,7 +9,8 @@
 #include "dit-config.h"
 
 /* Tensors of the whole, then of each layer. */
-typedef enum {
+typedef enum
+{
   DIT_PATCH_W,
   DIT_PATCH_B,
   DIT_TEXT_1_W,
@@ -59,7 +60,8 @@ typedef enum {
 #define DIT_NAME_SIZE 96
 #define DIT_MAX_RANK 5
 
-/** dit_tensor_name: writes the name of @tensor (of @layer, for those of layers) to @name.  Returns: @name. */
+/** dit_tensor_name: writes the name of @tensor (of @layer, for those of layers) to @name.  Returns:
+ * @name. */
 const char *dit_tensor_name (DitTensor tensor, int64_t layer, char name[DIT_NAME_SIZE]);
 
 /** dit_tensor_shape: writes the extents to @shape.  Returns: the rank. */
@@ -75,11 +77,13 @@ DitTensor dit_tensors_end (const DitConfig *config);
  * @config: of the model
  * @stored_bytes: (out): bytes of all tensors as stored
  *
- * Looks at the headers of the model's files: every tensor has to be there, in its shape, as f32, f16 or bf16.
+ * Looks at the headers of the model's files: every tensor has to be there, in its shape, as f32,
+ * f16 or bf16.
  *
  * Returns: %SORA_OK, or %SORA_FAILED, told to the host with the names
  */
-int dit_tensors_check (const SoraHost *host, SoraContext *ctx, const DitConfig *config, uint64_t *stored_bytes);
+int dit_tensors_check (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
+                       uint64_t *stored_bytes);
 
 /**
  * dit_tensors_check_extra:
@@ -88,10 +92,12 @@ int dit_tensors_check (const SoraHost *host, SoraContext *ctx, const DitConfig *
  * @config: of the model
  * @weights: the open component
  *
- * A tensor that nobody asks for means that the checkpoint is of another kind: it is refused by name.
+ * A tensor that nobody asks for means that the checkpoint is of another kind: it is refused by
+ * name.
  *
  * Returns: %SORA_OK, or %SORA_FAILED, told to the host
  */
-int dit_tensors_check_extra (const SoraHost *host, SoraContext *ctx, const DitConfig *config, SoraWeights *weights);
+int dit_tensors_check_extra (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
+                             SoraWeights *weights);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * dit-wan: the denoiser of Wan 2.1 text-to-video models, as a plugin.  This file is what it declares, and infer,
- * create and release; dit-run.c is the loop.
+ * dit-wan: the denoiser of Wan 2.1 text-to-video models, as a plugin.  This file is what it
+ * declares, and infer, create and release; dit-run.c is the loop.
  */
 #include "dit-stage.h"
 
@@ -36,7 +36,8 @@ static const SoraPort port_latents_in = {
   .semantic = "sora.latents.video/1",
   .dtypes = SORA_DTYPE_BIT (SORA_F32),
   .dims = "C,T,H,W",
-  .help = "The noise to begin with, instead of the seed's; its shape replaces width, height and frames.",
+  .help
+  = "The noise to begin with, instead of the seed's; its shape replaces width, height and frames.",
 };
 static const SoraPort port_latents_out = {
   .struct_size = sizeof (SoraPort),
@@ -65,7 +66,8 @@ static const SoraParam param_guidance = {
   .struct_size = sizeof (SoraParam),
   .type = SORA_PARAM_F64,
   .name = "guidance-scale",
-  .help = "How strongly the clip follows the prompt; up to 1 the negative prompt is unused and a step costs half.",
+  .help = "How strongly the clip follows the prompt; up to 1 the negative prompt is unused and a "
+          "step costs half.",
   .f64_default = 5.0,
   .f64_min = 0.0,
   .f64_max = 100.0,
@@ -121,23 +123,25 @@ static const SoraParam param_forward = {
   .struct_size = sizeof (SoraParam),
   .type = SORA_PARAM_F64_LIST,
   .name = "forward-timestep",
-  .help = "One number: give the transformer's raw output for the input latents at this timestep, and do not sample.",
+  .help = "One number: give the transformer's raw output for the input latents at this timestep, "
+          "and do not sample.",
   .f64_min = 0.0,
-  .f64_max = 1e6,
+  .f64_max = DIT_MAX_TIMESTEP,
 };
 static const SoraParam param_checkpoint = {
   .struct_size = sizeof (SoraParam),
   .type = SORA_PARAM_F64,
   .name = "checkpoint-interval",
   .unit = "s",
-  .help = "Least time between two checkpoints, which are made after a step where the host keeps them.",
+  .help
+  = "Least time between two checkpoints, which are made after a step where the host keeps them.",
   .f64_default = 20.0,
   .f64_min = 0.0,
   .f64_max = 86400.0,
 };
 static const SoraParam *const params[]
-    = { &param_steps,      &param_guidance, &param_width,      &param_height, &param_frames, &param_sampler,
-        &param_flow_shift, &param_forward,  &param_checkpoint, NULL };
+    = { &param_steps,   &param_guidance,   &param_width,   &param_height,     &param_frames,
+        &param_sampler, &param_flow_shift, &param_forward, &param_checkpoint, NULL };
 
 static const SoraModelSlot slot_model = {
   .struct_size = sizeof (SoraModelSlot),
@@ -154,7 +158,8 @@ dit_infer (const SoraHost *host, SoraContext *ctx)
   if (dit_job_read (host, ctx, &job) != SORA_OK
       || dit_tensors_check (host, ctx, &job.config, &stored) != SORA_OK)
     return SORA_FAILED;
-  const SoraSpec spec = { .struct_size = sizeof spec, .dtype = SORA_F32, .shape = job.geometry.latent, .ndim = 4 };
+  const SoraSpec spec
+      = { .struct_size = sizeof spec, .dtype = SORA_F32, .shape = job.geometry.latent, .ndim = 4 };
   const SoraCost cost = dit_job_cost (&job, stored);
   int result = host->set_output_spec (ctx, "latents", &spec);
   if (result == SORA_OK && job.geometry.frames > 0)

@@ -11,27 +11,32 @@
 #include <stdlib.h>
 
 #define LANES SORA_KIT_LANES
-#define BLOCK 240 /* queries of a tile, keys of a block, a multiple of LANES: 240 x 240 scores are 230 KB */
+#define BLOCK                                                                                      \
+  240 /* queries of a tile, keys of a block, a multiple of LANES: 240 x 240 scores are 230 KB */
 
-struct SoraKitKeys {
+struct SoraKitKeys
+{
   SoraKitCache *cache;
   int64_t heads, head_dim, n;
-  int64_t block, blocks; /* keys of a block, blocks */
+  int64_t block, blocks;      /* keys of a block, blocks */
   int64_t k_floats, v_floats; /* of one packed block */
   float *packed;
-  SoraKitPrimitive *reorder_k[2], *reorder_v[2]; /* of a whole block, of the last; for these strides: */
+  SoraKitPrimitive *reorder_k[2],
+      *reorder_v[2]; /* of a whole block, of the last; for these strides: */
   int64_t ldk, ldv;
 };
 
-typedef struct {
+typedef struct
+{
   SoraKitKeys *keys;
   const float *k, *v;
 } Packing;
 
-typedef struct {
+typedef struct
+{
   SoraKitKeys *keys;
   SoraKitAttention a;
-  int64_t tile, tiles;                          /* queries of a tile, tiles of a head */
+  int64_t tile, tiles;                           /* queries of a tile, tiles of a head */
   SoraKitPrimitive *scores[4], *sum[4], *add[4]; /* {whole, last} queries x {whole, last} keys */
 } Running;
 
@@ -63,7 +68,6 @@ scores_product (SoraKitKeys *self, int64_t m, int64_t n, SoraKitTeam *team)
   mm.m = m;
   mm.n = n;
   mm.k = self->head_dim;
-  mm.packed = 1;
   mm.packed_m = BLOCK;
   return sora_kit_cache_matmul (self->cache, &mm, team);
 }
@@ -76,19 +80,19 @@ values_product (SoraKitKeys *self, int64_t m, int64_t n, int accumulate, SoraKit
   mm.m = m;
   mm.n = self->head_dim;
   mm.k = n;
-  mm.packed = 1;
   mm.packed_m = BLOCK;
   mm.accumulate = accumulate;
   return sora_kit_cache_matmul (self->cache, &mm, team);
 }
 
 SoraKitKeys *
-sora_kit_keys_new (SoraKitCache *cache, int64_t heads, int64_t head_dim, int64_t n, SoraKitTeam *team)
+sora_kit_keys_new (SoraKitCache *cache, int64_t heads, int64_t head_dim, int64_t n,
+                   SoraKitTeam *team)
 {
   if (heads < 1 || head_dim < 1 || n < 1 || n > INT32_MAX || heads > INT32_MAX / head_dim)
     {
-      sora_kit_team_fail (team, "attention: %lld heads of %lld over %lld keys", (long long) heads,
-                          (long long) head_dim, (long long) n);
+      sora_kit_team_fail (team, "attention: %lld heads of %lld over %lld keys", (long long)heads,
+                          (long long)head_dim, (long long)n);
       return NULL;
     }
   SoraKitKeys *self = calloc (1, sizeof *self);
@@ -107,15 +111,17 @@ sora_kit_keys_new (SoraKitCache *cache, int64_t heads, int64_t head_dim, int64_t
   SoraKitPrimitive *v = values_product (self, BLOCK, self->block, 0, team);
   if (k != NULL && v != NULL)
     {
-      uint64_t k_bytes = sora_kit_layout_bytes (sora_kit_primitive_layout (k, SORA_KIT_ROLE_WEIGHTS));
-      uint64_t v_bytes = sora_kit_layout_bytes (sora_kit_primitive_layout (v, SORA_KIT_ROLE_WEIGHTS));
-      self->k_floats = ceil_div ((int64_t) k_bytes, 64) * 16;
-      self->v_floats = ceil_div ((int64_t) v_bytes, 64) * 16;
-      self->packed = sora_kit_alloc ((uint64_t) (heads * self->blocks),
-                                     (size_t) (self->k_floats + self->v_floats) * sizeof (float));
+      uint64_t k_bytes
+          = sora_kit_layout_bytes (sora_kit_primitive_layout (k, SORA_KIT_ROLE_WEIGHTS));
+      uint64_t v_bytes
+          = sora_kit_layout_bytes (sora_kit_primitive_layout (v, SORA_KIT_ROLE_WEIGHTS));
+      self->k_floats = ceil_div ((int64_t)k_bytes, 64) * 16;
+      self->v_floats = ceil_div ((int64_t)v_bytes, 64) * 16;
+      self->packed = sora_kit_alloc ((uint64_t)(heads * self->blocks),
+                                     (size_t)(self->k_floats + self->v_floats) * sizeof (float));
       if (self->packed != NULL)
         return self;
-      sora_kit_team_fail (team, "out of memory for %lld keys", (long long) n);
+      sora_kit_team_fail (team, "out of memory for %lld keys", (long long)n);
     }
   sora_kit_keys_free (self);
   return NULL;
@@ -145,8 +151,10 @@ sora_kit_keys_free (SoraKitKeys *self)
 uint64_t
 sora_kit_keys_bytes (int64_t heads, int64_t head_dim, int64_t n)
 {
-  uint64_t padded_n = (uint64_t) ceil_div (n, 16) * 16, padded_dim = (uint64_t) ceil_div (head_dim, 16) * 16;
-  return (uint64_t) heads * (padded_n * (uint64_t) head_dim + (uint64_t) n * padded_dim) * sizeof (float);
+  uint64_t padded_n = (uint64_t)ceil_div (n, 16) * 16,
+           padded_dim = (uint64_t)ceil_div (head_dim, 16) * 16;
+  return (uint64_t)heads * (padded_n * (uint64_t)head_dim + (uint64_t)n * padded_dim)
+         * sizeof (float);
 }
 
 static float *
@@ -156,16 +164,17 @@ packed_k (const SoraKitKeys *self, int64_t head, int64_t block)
 }
 
 static SoraKitPrimitive *
-reorder_for (SoraKitPrimitive *product, int64_t rows, int64_t columns, int64_t row_stride, int64_t column_stride,
-             SoraKitTeam *team)
+reorder_for (SoraKitPrimitive *product, int64_t rows, int64_t columns, int64_t row_stride,
+             int64_t column_stride, SoraKitTeam *team)
 {
   const int64_t dims[] = { rows, columns }, strides[] = { row_stride, column_stride };
   if (product == NULL)
     return NULL;
-  SoraKitLayout *plain = sora_kit_layout_new_strided (2, dims, dnnl_f32, strides, team);
+  SoraKitLayout *plain = sora_kit_layout_new (2, dims, dnnl_f32, strides, team);
   SoraKitPrimitive *reorder
       = plain == NULL ? NULL
-                      : sora_kit_reorder_new (plain, sora_kit_primitive_layout (product, SORA_KIT_ROLE_WEIGHTS), team);
+                      : sora_kit_reorder_new (
+                          plain, sora_kit_primitive_layout (product, SORA_KIT_ROLE_WEIGHTS), team);
   sora_kit_layout_free (plain);
   return reorder;
 }
@@ -206,12 +215,14 @@ pack_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
   const float *v = packing->v + block * self->block * self->ldv + head * self->head_dim;
   int result = sora_kit_primitive_run (self->reorder_k[last], team, slot, k, NULL, NULL, to);
   if (result == SORA_OK)
-    result = sora_kit_primitive_run (self->reorder_v[last], team, slot, v, NULL, NULL, to + self->k_floats);
+    result = sora_kit_primitive_run (self->reorder_v[last], team, slot, v, NULL, NULL,
+                                     to + self->k_floats);
   return result;
 }
 
 int
-sora_kit_keys_pack (SoraKitKeys *self, SoraKitTeam *team, const float *k, int64_t ldk, const float *v, int64_t ldv)
+sora_kit_keys_pack (SoraKitKeys *self, SoraKitTeam *team, const float *k, int64_t ldk,
+                    const float *v, int64_t ldv)
 {
   int64_t width = self->heads * self->head_dim;
   if (prepare_reorders (self, ldk > 0 ? ldk : width, ldv > 0 ? ldv : width, team) != SORA_OK)
@@ -220,16 +231,18 @@ sora_kit_keys_pack (SoraKitKeys *self, SoraKitTeam *team, const float *k, int64_
   return sora_kit_parallel (team, self->heads * self->blocks, pack_tile, &packing);
 }
 
-/* Rows of scores become exp (score - maximum), with the running maximum and sum of each row; `factors` is by how much
- * what was summed before has to shrink.  Rows are dense, and vectors reach over the end of a row: the lanes beyond it
- * are read (the last row has room behind it) and written back as they were.  */
+/* Rows of scores become exp (score - maximum), with the running maximum and sum of each row;
+ * `factors` is by how much what was summed before has to shrink.  Rows are dense, and vectors reach
+ * over the end of a row: the lanes beyond it are read (the last row has room behind it) and written
+ * back as they were.  */
 SORA_KIT_MULTIVERSION static void
-softmax_rows (float *restrict scores, int64_t rows, int64_t n, const float *bias, int64_t ldb, const float *key_bias,
-              float *restrict maxima, float *restrict sums, float *restrict factors, float *restrict totals)
+softmax_rows (float *restrict scores, int64_t rows, int64_t n, const float *bias, int64_t ldb,
+              const float *key_bias, float *restrict maxima, float *restrict sums,
+              float *restrict factors, float *restrict totals)
 {
   const SoraKitVi lanes = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
   int64_t whole = n / LANES * LANES, rest = n - whole;
-  SoraKitVi inside = lanes < (int32_t) rest;
+  SoraKitVi inside = lanes < (int32_t)rest;
   SoraKitV least = sora_kit_v_set (-FLT_MAX), zero = { 0 };
   for (int64_t row = 0; row < rows; row++, scores += n)
     {
@@ -286,8 +299,8 @@ softmax_rows (float *restrict scores, int64_t rows, int64_t n, const float *bias
 }
 
 SORA_KIT_MULTIVERSION static void
-scale_rows (float *to, int64_t ldt, const float *from, int64_t ldf, int64_t rows, int64_t width, const float *factors,
-            int divide)
+scale_rows (float *to, int64_t ldt, const float *from, int64_t ldf, int64_t rows, int64_t width,
+            const float *factors, int divide)
 {
   for (int64_t row = 0; row < rows; row++, to += ldt, from += ldf)
     {
@@ -307,14 +320,17 @@ attention_tile (SoraKitTeam *team, void *data, int64_t index, int slot)
   int64_t first = tile * running->tile, rows = min64 (running->tile, a->queries - first);
   int last_rows = tile == running->tiles - 1;
 
-  /* q, output, scores with room behind them, then one number a row: maxima, sums, factors, totals.  */
-  int64_t q_floats = ceil_div (rows * dim, 16) * 16, s_floats = ceil_div (rows * self->block, 16) * 16 + LANES;
-  float *scratch = sora_kit_cache_scratch (self->cache, team, slot,
-                                           (uint64_t) (2 * q_floats + s_floats + 4 * BLOCK) * sizeof *scratch);
+  /* q, output, scores with room behind them, then one number a row: maxima, sums, factors, totals.
+   */
+  int64_t q_floats = ceil_div (rows * dim, 16) * 16,
+          s_floats = ceil_div (rows * self->block, 16) * 16 + LANES;
+  float *scratch = sora_kit_cache_scratch (
+      self->cache, team, slot, (uint64_t)(2 * q_floats + s_floats + 4 * BLOCK) * sizeof *scratch);
   if (scratch == NULL)
     return SORA_FAILED;
   float *q = scratch, *out = q + q_floats, *scores = out + q_floats;
-  float *maxima = scores + s_floats, *sums = maxima + BLOCK, *factors = sums + BLOCK, *totals = factors + BLOCK;
+  float *maxima = scores + s_floats, *sums = maxima + BLOCK, *factors = sums + BLOCK,
+        *totals = factors + BLOCK;
   for (int64_t i = 0; i < BLOCK; i++)
     {
       maxima[i] = -FLT_MAX;
@@ -328,15 +344,17 @@ attention_tile (SoraKitTeam *team, void *data, int64_t index, int slot)
       int last_keys = block == self->blocks - 1, which = last_rows + 2 * last_keys;
       int64_t at = block * self->block, n = min64 (self->block, self->n - at);
       const float *k = packed_k (self, head, block);
-      if (sora_kit_primitive_run (running->scores[which], team, slot, q, k, NULL, scores) != SORA_OK)
+      if (sora_kit_primitive_run (running->scores[which], team, slot, q, k, NULL, scores)
+          != SORA_OK)
         return SORA_FAILED;
       softmax_rows (scores, rows, n,
-                    a->bias != NULL ? a->bias + (head * a->queries + first) * self->n + at : NULL, self->n,
-                    a->key_bias != NULL ? a->key_bias + at : NULL, maxima, sums, factors, totals);
+                    a->bias != NULL ? a->bias + (head * a->queries + first) * self->n + at : NULL,
+                    self->n, a->key_bias != NULL ? a->key_bias + at : NULL, maxima, sums, factors,
+                    totals);
       if (block > 0)
         scale_rows (out, dim, out, dim, rows, dim, factors, 0);
-      if (sora_kit_primitive_run (block > 0 ? running->add[which] : running->sum[which], team, slot, scores,
-                                  k + self->k_floats, NULL, out)
+      if (sora_kit_primitive_run (block > 0 ? running->add[which] : running->sum[which], team, slot,
+                                  scores, k + self->k_floats, NULL, out)
           != SORA_OK)
         return SORA_FAILED;
       if (sora_kit_team_cancelled (team))
@@ -357,7 +375,8 @@ sora_kit_attention (SoraKitKeys *self, SoraKitTeam *team, const SoraKitAttention
     a->ldq = self->heads * self->head_dim;
   if (a->ldo <= 0)
     a->ldo = self->heads * self->head_dim;
-  /* At least about eight tiles in all, so that a small attention keeps more than one thread busy.  */
+  /* At least about eight tiles in all, so that a small attention keeps more than one thread busy.
+   */
   int64_t limit = ceil_div (ceil_div (a->queries, ceil_div (8, self->heads)), 16) * 16;
   running.tile = even_block (a->queries, limit > BLOCK ? BLOCK : limit < 32 ? 32 : limit);
   running.tiles = ceil_div (a->queries, running.tile);

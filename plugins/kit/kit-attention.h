@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-attention: softmax (scale · Q Kᵀ + bias) V over heads, in f32, tile by tile: scores of the whole are never
- * stored.  Keys and values are packed once and can be used many times (the text of a job in every step).
+ * kit-attention: softmax (scale · Q Kᵀ + bias) V over heads, in f32, tile by tile: scores of the
+ * whole are never stored.  Keys and values are packed once and can be used many times (the text of
+ * a job in every step).
  *
- * A tile is some queries of one head; it goes over the keys in blocks with a running maximum and sum (online
- * softmax: Milakov and Gimelshein 2018, Dao et al. 2022, algorithm 1).  Tile sizes follow from the shape alone, so
- * the bytes do not depend on the thread count.  Tolerance: 1e-5 of the largest value against f64
- * (tests/kit/test-attention.c).
+ * A tile is some queries of one head; it goes over the keys in blocks with a running maximum and
+ * sum (online softmax: Milakov and Gimelshein 2018, Dao et al. 2022, algorithm 1).  Tile sizes
+ * follow from the shape alone, so the bytes do not depend on the thread count.  Tolerance: 1e-5 of
+ * the largest value against f64 (tests/kit/test-attention.c).
  */
 #ifndef SORA_KIT_ATTENTION_H
 #define SORA_KIT_ATTENTION_H
@@ -23,9 +24,11 @@ typedef struct SoraKitKeys SoraKitKeys; /* packed keys and values of all heads *
  * @n: keys, at least 1
  * @team: (nullable): takes the reason of a failure
  *
- * Returns: (nullable) (transfer full): room for keys and values; pack them before use, as often as wanted
+ * Returns: (nullable) (transfer full): room for keys and values; pack them before use, as often as
+ * wanted
  */
-SoraKitKeys *sora_kit_keys_new (SoraKitCache *cache, int64_t heads, int64_t head_dim, int64_t n, SoraKitTeam *team);
+SoraKitKeys *sora_kit_keys_new (SoraKitCache *cache, int64_t heads, int64_t head_dim, int64_t n,
+                                SoraKitTeam *team);
 
 /** sora_kit_keys_free: @keys: (nullable): frees it. */
 void sora_kit_keys_free (SoraKitKeys *keys);
@@ -44,8 +47,8 @@ uint64_t sora_kit_keys_bytes (int64_t heads, int64_t head_dim, int64_t n);
  *
  * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
  */
-int sora_kit_keys_pack (SoraKitKeys *keys, SoraKitTeam *team, const float *k, int64_t ldk, const float *v,
-                        int64_t ldv);
+int sora_kit_keys_pack (SoraKitKeys *keys, SoraKitTeam *team, const float *k, int64_t ldk,
+                        const float *v, int64_t ldv);
 
 /**
  * SoraKitAttention:
@@ -58,7 +61,8 @@ int sora_kit_keys_pack (SoraKitKeys *keys, SoraKitTeam *team, const float *k, in
  * @bias: (nullable): f32 [heads, queries, keys], dense, added to the scaled scores
  * @key_bias: (nullable): f32 [keys], added to the scaled scores of each key
  */
-typedef struct {
+typedef struct
+{
   int64_t queries;
   const float *q;
   int64_t ldq;

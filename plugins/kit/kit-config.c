@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Configurations by jansson.  The error is sticky: after the first one, getters still give values within their
- * ranges, so that a reader needs one check at its end.
+ * Configurations by jansson.  The error is sticky: after the first one, getters still give values
+ * within their ranges, so that a reader needs one check at its end.
  */
 #include "kit-config.h"
 
@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct SoraKitConfig {
+struct SoraKitConfig
+{
   json_t *root;
   char name[128];
   char error[512];
@@ -24,7 +25,7 @@ sora_kit_config_new (const void *data, size_t size, const char *name)
   SoraKitConfig *self = calloc (1, sizeof *self);
   if (self == NULL)
     return NULL;
-  (void) snprintf (self->name, sizeof self->name, "%s", name);
+  (void)snprintf (self->name, sizeof self->name, "%s", name);
   json_error_t error;
   self->root = json_loadb (data != NULL ? data : "", size, JSON_REJECT_DUPLICATES, &error);
   if (self->root == NULL)
@@ -57,9 +58,9 @@ sora_kit_config_fail (SoraKitConfig *self, const char *format, ...)
   char reason[352];
   va_list args;
   va_start (args, format);
-  (void) vsnprintf (reason, sizeof reason, format, args);
+  (void)vsnprintf (reason, sizeof reason, format, args);
   va_end (args);
-  (void) snprintf (self->error, sizeof self->error, "%s: %s", self->name, reason);
+  (void)snprintf (self->error, sizeof self->error, "%s: %s", self->name, reason);
 }
 
 static const char *
@@ -67,14 +68,21 @@ type_name (const json_t *value)
 {
   switch (json_typeof (value))
     {
-    case JSON_OBJECT: return "an object";
-    case JSON_ARRAY: return "an array";
-    case JSON_STRING: return "a string";
-    case JSON_INTEGER: return "an integer";
-    case JSON_REAL: return "a number";
+    case JSON_OBJECT:
+      return "an object";
+    case JSON_ARRAY:
+      return "an array";
+    case JSON_STRING:
+      return "a string";
+    case JSON_INTEGER:
+      return "an integer";
+    case JSON_REAL:
+      return "a number";
     case JSON_TRUE:
-    case JSON_FALSE: return "true or false";
-    default: return "null";
+    case JSON_FALSE:
+      return "true or false";
+    default:
+      return "null";
     }
 }
 
@@ -98,8 +106,8 @@ checked_i64 (SoraKitConfig *self, const char *key, const json_t *value, int64_t 
   if (!json_is_integer (value))
     sora_kit_config_fail (self, "'%s' is %s, expected an integer", key, type_name (value));
   else if (json_integer_value (value) < min || json_integer_value (value) > max)
-    sora_kit_config_fail (self, "'%s' is %lld, expected %lld to %lld", key, (long long) json_integer_value (value),
-                          (long long) min, (long long) max);
+    sora_kit_config_fail (self, "'%s' is %lld, expected %lld to %lld", key,
+                          (long long)json_integer_value (value), (long long)min, (long long)max);
   else
     return json_integer_value (value);
   return min;
@@ -129,14 +137,16 @@ sora_kit_config_i64 (SoraKitConfig *self, const char *key, int64_t min, int64_t 
 }
 
 int64_t
-sora_kit_config_i64_or (SoraKitConfig *self, const char *key, int64_t min, int64_t max, int64_t otherwise)
+sora_kit_config_i64_or (SoraKitConfig *self, const char *key, int64_t min, int64_t max,
+                        int64_t otherwise)
 {
   const json_t *value = lookup (self, key);
   return value != NULL ? checked_i64 (self, key, value, min, max) : otherwise;
 }
 
 double
-sora_kit_config_f64_or (SoraKitConfig *self, const char *key, double min, double max, double otherwise)
+sora_kit_config_f64_or (SoraKitConfig *self, const char *key, double min, double max,
+                        double otherwise)
 {
   const json_t *value = lookup (self, key);
   return value != NULL ? checked_f64 (self, key, value, min, max) : otherwise;
@@ -175,33 +185,34 @@ checked_array (SoraKitConfig *self, const char *key, int min_count, int max_coun
     }
   if (!json_is_array (value))
     sora_kit_config_fail (self, "'%s' is %s, expected an array", key, type_name (value));
-  else if (json_array_size (value) < (size_t) min_count || json_array_size (value) > (size_t) max_count)
-    sora_kit_config_fail (self, "'%s' has %zu entries, expected %d to %d", key, json_array_size (value), min_count,
-                          max_count);
+  else if (json_array_size (value) < (size_t)min_count
+           || json_array_size (value) > (size_t)max_count)
+    sora_kit_config_fail (self, "'%s' has %zu entries, expected %d to %d", key,
+                          json_array_size (value), min_count, max_count);
   else
     return value;
   return NULL;
 }
 
 int
-sora_kit_config_i64s (SoraKitConfig *self, const char *key, int64_t *out, int min_count, int max_count, int64_t min,
-                      int64_t max)
+sora_kit_config_i64s (SoraKitConfig *self, const char *key, int64_t *out, int min_count,
+                      int max_count, int64_t min, int64_t max)
 {
   const json_t *array = checked_array (self, key, min_count, max_count);
-  int n = (int) json_array_size (array);
+  int n = (int)json_array_size (array);
   for (int i = 0; i < n; i++)
-    out[i] = checked_i64 (self, key, json_array_get (array, (size_t) i), min, max);
+    out[i] = checked_i64 (self, key, json_array_get (array, (size_t)i), min, max);
   return self->error[0] == '\0' ? n : 0;
 }
 
 int
-sora_kit_config_f64s (SoraKitConfig *self, const char *key, double *out, int min_count, int max_count, double min,
-                      double max)
+sora_kit_config_f64s (SoraKitConfig *self, const char *key, double *out, int min_count,
+                      int max_count, double min, double max)
 {
   const json_t *array = checked_array (self, key, min_count, max_count);
-  int n = (int) json_array_size (array);
+  int n = (int)json_array_size (array);
   for (int i = 0; i < n; i++)
-    out[i] = checked_f64 (self, key, json_array_get (array, (size_t) i), min, max);
+    out[i] = checked_f64 (self, key, json_array_get (array, (size_t)i), min, max);
   return self->error[0] == '\0' ? n : 0;
 }
 
@@ -209,12 +220,13 @@ int
 sora_kit_config_bools (SoraKitConfig *self, const char *key, int *out, int min_count, int max_count)
 {
   const json_t *array = checked_array (self, key, min_count, max_count);
-  int n = (int) json_array_size (array);
+  int n = (int)json_array_size (array);
   for (int i = 0; i < n; i++)
     {
-      const json_t *value = json_array_get (array, (size_t) i);
+      const json_t *value = json_array_get (array, (size_t)i);
       if (!json_is_boolean (value))
-        sora_kit_config_fail (self, "'%s' holds %s, expected true or false", key, type_name (value));
+        sora_kit_config_fail (self, "'%s' holds %s, expected true or false", key,
+                              type_name (value));
       out[i] = json_is_true (value);
     }
   return self->error[0] == '\0' ? n : 0;

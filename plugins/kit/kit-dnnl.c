@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The bridge to oneDNN 2.6 and 3.x.  What differs between them stands first, in one block; the rest is written
- * against that block.  See docs/onednn.md.
+ * The bridge to oneDNN 2.6 and 3.x.  What differs between them stands first, in one block; the rest
+ * is written against that block.  See docs/onednn.md.
  */
 #include "kit-dnnl.h"
 
@@ -15,13 +15,14 @@
 
 #define MAX_LAYOUTS 4
 
-/* ------------------------------------------------------------------------------- what differs: 2.x and 3.x -- */
+/* ---- what differs: 2.x and 3.x */
 
 #if DNNL_VERSION_MAJOR >= 3
 
 typedef const_dnnl_memory_desc_t Md; /* a look at a descriptor that somebody else owns */
 
-struct SoraKitLayout {
+struct SoraKitLayout
+{
   dnnl_memory_desc_t md;
 };
 
@@ -37,7 +38,7 @@ static void
 md_clear (SoraKitLayout *layout)
 {
   if (layout->md != NULL)
-    (void) dnnl_memory_desc_destroy (layout->md);
+    (void)dnnl_memory_desc_destroy (layout->md);
   layout->md = NULL;
 }
 
@@ -49,9 +50,9 @@ md_init_strides (SoraKitLayout *layout, int ndim, const dnnl_dims_t dims, dnnl_d
 }
 
 static dnnl_status_t
-md_init_tag (SoraKitLayout *layout, int ndim, const dnnl_dims_t dims, dnnl_data_type_t dtype, dnnl_format_tag_t tag)
+md_init_any (SoraKitLayout *layout, int ndim, const dnnl_dims_t dims, dnnl_data_type_t dtype)
 {
-  return dnnl_memory_desc_create_with_tag (&layout->md, ndim, dims, dtype, tag);
+  return dnnl_memory_desc_create_with_tag (&layout->md, ndim, dims, dtype, dnnl_format_tag_any);
 }
 
 static dnnl_status_t
@@ -73,20 +74,12 @@ matmul_desc (dnnl_primitive_desc_t *pd, dnnl_engine_t engine, Md src, Md weights
   return dnnl_matmul_primitive_desc_create (pd, engine, src, weights, bias, dst, attr);
 }
 
-static dnnl_status_t
-conv_desc (dnnl_primitive_desc_t *pd, dnnl_engine_t engine, dnnl_alg_kind_t algorithm, Md src, Md weights, Md bias,
-           Md dst, const dnnl_dims_t strides, const dnnl_dims_t dilates, const dnnl_dims_t pad_l,
-           const dnnl_dims_t pad_r, dnnl_primitive_attr_t attr)
-{
-  return dnnl_convolution_forward_primitive_desc_create (pd, engine, dnnl_forward_inference, algorithm, src, weights,
-                                                         bias, dst, strides, dilates, pad_l, pad_r, attr);
-}
-
 #else
 
 typedef const dnnl_memory_desc_t *Md;
 
-struct SoraKitLayout {
+struct SoraKitLayout
+{
   dnnl_memory_desc_t md;
 };
 
@@ -113,9 +106,9 @@ md_init_strides (SoraKitLayout *layout, int ndim, const dnnl_dims_t dims, dnnl_d
 }
 
 static dnnl_status_t
-md_init_tag (SoraKitLayout *layout, int ndim, const dnnl_dims_t dims, dnnl_data_type_t dtype, dnnl_format_tag_t tag)
+md_init_any (SoraKitLayout *layout, int ndim, const dnnl_dims_t dims, dnnl_data_type_t dtype)
 {
-  return dnnl_memory_desc_init_by_tag (&layout->md, ndim, dims, dtype, tag);
+  return dnnl_memory_desc_init_by_tag (&layout->md, ndim, dims, dtype, dnnl_format_tag_any);
 }
 
 static dnnl_status_t
@@ -136,32 +129,23 @@ matmul_desc (dnnl_primitive_desc_t *pd, dnnl_engine_t engine, Md src, Md weights
 {
   dnnl_matmul_desc_t desc;
   dnnl_status_t status = dnnl_matmul_desc_init (&desc, src, weights, bias, dst);
-  return status != dnnl_success ? status : dnnl_primitive_desc_create (pd, &desc, attr, engine, NULL);
-}
-
-static dnnl_status_t
-conv_desc (dnnl_primitive_desc_t *pd, dnnl_engine_t engine, dnnl_alg_kind_t algorithm, Md src, Md weights, Md bias,
-           Md dst, const dnnl_dims_t strides, const dnnl_dims_t dilates, const dnnl_dims_t pad_l,
-           const dnnl_dims_t pad_r, dnnl_primitive_attr_t attr)
-{
-  dnnl_convolution_desc_t desc;
-  dnnl_status_t status
-      = dnnl_dilated_convolution_forward_desc_init (&desc, dnnl_forward_inference, algorithm, src, weights, bias, dst,
-                                                    strides, dilates, pad_l, pad_r);
-  return status != dnnl_success ? status : dnnl_primitive_desc_create (pd, &desc, attr, engine, NULL);
+  return status != dnnl_success ? status
+                                : dnnl_primitive_desc_create (pd, &desc, attr, engine, NULL);
 }
 
 #endif
 
-/* ------------------------------------------------------------------------------------- engine and layouts -- */
+/* ---- engine and layouts */
 
-typedef struct {
+typedef struct
+{
   dnnl_memory_t memory[MAX_LAYOUTS], scratch;
   void *scratch_data;
   dnnl_stream_t stream;
 } Slot;
 
-struct SoraKitPrimitive {
+struct SoraKitPrimitive
+{
   dnnl_primitive_t primitive;
   SoraKitLayout *layouts[MAX_LAYOUTS], *scratch;
   int is_reorder;
@@ -184,13 +168,20 @@ status_name (dnnl_status_t status)
 {
   switch (status)
     {
-    case dnnl_success: return "success";
-    case dnnl_out_of_memory: return "out of memory";
-    case dnnl_invalid_arguments: return "invalid arguments";
-    case dnnl_unimplemented: return "no implementation for this shape and machine";
-    case dnnl_runtime_error: return "run-time error";
-    case dnnl_not_required: return "not required";
-    default: return "unknown status";
+    case dnnl_success:
+      return "success";
+    case dnnl_out_of_memory:
+      return "out of memory";
+    case dnnl_invalid_arguments:
+      return "invalid arguments";
+    case dnnl_unimplemented:
+      return "no implementation for this shape and machine";
+    case dnnl_runtime_error:
+      return "run-time error";
+    case dnnl_not_required:
+      return "not required";
+    default:
+      return "unknown status";
     }
 }
 
@@ -199,7 +190,7 @@ sora_kit_dnnl_version (void)
 {
   static char text[32];
   const dnnl_version_t *version = dnnl_version ();
-  (void) snprintf (text, sizeof text, "%d.%d.%d", version->major, version->minor, version->patch);
+  (void)snprintf (text, sizeof text, "%d.%d.%d", version->major, version->minor, version->patch);
   return text;
 }
 
@@ -234,19 +225,8 @@ layout_empty (int ndim, SoraKitTeam *team)
 }
 
 SoraKitLayout *
-sora_kit_layout_new (int ndim, const int64_t *dims, dnnl_data_type_t dtype, dnnl_format_tag_t tag, SoraKitTeam *team)
-{
-  SoraKitLayout *layout = layout_empty (ndim, team);
-  if (layout == NULL)
-    return NULL;
-  dnnl_dims_t full;
-  dims_fill (full, dims, ndim);
-  return layout_check (layout, md_init_tag (layout, ndim, full, dtype, tag), "tag", team);
-}
-
-SoraKitLayout *
-sora_kit_layout_new_strided (int ndim, const int64_t *dims, dnnl_data_type_t dtype, const int64_t *strides,
-                             SoraKitTeam *team)
+sora_kit_layout_new (int ndim, const int64_t *dims, dnnl_data_type_t dtype, const int64_t *strides,
+                     SoraKitTeam *team)
 {
   SoraKitLayout *layout = layout_empty (ndim, team);
   if (layout == NULL)
@@ -254,7 +234,20 @@ sora_kit_layout_new_strided (int ndim, const int64_t *dims, dnnl_data_type_t dty
   dnnl_dims_t full, full_strides;
   dims_fill (full, dims, ndim);
   dims_fill (full_strides, strides, ndim);
-  return layout_check (layout, md_init_strides (layout, ndim, full, dtype, full_strides), "strides", team);
+  return layout_check (layout, md_init_strides (layout, ndim, full, dtype, full_strides), "strides",
+                       team);
+}
+
+/* The order is left to the primitive.  */
+static SoraKitLayout *
+layout_any (int ndim, const int64_t *dims, SoraKitTeam *team)
+{
+  SoraKitLayout *layout = layout_empty (ndim, team);
+  if (layout == NULL)
+    return NULL;
+  dnnl_dims_t full;
+  dims_fill (full, dims, ndim);
+  return layout_check (layout, md_init_any (layout, ndim, full, dnnl_f32), "any", team);
 }
 
 static SoraKitLayout *
@@ -279,13 +272,7 @@ sora_kit_layout_bytes (const SoraKitLayout *layout)
   return dnnl_memory_desc_get_size (LAYOUT_MD (layout));
 }
 
-int
-sora_kit_layout_equal (const SoraKitLayout *a, const SoraKitLayout *b)
-{
-  return dnnl_memory_desc_equal (LAYOUT_MD (a), LAYOUT_MD (b));
-}
-
-/* ---------------------------------------------------------------------------------------------- primitives -- */
+/* ---- primitives */
 
 static void
 slot_free (Slot *slot)
@@ -294,11 +281,11 @@ slot_free (Slot *slot)
     return;
   for (int i = 0; i < MAX_LAYOUTS; i++)
     if (slot->memory[i] != NULL)
-      (void) dnnl_memory_destroy (slot->memory[i]);
+      (void)dnnl_memory_destroy (slot->memory[i]);
   if (slot->scratch != NULL)
-    (void) dnnl_memory_destroy (slot->scratch);
+    (void)dnnl_memory_destroy (slot->scratch);
   if (slot->stream != NULL)
-    (void) dnnl_stream_destroy (slot->stream);
+    (void)dnnl_stream_destroy (slot->stream);
   sora_kit_free (slot->scratch_data);
   free (slot);
 }
@@ -314,7 +301,7 @@ sora_kit_primitive_free (SoraKitPrimitive *primitive)
     sora_kit_layout_free (primitive->layouts[i]);
   sora_kit_layout_free (primitive->scratch);
   if (primitive->primitive != NULL)
-    (void) dnnl_primitive_destroy (primitive->primitive);
+    (void)dnnl_primitive_destroy (primitive->primitive);
   free (primitive);
 }
 
@@ -331,37 +318,40 @@ sora_kit_primitive_impl (const SoraKitPrimitive *primitive)
 }
 
 static int
-keep_layout (SoraKitPrimitive *primitive, SoraKitRole role, const_dnnl_primitive_desc_t pd, dnnl_query_t what,
-             SoraKitTeam *team)
+keep_layout (SoraKitPrimitive *primitive, SoraKitRole role, const_dnnl_primitive_desc_t pd,
+             dnnl_query_t what, SoraKitTeam *team)
 {
   Md md = dnnl_primitive_desc_query_md (pd, what, 0);
   if (md == NULL)
-    return sora_kit_team_fail (team, "oneDNN: %s does not tell the layout of operand %d", primitive->impl, role);
+    return sora_kit_team_fail (team, "oneDNN: %s does not tell the layout of operand %d",
+                               primitive->impl, role);
   primitive->layouts[role] = layout_copy (md, team);
   return primitive->layouts[role] == NULL ? SORA_FAILED : SORA_OK;
 }
 
 /* Takes the descriptor: checks what code it stands for, and makes the primitive.  */
 static SoraKitPrimitive *
-primitive_finish (dnnl_primitive_desc_t pd, const char *what, int has_weights, int has_bias, int is_reorder,
-                  SoraKitTeam *team)
+primitive_finish (dnnl_primitive_desc_t pd, const char *what, int has_weights, int has_bias,
+                  int is_reorder, SoraKitTeam *team)
 {
   SoraKitPrimitive *self = calloc (1, sizeof *self);
   int result = SORA_OK;
   const char *impl = NULL;
   if (self == NULL)
     result = sora_kit_team_fail (team, "out of memory for a primitive");
-  else if (dnnl_primitive_desc_query (pd, dnnl_query_impl_info_str, 0, &impl) != dnnl_success || impl == NULL)
+  else if (dnnl_primitive_desc_query (pd, dnnl_query_impl_info_str, 0, &impl) != dnnl_success
+           || impl == NULL)
     result = sora_kit_team_fail (team, "oneDNN: %s has no name of its code", what);
   else
     {
-      (void) snprintf (self->impl, sizeof self->impl, "%s", impl);
+      (void)snprintf (self->impl, sizeof self->impl, "%s", impl);
       self->is_reorder = is_reorder;
       if (!is_reorder && strstr (impl, "ref") != NULL)
-        result = sora_kit_team_fail (team,
-                                     "oneDNN %s: %s: only the reference code '%s' is there for this shape and "
-                                     "machine, which is too slow to use",
-                                     sora_kit_dnnl_version (), what, impl);
+        result = sora_kit_team_fail (
+            team,
+            "oneDNN %s: %s: only the reference code '%s' is there for this shape and "
+            "machine, which is too slow to use",
+            sora_kit_dnnl_version (), what, impl);
     }
   if (result == SORA_OK)
     result = keep_layout (self, SORA_KIT_ROLE_SRC, pd, dnnl_query_src_md, team);
@@ -387,9 +377,10 @@ primitive_finish (dnnl_primitive_desc_t pd, const char *what, int has_weights, i
     {
       dnnl_status_t status = dnnl_primitive_create (&self->primitive, pd);
       if (status != dnnl_success)
-        result = sora_kit_team_fail (team, "oneDNN: %s: creating '%s': %s", what, impl, status_name (status));
+        result = sora_kit_team_fail (team, "oneDNN: %s: creating '%s': %s", what, impl,
+                                     status_name (status));
     }
-  (void) dnnl_primitive_desc_destroy (pd);
+  (void)dnnl_primitive_desc_destroy (pd);
   if (result == SORA_OK)
     return self;
   sora_kit_primitive_free (self);
@@ -415,28 +406,30 @@ attr_new (dnnl_primitive_attr_t *attr, int accumulate, int activation)
   if (status == dnnl_success)
     status = dnnl_primitive_attr_set_post_ops (*attr, ops);
   if (ops != NULL)
-    (void) dnnl_post_ops_destroy (ops);
+    (void)dnnl_post_ops_destroy (ops);
   if (status == dnnl_success)
     return status;
-  (void) dnnl_primitive_attr_destroy (*attr);
+  (void)dnnl_primitive_attr_destroy (*attr);
   *attr = NULL;
   return status;
 }
 
-/* All that creation needs to be undone stands here, so that both kinds end in one place.  */
-typedef struct {
+/* All that creation needs to be undone stands here, so that products and reorders end in one place.
+ */
+typedef struct
+{
   SoraKitLayout *src, *weights, *bias, *dst;
   dnnl_primitive_attr_t attr;
   int saved_threads;
 } Making;
 
 static int
-making_begin (Making *making, int accumulate, int activation, int threads, SoraKitTeam *team)
+making_begin (Making *making, int accumulate, int activation, SoraKitTeam *team)
 {
   memset (making, 0, sizeof *making);
   making->saved_threads = omp_get_max_threads ();
-  omp_set_num_threads (threads > 0 ? threads : 1);
-  (void) pthread_once (&engine_once, engine_init);
+  omp_set_num_threads (1);
+  (void)pthread_once (&engine_once, engine_init);
   if (engine == NULL)
     return sora_kit_team_fail (team, "oneDNN %s: no CPU engine", sora_kit_dnnl_version ());
   dnnl_status_t status = attr_new (&making->attr, accumulate, activation);
@@ -453,7 +446,7 @@ making_end (Making *making)
   sora_kit_layout_free (making->bias);
   sora_kit_layout_free (making->dst);
   if (making->attr != NULL)
-    (void) dnnl_primitive_attr_destroy (making->attr);
+    (void)dnnl_primitive_attr_destroy (making->attr);
   omp_set_num_threads (making->saved_threads);
 }
 
@@ -461,95 +454,32 @@ static SoraKitPrimitive *
 matmul_new (const SoraKitMatmul *mm, const SoraKitLayout *packed, SoraKitTeam *team)
 {
   char what[128];
-  (void) snprintf (what, sizeof what, "product %lld x %lld x %lld", (long long) mm->m, (long long) mm->n,
-                   (long long) mm->k);
+  (void)snprintf (what, sizeof what, "product %lld x %lld x %lld", (long long)mm->m,
+                  (long long)mm->n, (long long)mm->k);
   Making making;
   SoraKitPrimitive *self = NULL;
-  const int64_t a_dims[] = { mm->m, mm->k }, b_dims[] = { mm->k, mm->n }, c_dims[] = { mm->m, mm->n };
-  const int64_t a_strides[] = { mm->lda > 0 ? mm->lda : mm->k, 1 }, c_strides[] = { mm->ldc > 0 ? mm->ldc : mm->n, 1 };
-  const int64_t b_strides[] = { mm->transposed_b ? 1 : mm->ldb > 0 ? mm->ldb : mm->n,
-                                mm->transposed_b ? (mm->ldb > 0 ? mm->ldb : mm->k) : 1 };
-  const int64_t bias_dims[] = { 1, mm->n };
-  if (making_begin (&making, mm->accumulate, mm->activation, 1, team) == SORA_OK)
+  const int64_t a_dims[] = { mm->m, mm->k }, b_dims[] = { mm->k, mm->n },
+                c_dims[] = { mm->m, mm->n }, bias_dims[] = { 1, mm->n };
+  const int64_t a_strides[] = { mm->k, 1 }, c_strides[] = { mm->n, 1 };
+  if (making_begin (&making, mm->accumulate, mm->activation, team) == SORA_OK)
     {
-      making.src = sora_kit_layout_new_strided (2, a_dims, dnnl_f32, a_strides, team);
-      making.dst = sora_kit_layout_new_strided (2, c_dims, dnnl_f32, c_strides, team);
-      if (packed != NULL)
-        making.weights = layout_copy (LAYOUT_MD (packed), team);
-      else if (mm->packed)
-        making.weights = sora_kit_layout_new (2, b_dims, dnnl_f32, dnnl_format_tag_any, team);
-      else
-        making.weights = sora_kit_layout_new_strided (2, b_dims, dnnl_f32, b_strides, team);
+      making.src = sora_kit_layout_new (2, a_dims, dnnl_f32, a_strides, team);
+      making.dst = sora_kit_layout_new (2, c_dims, dnnl_f32, c_strides, team);
+      making.weights
+          = packed != NULL ? layout_copy (LAYOUT_MD (packed), team) : layout_any (2, b_dims, team);
       if (mm->bias)
-        making.bias = sora_kit_layout_new (2, bias_dims, dnnl_f32, dnnl_ab, team);
+        making.bias = sora_kit_layout_new (2, bias_dims, dnnl_f32, c_strides, team);
       if (making.src && making.dst && making.weights && (making.bias || !mm->bias))
         {
           dnnl_primitive_desc_t pd = NULL;
-          dnnl_status_t status
-              = matmul_desc (&pd, engine, LAYOUT_MD (making.src), LAYOUT_MD (making.weights),
-                             making.bias ? LAYOUT_MD (making.bias) : NULL, LAYOUT_MD (making.dst), making.attr);
+          dnnl_status_t status = matmul_desc (
+              &pd, engine, LAYOUT_MD (making.src), LAYOUT_MD (making.weights),
+              making.bias ? LAYOUT_MD (making.bias) : NULL, LAYOUT_MD (making.dst), making.attr);
           if (status == dnnl_success)
             self = primitive_finish (pd, what, 1, mm->bias, 0, team);
           else
-            sora_kit_team_fail (team, "oneDNN %s: %s: %s", sora_kit_dnnl_version (), what, status_name (status));
-        }
-    }
-  making_end (&making);
-  return self;
-}
-
-static SoraKitPrimitive *
-conv_new (const SoraKitConv *conv, SoraKitTeam *team)
-{
-  char what[160];
-  (void) snprintf (what, sizeof what, "%sconvolution %lld -> %lld channels over %lld x %lld x %lld",
-                   conv->winograd ? "Winograd " : "", (long long) conv->ic, (long long) conv->oc,
-                   (long long) conv->in[0], (long long) conv->in[1], (long long) (conv->ndim > 2 ? conv->in[2] : 1));
-  if (conv->ndim < 2 || conv->ndim > 3)
-    {
-      sora_kit_team_fail (team, "%s: %d spatial dimensions, expected 2 or 3", what, conv->ndim);
-      return NULL;
-    }
-  int nd = conv->ndim + 2;
-  int64_t src_dims[5] = { conv->batch, conv->ic }, dst_dims[5] = { conv->batch, conv->oc };
-  int64_t w_dims[5] = { conv->oc, conv->ic };
-  dnnl_dims_t strides, dilates, pad_l, pad_r;
-  dims_fill (strides, conv->stride, conv->ndim);
-  dims_fill (pad_l, conv->pad_l, conv->ndim);
-  dims_fill (pad_r, conv->pad_r, conv->ndim);
-  memset (dilates, 0, sizeof dilates);
-  for (int i = 0; i < conv->ndim; i++)
-    {
-      if (strides[i] == 0)
-        strides[i] = 1;
-      src_dims[i + 2] = conv->in[i];
-      w_dims[i + 2] = conv->kernel[i];
-      dst_dims[i + 2] = (conv->in[i] + pad_l[i] + pad_r[i] - conv->kernel[i]) / strides[i] + 1;
-    }
-  Making making;
-  SoraKitPrimitive *self = NULL;
-  if (making_begin (&making, conv->accumulate, conv->activation, conv->threads, team) == SORA_OK)
-    {
-      dnnl_format_tag_t any = dnnl_format_tag_any;
-      making.src = sora_kit_layout_new (nd, src_dims, dnnl_f32,
-                                        conv->src_tag ? (dnnl_format_tag_t) conv->src_tag : any, team);
-      making.dst = sora_kit_layout_new (nd, dst_dims, dnnl_f32,
-                                        conv->dst_tag ? (dnnl_format_tag_t) conv->dst_tag : any, team);
-      making.weights = sora_kit_layout_new (nd, w_dims, dnnl_f32,
-                                            conv->weights_tag ? (dnnl_format_tag_t) conv->weights_tag : any, team);
-      if (conv->bias)
-        making.bias = sora_kit_layout_new (1, &conv->oc, dnnl_f32, dnnl_a, team);
-      if (making.src && making.dst && making.weights && (making.bias || !conv->bias))
-        {
-          dnnl_primitive_desc_t pd = NULL;
-          dnnl_status_t status = conv_desc (
-              &pd, engine, conv->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct, LAYOUT_MD (making.src),
-              LAYOUT_MD (making.weights), making.bias ? LAYOUT_MD (making.bias) : NULL, LAYOUT_MD (making.dst), strides,
-              dilates, pad_l, pad_r, making.attr);
-          if (status == dnnl_success)
-            self = primitive_finish (pd, what, 1, conv->bias, 0, team);
-          else
-            sora_kit_team_fail (team, "oneDNN %s: %s: %s", sora_kit_dnnl_version (), what, status_name (status));
+            sora_kit_team_fail (team, "oneDNN %s: %s: %s", sora_kit_dnnl_version (), what,
+                                status_name (status));
         }
     }
   making_end (&making);
@@ -561,15 +491,16 @@ sora_kit_reorder_new (const SoraKitLayout *src, const SoraKitLayout *dst, SoraKi
 {
   Making making;
   SoraKitPrimitive *self = NULL;
-  if (making_begin (&making, 0, 0, 1, team) == SORA_OK)
+  if (making_begin (&making, 0, 0, team) == SORA_OK)
     {
       dnnl_primitive_desc_t pd = NULL;
-      dnnl_status_t status = dnnl_reorder_primitive_desc_create (&pd, LAYOUT_MD (src), engine, LAYOUT_MD (dst), engine,
-                                                                 making.attr);
+      dnnl_status_t status = dnnl_reorder_primitive_desc_create (
+          &pd, LAYOUT_MD (src), engine, LAYOUT_MD (dst), engine, making.attr);
       if (status == dnnl_success)
         self = primitive_finish (pd, "reorder", 0, 0, 1, team);
       else
-        sora_kit_team_fail (team, "oneDNN %s: reorder: %s", sora_kit_dnnl_version (), status_name (status));
+        sora_kit_team_fail (team, "oneDNN %s: reorder: %s", sora_kit_dnnl_version (),
+                            status_name (status));
     }
   making_end (&making);
   return self;
@@ -578,7 +509,8 @@ sora_kit_reorder_new (const SoraKitLayout *src, const SoraKitLayout *dst, SoraKi
 static dnnl_status_t
 slot_memory (dnnl_memory_t *memory, const SoraKitLayout *layout)
 {
-  return layout == NULL ? dnnl_success : dnnl_memory_create (memory, LAYOUT_MD (layout), engine, DNNL_MEMORY_NONE);
+  return layout == NULL ? dnnl_success
+                        : dnnl_memory_create (memory, LAYOUT_MD (layout), engine, DNNL_MEMORY_NONE);
 }
 
 static Slot *
@@ -598,7 +530,8 @@ slot_new (SoraKitPrimitive *self, SoraKitTeam *team)
       slot->scratch_data = sora_kit_alloc (sora_kit_layout_bytes (self->scratch), 1);
       status = slot->scratch_data == NULL
                    ? dnnl_out_of_memory
-                   : dnnl_memory_create (&slot->scratch, LAYOUT_MD (self->scratch), engine, slot->scratch_data);
+                   : dnnl_memory_create (&slot->scratch, LAYOUT_MD (self->scratch), engine,
+                                         slot->scratch_data);
     }
   if (status == dnnl_success)
     return slot;
@@ -608,16 +541,17 @@ slot_new (SoraKitPrimitive *self, SoraKitTeam *team)
 }
 
 int
-sora_kit_primitive_run (SoraKitPrimitive *self, SoraKitTeam *team, int index, const void *src, const void *weights,
-                        const void *bias, void *dst)
+sora_kit_primitive_run (SoraKitPrimitive *self, SoraKitTeam *team, int index, const void *src,
+                        const void *weights, const void *bias, void *dst)
 {
-  static const int args[MAX_LAYOUTS] = { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST };
+  static const int args[MAX_LAYOUTS]
+      = { DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_BIAS, DNNL_ARG_DST };
   Slot *slot = self->slots[index];
   if (slot == NULL && (slot = self->slots[index] = slot_new (self, team)) == NULL)
     return SORA_FAILED;
   /* oneDNN's handles are not const; inputs are only read.  */
-  void *const data[MAX_LAYOUTS] = { (void *) (uintptr_t) src, (void *) (uintptr_t) weights,
-                                    (void *) (uintptr_t) bias, dst };
+  void *const data[MAX_LAYOUTS]
+      = { (void *)(uintptr_t)src, (void *)(uintptr_t)weights, (void *)(uintptr_t)bias, dst };
   dnnl_exec_arg_t exec[MAX_LAYOUTS + 1];
   int n = 0;
   dnnl_status_t status = dnnl_success;
@@ -627,10 +561,10 @@ sora_kit_primitive_run (SoraKitPrimitive *self, SoraKitTeam *team, int index, co
         if (data[i] == NULL)
           return sora_kit_team_fail (team, "oneDNN: %s: operand %d is missing", self->impl, i);
         status = dnnl_memory_set_data_handle (slot->memory[i], data[i]);
-        exec[n++] = (dnnl_exec_arg_t) { args[i], slot->memory[i] };
+        exec[n++] = (dnnl_exec_arg_t){ args[i], slot->memory[i] };
       }
   if (slot->scratch != NULL)
-    exec[n++] = (dnnl_exec_arg_t) { DNNL_ARG_SCRATCHPAD, slot->scratch };
+    exec[n++] = (dnnl_exec_arg_t){ DNNL_ARG_SCRATCHPAD, slot->scratch };
   if (status == dnnl_success)
     status = dnnl_primitive_execute (self->primitive, slot->stream, n, exec);
   if (status == dnnl_success)
@@ -640,21 +574,20 @@ sora_kit_primitive_run (SoraKitPrimitive *self, SoraKitTeam *team, int index, co
   return SORA_OK;
 }
 
-/* --------------------------------------------------------------------------------------------------- cache -- */
+/* ---- cache */
 
-typedef struct {
-  int is_conv;
-  union {
-    SoraKitMatmul matmul;
-    SoraKitConv conv;
-  } key;
+typedef struct
+{
+  SoraKitMatmul key;
   SoraKitPrimitive *primitive;
 } Entry;
 
-struct SoraKitCache {
+struct SoraKitCache
+{
   Entry *entries;
   size_t n, size;
-  struct {
+  struct
+  {
     void *data;
     uint64_t bytes;
   } scratch[SORA_KIT_MAX_THREADS];
@@ -689,26 +622,15 @@ sora_kit_cache_scratch (SoraKitCache *cache, SoraKitTeam *team, int slot, uint64
       cache->scratch[slot].bytes = cache->scratch[slot].data != NULL ? bytes : 0;
     }
   if (cache->scratch[slot].data == NULL)
-    sora_kit_team_fail (team, "out of memory for %llu bytes of scratch", (unsigned long long) bytes);
+    sora_kit_team_fail (team, "out of memory for %llu bytes of scratch", (unsigned long long)bytes);
   return cache->scratch[slot].data;
 }
 
+/* Takes the primitive.  */
 static SoraKitPrimitive *
-cache_find (const SoraKitCache *cache, int is_conv, const void *key, size_t size)
-{
-  for (size_t i = 0; i < cache->n; i++)
-    if (cache->entries[i].is_conv == is_conv && memcmp (&cache->entries[i].key, key, size) == 0)
-      return cache->entries[i].primitive;
-  return NULL;
-}
-
-/* Takes the primitive, which may be NULL.  */
-static SoraKitPrimitive *
-cache_keep (SoraKitCache *cache, int is_conv, const void *key, size_t size, SoraKitPrimitive *primitive,
+cache_keep (SoraKitCache *cache, const SoraKitMatmul *key, SoraKitPrimitive *primitive,
             SoraKitTeam *team)
 {
-  if (primitive == NULL)
-    return NULL;
   if (cache->n == cache->size)
     {
       size_t wanted = cache->size ? 2 * cache->size : 32;
@@ -722,40 +644,27 @@ cache_keep (SoraKitCache *cache, int is_conv, const void *key, size_t size, Sora
       cache->entries = entries;
       cache->size = wanted;
     }
-  Entry *entry = &cache->entries[cache->n++];
-  memset (entry, 0, sizeof *entry);
-  entry->is_conv = is_conv;
-  memcpy (&entry->key, key, size);
-  entry->primitive = primitive;
+  cache->entries[cache->n++] = (Entry){ *key, primitive };
   return primitive;
 }
 
 SoraKitPrimitive *
 sora_kit_cache_matmul (SoraKitCache *cache, const SoraKitMatmul *matmul, SoraKitTeam *team)
 {
-  SoraKitPrimitive *primitive = cache_find (cache, 0, matmul, sizeof *matmul);
-  if (primitive != NULL)
-    return primitive;
+  for (size_t i = 0; i < cache->n; i++)
+    if (memcmp (&cache->entries[i].key, matmul, sizeof *matmul) == 0)
+      return cache->entries[i].primitive;
   const SoraKitLayout *packed = NULL;
-  if (matmul->packed && matmul->packed_m > 0)
+  if (matmul->packed_m > 0)
     {
       SoraKitMatmul first = *matmul;
       first.m = matmul->packed_m;
-      first.packed_m = first.lda = first.ldc = 0;
-      first.bias = first.accumulate = first.activation = 0;
+      first.packed_m = first.bias = first.accumulate = first.activation = 0;
       SoraKitPrimitive *model = sora_kit_cache_matmul (cache, &first, team);
       if (model == NULL)
         return NULL;
       packed = sora_kit_primitive_layout (model, SORA_KIT_ROLE_WEIGHTS);
     }
-  return cache_keep (cache, 0, matmul, sizeof *matmul, matmul_new (matmul, packed, team), team);
-}
-
-SoraKitPrimitive *
-sora_kit_cache_conv (SoraKitCache *cache, const SoraKitConv *conv, SoraKitTeam *team)
-{
-  SoraKitPrimitive *primitive = cache_find (cache, 1, conv, sizeof *conv);
-  if (primitive != NULL)
-    return primitive;
-  return cache_keep (cache, 1, conv, sizeof *conv, conv_new (conv, team), team);
+  SoraKitPrimitive *primitive = matmul_new (matmul, packed, team);
+  return primitive != NULL ? cache_keep (cache, matmul, primitive, team) : NULL;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Linear layers in fixed tiles.  Each tile of output features is packed as a matrix of its own, so that a tile is
- * one plain product.  oneDNN 2.6 multiplies packed weights into dense rows alone, so a tile is computed in scratch
- * that stays in the L2 cache, and copied to where it belongs.
+ * Linear layers in fixed tiles.  Each tile of output features is packed as a matrix of its own, so
+ * that a tile is one plain product.  oneDNN 2.6 multiplies packed weights into dense rows alone, so
+ * a tile is computed in scratch that stays in the L2 cache, and copied to where it belongs.
  */
 #include "kit-linear.h"
 
@@ -15,7 +15,8 @@
 /* The rows that the packed order is chosen for.  */
 #define PACK_ROWS 64
 
-struct SoraKitLinear {
+struct SoraKitLinear
+{
   SoraKitCache *cache;
   int64_t n, k, tile_n, tiles_n;
   uint64_t tile_bytes;
@@ -39,8 +40,9 @@ ceil_div (int64_t a, int64_t b)
   return (a + b - 1) / b;
 }
 
-/* Columns of a tile.  Weights that fit into an L2 cache are one tile, which needs no copy; of larger ones a tile of 256
- * columns is near that size, and small layers with long rows are cut finer, so that there is work for every thread.  */
+/* Columns of a tile.  Weights that fit into an L2 cache are one tile, which needs no copy; of
+ * larger ones a tile of 256 columns is near that size, and small layers with long rows are cut
+ * finer, so that there is work for every thread.  */
 static int64_t
 tile_columns (int64_t n, int64_t k)
 {
@@ -69,7 +71,6 @@ product_of (const SoraKitLinear *self, int64_t m, int64_t n)
   mm.m = m;
   mm.n = n;
   mm.k = self->k;
-  mm.packed = 1;
   mm.packed_m = PACK_ROWS;
   mm.bias = self->has_bias;
   mm.activation = self->activation;
@@ -77,12 +78,12 @@ product_of (const SoraKitLinear *self, int64_t m, int64_t n)
 }
 
 SoraKitLinear *
-sora_kit_linear_new (SoraKitCache *cache, int64_t n, int64_t k, SoraKitActivation activation, int bias,
-                     SoraKitTeam *team)
+sora_kit_linear_new (SoraKitCache *cache, int64_t n, int64_t k, SoraKitActivation activation,
+                     int bias, SoraKitTeam *team)
 {
   if (n < 1 || k < 1 || n > INT32_MAX || k > INT32_MAX)
     {
-      sora_kit_team_fail (team, "linear layer of %lld x %lld", (long long) n, (long long) k);
+      sora_kit_team_fail (team, "linear layer of %lld x %lld", (long long)n, (long long)k);
       return NULL;
     }
   SoraKitLinear *self = calloc (1, sizeof *self);
@@ -94,7 +95,7 @@ sora_kit_linear_new (SoraKitCache *cache, int64_t n, int64_t k, SoraKitActivatio
   self->cache = cache;
   self->n = n;
   self->k = k;
-  self->activation = (int32_t) activation;
+  self->activation = (int32_t)activation;
   self->has_bias = bias != 0;
   self->tile_n = tile_columns (n, k);
   self->tiles_n = ceil_div (n, self->tile_n);
@@ -104,8 +105,10 @@ sora_kit_linear_new (SoraKitCache *cache, int64_t n, int64_t k, SoraKitActivatio
       SoraKitMatmul mm = product_of (self, PACK_ROWS, columns);
       SoraKitPrimitive *product = sora_kit_cache_matmul (cache, &mm, team);
       const int64_t dims[] = { k, columns }, strides[] = { 1, k };
-      SoraKitLayout *plain = product ? sora_kit_layout_new_strided (2, dims, dnnl_f32, strides, team) : NULL;
-      const SoraKitLayout *packed = product ? sora_kit_primitive_layout (product, SORA_KIT_ROLE_WEIGHTS) : NULL;
+      SoraKitLayout *plain
+          = product ? sora_kit_layout_new (2, dims, dnnl_f32, strides, team) : NULL;
+      const SoraKitLayout *packed
+          = product ? sora_kit_primitive_layout (product, SORA_KIT_ROLE_WEIGHTS) : NULL;
       if (plain != NULL)
         self->reorder[i] = sora_kit_reorder_new (plain, packed, team);
       sora_kit_layout_free (plain);
@@ -136,10 +139,11 @@ uint64_t
 sora_kit_linear_bytes (int64_t n, int64_t k)
 {
   int64_t padded = ceil_div (n, 16) * 16;
-  return (uint64_t) padded * (uint64_t) k * sizeof (float) + (uint64_t) n * sizeof (float);
+  return (uint64_t)padded * (uint64_t)k * sizeof (float) + (uint64_t)n * sizeof (float);
 }
 
-typedef struct {
+typedef struct
+{
   SoraKitLinear *self;
   const SoraKitLinearPart *parts;
   int n_parts;
@@ -157,14 +161,17 @@ gather (const Packing *packing, int64_t first, int64_t columns, float *rows, flo
       int64_t end = min64 (first + columns, at + part->rows);
       if (begin < end)
         {
-          size_t offset = (size_t) (begin - at);
-          const char *w = (const char *) part->weights + offset * (size_t) k * sora_kit_dtype_size (part->weights_dtype);
-          if (sora_kit_to_f32 (w, part->weights_dtype, rows + (begin - first) * k, (size_t) ((end - begin) * k))
+          size_t offset = (size_t)(begin - at);
+          const char *w = (const char *)part->weights
+                          + offset * (size_t)k * sora_kit_dtype_size (part->weights_dtype);
+          if (sora_kit_to_f32 (w, part->weights_dtype, rows + (begin - first) * k,
+                               (size_t)((end - begin) * k))
               != SORA_OK)
             return SORA_FAILED;
           if (part->bias != NULL
-              && sora_kit_to_f32 ((const char *) part->bias + offset * sora_kit_dtype_size (part->bias_dtype),
-                                  part->bias_dtype, bias + (begin - first), (size_t) (end - begin))
+              && sora_kit_to_f32 ((const char *)part->bias
+                                      + offset * sora_kit_dtype_size (part->bias_dtype),
+                                  part->bias_dtype, bias + (begin - first), (size_t)(end - begin))
                      != SORA_OK)
             return SORA_FAILED;
         }
@@ -180,40 +187,43 @@ pack_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
   SoraKitLinear *self = packing->self;
   int last = tile == self->tiles_n - 1;
   int64_t first = tile * self->tile_n, columns = min64 (self->tile_n, self->n - first);
-  float *rows = sora_kit_alloc ((uint64_t) columns * (uint64_t) self->k, sizeof *rows);
+  float *rows = sora_kit_alloc ((uint64_t)columns * (uint64_t)self->k, sizeof *rows);
   if (rows == NULL)
     return sora_kit_team_fail (team, "out of memory while packing a linear layer");
   int result = gather (packing, first, columns, rows, self->bias + first);
   if (result != SORA_OK)
-    sora_kit_team_fail (team, "linear layer: weights or bias of a dtype other than f32, f16, bf16 and f64");
+    sora_kit_team_fail (
+        team, "linear layer: weights or bias of a dtype other than f32, f16, bf16 and f64");
   else
     result = sora_kit_primitive_run (self->reorder[last], team, slot, rows, NULL, NULL,
-                                     self->weights + (uint64_t) tile * self->tile_bytes);
+                                     self->weights + (uint64_t)tile * self->tile_bytes);
   sora_kit_free (rows);
   return result;
 }
 
 int
-sora_kit_linear_pack (SoraKitLinear *self, SoraKitTeam *team, const SoraKitLinearPart *parts, int n_parts)
+sora_kit_linear_pack (SoraKitLinear *self, SoraKitTeam *team, const SoraKitLinearPart *parts,
+                      int n_parts)
 {
   int64_t rows = 0;
   for (int p = 0; p < n_parts; p++)
     rows += parts[p].rows;
   if (rows != self->n)
-    return sora_kit_team_fail (team, "linear layer: weights have %lld rows, expected %lld", (long long) rows,
-                               (long long) self->n);
+    return sora_kit_team_fail (team, "linear layer: weights have %lld rows, expected %lld",
+                               (long long)rows, (long long)self->n);
   if (self->weights == NULL)
-    self->weights = sora_kit_alloc ((uint64_t) self->tiles_n, self->tile_bytes);
+    self->weights = sora_kit_alloc ((uint64_t)self->tiles_n, self->tile_bytes);
   if (self->bias == NULL)
-    self->bias = sora_kit_alloc0 ((uint64_t) self->n, sizeof *self->bias);
+    self->bias = sora_kit_alloc0 ((uint64_t)self->n, sizeof *self->bias);
   if (self->weights == NULL || self->bias == NULL)
-    return sora_kit_team_fail (team, "out of memory for a linear layer of %lld x %lld", (long long) self->n,
-                               (long long) self->k);
+    return sora_kit_team_fail (team, "out of memory for a linear layer of %lld x %lld",
+                               (long long)self->n, (long long)self->k);
   Packing packing = { self, parts, n_parts };
   return sora_kit_parallel (team, self->tiles_n, pack_tile, &packing);
 }
 
-typedef struct {
+typedef struct
+{
   SoraKitLinear *self;
   const float *x;
   float *y;
@@ -221,10 +231,11 @@ typedef struct {
 } Running;
 
 static void
-copy_rows (float *to, int64_t to_stride, const float *from, int64_t from_stride, int64_t rows, int64_t columns)
+copy_rows (float *to, int64_t to_stride, const float *from, int64_t from_stride, int64_t rows,
+           int64_t columns)
 {
   for (int64_t i = 0; i < rows; i++)
-    memcpy (to + i * to_stride, from + i * from_stride, (size_t) columns * sizeof *to);
+    memcpy (to + i * to_stride, from + i * from_stride, (size_t)columns * sizeof *to);
 }
 
 static int
@@ -236,8 +247,10 @@ run_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
   int64_t tiles_m = ceil_div (running->m, self->tile_m);
   int64_t row = tile % tiles_m, column = tile / tiles_m;
   int64_t first_m = row * self->tile_m, first_n = column * self->tile_n;
-  int64_t rows = min64 (self->tile_m, running->m - first_m), columns = min64 (self->tile_n, self->n - first_n);
-  SoraKitPrimitive *product = self->product[(row == tiles_m - 1) + 2 * (column == self->tiles_n - 1)];
+  int64_t rows = min64 (self->tile_m, running->m - first_m),
+          columns = min64 (self->tile_n, self->n - first_n);
+  SoraKitPrimitive *product
+      = self->product[(row == tiles_m - 1) + 2 * (column == self->tiles_n - 1)];
   const float *x = running->x + first_m * running->ldx;
   float *y = running->y + first_m * running->ldy + first_n, *to = y;
 
@@ -245,8 +258,8 @@ run_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
   int64_t y_floats = running->ldy == columns ? 0 : rows * columns;
   if (x_floats + y_floats > 0)
     {
-      float *scratch
-          = sora_kit_cache_scratch (self->cache, team, slot, (uint64_t) (x_floats + y_floats) * sizeof *scratch);
+      float *scratch = sora_kit_cache_scratch (self->cache, team, slot,
+                                               (uint64_t)(x_floats + y_floats) * sizeof *scratch);
       if (scratch == NULL)
         return SORA_FAILED;
       if (x_floats > 0)
@@ -257,7 +270,8 @@ run_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
       if (y_floats > 0)
         to = scratch + x_floats;
     }
-  int result = sora_kit_primitive_run (product, team, slot, x, self->weights + (uint64_t) column * self->tile_bytes,
+  int result = sora_kit_primitive_run (product, team, slot, x,
+                                       self->weights + (uint64_t)column * self->tile_bytes,
                                        self->bias + first_n, to);
   if (result == SORA_OK && to != y)
     copy_rows (y, running->ldy, to, columns, rows, columns);
@@ -287,8 +301,8 @@ prepare (SoraKitLinear *self, SoraKitTeam *team, int64_t m)
 }
 
 int
-sora_kit_linear_run (SoraKitLinear *self, SoraKitTeam *team, int64_t m, const float *x, int64_t ldx, float *y,
-                     int64_t ldy)
+sora_kit_linear_run (SoraKitLinear *self, SoraKitTeam *team, int64_t m, const float *x, int64_t ldx,
+                     float *y, int64_t ldy)
 {
   if (m == 0)
     return SORA_OK;

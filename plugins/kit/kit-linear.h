@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-linear: y = activation (x Wᵀ + b) with weights packed once, in f32.  The weights are cut into tiles of
- * output features, the rows of x into tiles of rows, both of sizes that follow from the shape alone; each pair is
- * one product on one thread.  So the bytes do not depend on the thread count.
+ * kit-linear: y = activation (x Wᵀ + b) with weights packed once, in f32.  The weights are cut into
+ * tiles of output features, the rows of x into tiles of rows, both of sizes that follow from the
+ * shape alone; each pair is one product on one thread.  So the bytes do not depend on the thread
+ * count.
  *
  * Tolerance: 1e-5 of the largest value against a product summed in f64 (tests/kit/test-linear.c).
  */
@@ -21,10 +22,11 @@ typedef struct SoraKitLinear SoraKitLinear;
  * @bias: (nullable): [rows]; %NULL: zeros
  * @rows: output features
  *
- * Some of the output features of a layer, as PyTorch stores them.  More than one part makes one layer of several
- * (query, key and value in one product).
+ * Some of the output features of a layer, as PyTorch stores them.  More than one part makes one
+ * layer of several (query, key and value in one product).
  */
-typedef struct {
+typedef struct
+{
   const void *weights;
   int32_t weights_dtype, bias_dtype;
   const void *bias;
@@ -42,10 +44,11 @@ typedef struct {
  *
  * A layer without weights yet.  Any thread that owns @cache.
  *
- * Returns: (nullable) (transfer full): the layer; %NULL if out of memory or oneDNN has no code for it
+ * Returns: (nullable) (transfer full): the layer; %NULL if out of memory or oneDNN has no code for
+ * it
  */
-SoraKitLinear *sora_kit_linear_new (SoraKitCache *cache, int64_t n, int64_t k, SoraKitActivation activation, int bias,
-                                    SoraKitTeam *team);
+SoraKitLinear *sora_kit_linear_new (SoraKitCache *cache, int64_t n, int64_t k,
+                                    SoraKitActivation activation, int bias, SoraKitTeam *team);
 
 /** sora_kit_linear_free: @linear: (nullable): frees it and its weights. */
 void sora_kit_linear_free (SoraKitLinear *linear);
@@ -53,8 +56,8 @@ void sora_kit_linear_free (SoraKitLinear *linear);
 /**
  * sora_kit_linear_bytes:
  *
- * Returns: bytes that the packed weights of such a layer take, within 5 %: for cost estimates before anything is
- *   created.
+ * Returns: bytes that the packed weights of such a layer take, within 5 %: for cost estimates
+ * before anything is created.
  */
 uint64_t sora_kit_linear_bytes (int64_t n, int64_t k);
 
@@ -69,7 +72,8 @@ uint64_t sora_kit_linear_bytes (int64_t n, int64_t k);
  *
  * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
  */
-int sora_kit_linear_pack (SoraKitLinear *linear, SoraKitTeam *team, const SoraKitLinearPart *parts, int n_parts);
+int sora_kit_linear_pack (SoraKitLinear *linear, SoraKitTeam *team, const SoraKitLinearPart *parts,
+                          int n_parts);
 
 /**
  * sora_kit_linear_run:
@@ -83,7 +87,7 @@ int sora_kit_linear_pack (SoraKitLinear *linear, SoraKitTeam *team, const SoraKi
  *
  * Returns: %SORA_OK, %SORA_CANCELLED (@y is then partly written) or %SORA_FAILED
  */
-int sora_kit_linear_run (SoraKitLinear *linear, SoraKitTeam *team, int64_t m, const float *x, int64_t ldx, float *y,
-                         int64_t ldy);
+int sora_kit_linear_run (SoraKitLinear *linear, SoraKitTeam *team, int64_t m, const float *x,
+                         int64_t ldx, float *y, int64_t ldy);
 
 #endif

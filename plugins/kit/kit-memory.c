@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define HUGE_PAGE ((size_t) 2 << 20)
+#define HUGE_PAGE ((size_t)2 << 20)
 
 void *
 sora_kit_alloc (uint64_t count, size_t size)
@@ -23,7 +23,7 @@ sora_kit_alloc (uint64_t count, size_t size)
   void *memory = aligned_alloc (align, bytes);
   /* Advice only: without huge pages everything works, a little slower.  */
   if (memory != NULL && align == HUGE_PAGE)
-    (void) madvise (memory, bytes, MADV_HUGEPAGE);
+    (void)madvise (memory, bytes, MADV_HUGEPAGE);
   return memory;
 }
 
@@ -32,7 +32,7 @@ sora_kit_alloc0 (uint64_t count, size_t size)
 {
   void *memory = sora_kit_alloc (count, size);
   if (memory != NULL)
-    memset (memory, 0, (size_t) count * size);
+    memset (memory, 0, (size_t)count * size);
   return memory;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-memory: aligned memory for numeric work.  Everything is 64-byte aligned; what is large asks for
- * huge pages, which halves the time to pack a model's weights.
+ * kit-memory: aligned memory for numeric work.  Everything is 64-byte aligned; what is large asks
+ * for huge pages, which halves the time to pack a model's weights.
  */
 #ifndef SORA_KIT_MEMORY_H
 #define SORA_KIT_MEMORY_H
@@ -14,8 +14,8 @@
  * @count: number of elements
  * @size: bytes of one element
  *
- * Returns: (nullable): uninitialised memory, 64-byte aligned; %NULL if there is none, or if the product
- *   overflows.  Zero bytes give a valid pointer.  Free with sora_kit_free().  Any thread.
+ * Returns: (nullable): uninitialised memory, 64-byte aligned; %NULL if there is none, or if the
+ * product overflows.  Zero bytes give a valid pointer.  Free with sora_kit_free().  Any thread.
  */
 void *sora_kit_alloc (uint64_t count, size_t size);
 

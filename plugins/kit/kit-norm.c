@@ -16,14 +16,14 @@ SORA_KIT_INLINE void
 load_tail (SoraKitV *v, const float *p, int64_t count)
 {
   float a[LANES] = { 0 };
-  memcpy (a, p, (size_t) count * sizeof *a);
+  memcpy (a, p, (size_t)count * sizeof *a);
   memcpy (v, a, sizeof *v);
 }
 
 SORA_KIT_INLINE void
 store_tail (float *p, const SoraKitV *v, int64_t count)
 {
-  memcpy (p, v, (size_t) count * sizeof *p);
+  memcpy (p, v, (size_t)count * sizeof *p);
 }
 
 SORA_KIT_MULTIVERSION void
@@ -44,7 +44,7 @@ sora_kit_rms_norm (const float *x, int64_t ldx, float *y, int64_t ldy, int64_t r
           load_tail (&v, x + whole, rest);
           sum += v * v;
         }
-      float scale = 1.0f / sqrtf (sora_kit_v_sum (&sum) / (float) width + eps);
+      float scale = 1.0f / sqrtf (sora_kit_v_sum (&sum) / (float)width + eps);
       for (int64_t i = 0; i < whole; i += LANES)
         sora_kit_v_store (y + i, sora_kit_v_load (x + i) * scale * sora_kit_v_load (weight + i));
       for (int64_t i = whole; i < width; i++)
@@ -53,8 +53,8 @@ sora_kit_rms_norm (const float *x, int64_t ldx, float *y, int64_t ldy, int64_t r
 }
 
 SORA_KIT_MULTIVERSION void
-sora_kit_layer_norm (const float *x, int64_t ldx, float *y, int64_t ldy, int64_t rows, int64_t width,
-                     const float *weight, const float *bias, float eps)
+sora_kit_layer_norm (const float *x, int64_t ldx, float *y, int64_t ldy, int64_t rows,
+                     int64_t width, const float *weight, const float *bias, float eps)
 {
   int64_t whole = width / LANES * LANES, rest = width - whole;
   for (int64_t row = 0; row < rows; row++, x += ldx, y += ldy)
@@ -67,9 +67,10 @@ sora_kit_layer_norm (const float *x, int64_t ldx, float *y, int64_t ldy, int64_t
           load_tail (&v, x + whole, rest);
           sum += v;
         }
-      float mean = sora_kit_v_sum (&sum) / (float) width;
-      /* A second pass over the row, which is in the first cache: no cancellation as with the sum of squares.  */
-      sum = (SoraKitV) { 0 };
+      float mean = sora_kit_v_sum (&sum) / (float)width;
+      /* A second pass over the row, which is in the first cache: no cancellation as with the sum of
+       * squares.  */
+      sum = (SoraKitV){ 0 };
       for (int64_t i = 0; i < whole; i += LANES)
         {
           v = sora_kit_v_load (x + i) - mean;
@@ -78,7 +79,7 @@ sora_kit_layer_norm (const float *x, int64_t ldx, float *y, int64_t ldy, int64_t
       float squares = 0;
       for (int64_t i = whole; i < width; i++)
         squares += (x[i] - mean) * (x[i] - mean);
-      float scale = 1.0f / sqrtf ((sora_kit_v_sum (&sum) + squares) / (float) width + eps);
+      float scale = 1.0f / sqrtf ((sora_kit_v_sum (&sum) + squares) / (float)width + eps);
       for (int64_t i = 0; i < whole; i += LANES)
         {
           v = (sora_kit_v_load (x + i) - mean) * scale;
@@ -99,7 +100,8 @@ sora_kit_layer_norm (const float *x, int64_t ldx, float *y, int64_t ldy, int64_t
 }
 
 SORA_KIT_MULTIVERSION void
-sora_kit_gate_add (float *x, int64_t ldx, const float *y, int64_t ldy, int64_t rows, int64_t width, const float *gate)
+sora_kit_gate_add (float *x, int64_t ldx, const float *y, int64_t ldy, int64_t rows, int64_t width,
+                   const float *gate)
 {
   for (int64_t row = 0; row < rows; row++, x += ldx, y += ldy)
     {
@@ -115,8 +117,8 @@ sora_kit_gate_add (float *x, int64_t ldx, const float *y, int64_t ldy, int64_t r
 }
 
 SORA_KIT_MULTIVERSION void
-sora_kit_rope (float *x, int64_t ldx, int64_t rows, int64_t heads, int64_t head_dim, const float *cosines,
-               const float *sines)
+sora_kit_rope (float *x, int64_t ldx, int64_t rows, int64_t heads, int64_t head_dim,
+               const float *cosines, const float *sines)
 {
   int64_t half = head_dim / 2;
   for (int64_t row = 0; row < rows; row++, x += ldx, cosines += half, sines += half)
@@ -150,24 +152,24 @@ gelu (SoraKitV *v)
   *v = x / (1.0f + e);
 }
 
-#define FOR_EACH(fn)                                                                                         \
-  do                                                                                                         \
-    {                                                                                                        \
-      SoraKitV v;                                                                                            \
-      int64_t i = 0;                                                                                         \
-      for (; i + LANES <= n; i += LANES)                                                                     \
-        {                                                                                                    \
-          v = sora_kit_v_load (x + i);                                                                       \
-          fn (&v);                                                                                           \
-          sora_kit_v_store (y + i, v);                                                                       \
-        }                                                                                                    \
-      if (i < n)                                                                                             \
-        {                                                                                                    \
-          load_tail (&v, x + i, n - i);                                                                      \
-          fn (&v);                                                                                           \
-          store_tail (y + i, &v, n - i);                                                                     \
-        }                                                                                                    \
-    }                                                                                                        \
+#define FOR_EACH(fn)                                                                               \
+  do                                                                                               \
+    {                                                                                              \
+      SoraKitV v;                                                                                  \
+      int64_t i = 0;                                                                               \
+      for (; i + LANES <= n; i += LANES)                                                           \
+        {                                                                                          \
+          v = sora_kit_v_load (x + i);                                                             \
+          fn (&v);                                                                                 \
+          sora_kit_v_store (y + i, v);                                                             \
+        }                                                                                          \
+      if (i < n)                                                                                   \
+        {                                                                                          \
+          load_tail (&v, x + i, n - i);                                                            \
+          fn (&v);                                                                                 \
+          store_tail (y + i, &v, n - i);                                                           \
+        }                                                                                          \
+    }                                                                                              \
   while (0)
 
 SORA_KIT_MULTIVERSION void

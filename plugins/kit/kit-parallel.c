@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Fixed tiles over an OpenMP team.  Tiles are handed out by a counter and not by OpenMP's schedules, so that
- * a cancelled or failed team stops at the next tile.
+ * Fixed tiles over an OpenMP team.  Tiles are handed out by a counter and not by OpenMP's
+ * schedules, so that a cancelled or failed team stops at the next tile.
  */
 #include "kit-parallel.h"
 
@@ -33,7 +33,7 @@ sora_kit_team_fail (SoraKitTeam *team, const char *format, ...)
     {
       va_list args;
       va_start (args, format);
-      (void) vsnprintf (team->error, sizeof team->error, format, args);
+      (void)vsnprintf (team->error, sizeof team->error, format, args);
       va_end (args);
     }
   return SORA_FAILED;
@@ -54,8 +54,8 @@ sora_kit_fp_enter (void)
   return saved;
 #elif defined(__aarch64__)
   uint64_t saved;
-  __asm__ volatile ("mrs %0, fpcr" : "=r"(saved));
-  __asm__ volatile ("msr fpcr, %0" : : "r"(saved | (UINT64_C (1) << 24)));
+  __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
+  __asm__ volatile("msr fpcr, %0" : : "r"(saved | (UINT64_C (1) << 24)));
   return saved;
 #else
   return 0;
@@ -67,15 +67,16 @@ sora_kit_fp_leave (uint64_t saved)
 {
 #if defined(__SSE2__)
   /* The sticky exception flags are not ours to restore; control bits alone are.  */
-  _mm_setcsr (((unsigned int) saved & ~0x3fu) | (_mm_getcsr () & 0x3fu));
+  _mm_setcsr (((unsigned int)saved & ~0x3fu) | (_mm_getcsr () & 0x3fu));
 #elif defined(__aarch64__)
-  __asm__ volatile ("msr fpcr, %0" : : "r"(saved));
+  __asm__ volatile("msr fpcr, %0" : : "r"(saved));
 #else
-  (void) saved;
+  (void)saved;
 #endif
 }
 
-typedef struct {
+typedef struct
+{
   SoraKitTeam *team;
   SoraKitTileFunc fn;
   void *data;
@@ -111,8 +112,9 @@ int
 sora_kit_parallel (SoraKitTeam *team, int64_t tiles, SoraKitTileFunc fn, void *data)
 {
   Region region = { .team = team, .fn = fn, .data = data, .tiles = tiles };
-  int threads = tiles < team->threads ? (int) tiles : team->threads;
-  /* oneDNN asks OpenMP for its thread count wherever it stands: inside a tile the answer must be one.  */
+  int threads = tiles < team->threads ? (int)tiles : team->threads;
+  /* oneDNN asks OpenMP for its thread count wherever it stands: inside a tile the answer must be
+   * one.  */
   if (threads <= 1)
     {
       int saved = omp_get_max_threads ();
@@ -131,7 +133,8 @@ sora_kit_parallel (SoraKitTeam *team, int64_t tiles, SoraKitTileFunc fn, void *d
   return atomic_load (&region.result);
 }
 
-typedef struct {
+typedef struct
+{
   void (*fn) (void *data, int64_t row, int64_t count);
   void *data;
   int64_t rows, per_tile;
@@ -152,5 +155,6 @@ sora_kit_rows_parallel (SoraKitTeam *team, int64_t rows, int64_t per_tile,
                         void (*fn) (void *data, int64_t row, int64_t count), void *data)
 {
   Rows work_rows = { fn, data, rows, per_tile > 0 ? per_tile : 32 };
-  return sora_kit_parallel (team, (rows + work_rows.per_tile - 1) / work_rows.per_tile, rows_tile, &work_rows);
+  return sora_kit_parallel (team, (rows + work_rows.per_tile - 1) / work_rows.per_tile, rows_tile,
+                            &work_rows);
 }

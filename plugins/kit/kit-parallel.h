@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-parallel: the one way in which the kit uses more than one thread.  Work is cut into tiles whose size
- * does not depend on the number of threads; each tile is computed by one thread alone, and nothing is summed
- * across tiles.  So the same bytes come out at any thread count.
+ * kit-parallel: the one way in which the kit uses more than one thread.  Work is cut into tiles
+ * whose size does not depend on the number of threads; each tile is computed by one thread alone,
+ * and nothing is summed across tiles.  So the same bytes come out at any thread count.
  *
- * Inside a tile denormals are flushed to zero (a sharp softmax full of denormals costs 13 times as much), and
- * oneDNN sees one thread.  Both are restored when the region ends.
+ * Inside a tile denormals are flushed to zero (a sharp softmax full of denormals costs 13 times as
+ * much), and oneDNN sees one thread.  Both are restored when the region ends.
  */
 #ifndef SORA_KIT_PARALLEL_H
 #define SORA_KIT_PARALLEL_H
@@ -24,7 +24,8 @@
  *
  * Who works, and for whom.  Lives on the caller's stack; one team is used by one calling thread.
  */
-typedef struct {
+typedef struct
+{
   const SoraHost *host;
   SoraContext *ctx;
   int threads;
@@ -68,7 +69,8 @@ typedef int (*SoraKitTileFunc) (SoraKitTeam *team, void *data, int64_t tile, int
  * @fn: computes one
  * @data: for @fn
  *
- * Computes all tiles; threads take them in order as they become free.  Asks for cancellation before each.
+ * Computes all tiles; threads take them in order as they become free.  Asks for cancellation before
+ * each.
  *
  * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
  */
@@ -89,16 +91,19 @@ int sora_kit_parallel (SoraKitTeam *team, int64_t tiles, SoraKitTileFunc fn, voi
 int sora_kit_rows_parallel (SoraKitTeam *team, int64_t rows, int64_t per_tile,
                             void (*fn) (void *data, int64_t row, int64_t count), void *data);
 
-/** sora_kit_fp_enter: flushes denormals to zero on this thread.  Returns: what sora_kit_fp_leave() wants. */
+/** sora_kit_fp_enter: flushes denormals to zero on this thread.  Returns: what sora_kit_fp_leave()
+ * wants. */
 uint64_t sora_kit_fp_enter (void);
 
 /** sora_kit_fp_leave: restores the floating-point control bits that sora_kit_fp_enter() found. */
 void sora_kit_fp_leave (uint64_t saved);
 
-/* The hot loops are compiled for several instruction sets, and the best is taken at run time; results may
- * differ between instruction sets (a fused multiply-add rounds once), never within one. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__clang__)
-#define SORA_KIT_MULTIVERSION                                                                                \
+/* The hot loops are compiled for several instruction sets, and the best is taken at run time;
+ * results may differ between instruction sets (a fused multiply-add rounds once), never within one.
+ */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)                     \
+    && !defined(__clang__)
+#define SORA_KIT_MULTIVERSION                                                                      \
   __attribute__ ((target_clones ("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define SORA_KIT_MULTIVERSION

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-vector: 16 floats at a time, by the compiler's vector extension, so that one text serves every
- * instruction set; for the inside of SORA_KIT_MULTIVERSION functions.
+ * kit-vector: 16 floats at a time, by the compiler's vector extension, so that one text serves
+ * every instruction set; for the inside of SORA_KIT_MULTIVERSION functions.
  */
 #ifndef SORA_KIT_VECTOR_H
 #define SORA_KIT_VECTOR_H
@@ -16,24 +16,25 @@ typedef float SoraKitVu __attribute__ ((vector_size (64), aligned (4), may_alias
 
 #define SORA_KIT_INLINE static inline __attribute__ ((always_inline))
 /* Macros, since passing 64-byte vectors by value differs between instruction sets. */
-#define sora_kit_v_load(p) ((SoraKitV) * (const SoraKitVu *) (p))
-#define sora_kit_v_store(p, v) (*(SoraKitVu *) (p) = (SoraKitVu) (v))
-#define sora_kit_v_set(s) ((SoraKitV) { 0 } + (s))
+#define sora_kit_v_load(p) ((SoraKitV) * (const SoraKitVu *)(p))
+#define sora_kit_v_store(p, v) (*(SoraKitVu *)(p) = (SoraKitVu)(v))
+#define sora_kit_v_set(s) ((SoraKitV){ 0 } + (s))
 /* Lane by lane: a where the mask (of a comparison) is set, else b. */
-#define sora_kit_v_select(mask, a, b)                                                                        \
-  ((SoraKitV) (((SoraKitVi) (mask) & (SoraKitVi) (a)) | (~(SoraKitVi) (mask) & (SoraKitVi) (b))))
+#define sora_kit_v_select(mask, a, b)                                                              \
+  ((SoraKitV)(((SoraKitVi)(mask) & (SoraKitVi)(a)) | (~(SoraKitVi)(mask) & (SoraKitVi)(b))))
 #define sora_kit_v_max2(a, b) sora_kit_v_select ((a) > (b), a, b)
 
-/* Half of the lanes onto the other half, four times: the sum, or the largest, of the lanes, in a fixed order; it
- * ends in lane 0. */
-#define sora_kit_v_fold(v, op)                                                                               \
-  do                                                                                                         \
-    {                                                                                                        \
-      v = op (v, __builtin_shufflevector (v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15)); \
-      v = op (v, __builtin_shufflevector (v, v, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7));            \
-      v = op (v, __builtin_shufflevector (v, v, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3));            \
-      v = op (v, __builtin_shufflevector (v, v, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1));            \
-    }                                                                                                        \
+/* Half of the lanes onto the other half, four times: the sum, or the largest, of the lanes, in a
+ * fixed order; it ends in lane 0. */
+#define sora_kit_v_fold(v, op)                                                                     \
+  do                                                                                               \
+    {                                                                                              \
+      v = op (v, __builtin_shufflevector (v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12,    \
+                                          13, 14, 15));                                            \
+      v = op (v, __builtin_shufflevector (v, v, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7));  \
+      v = op (v, __builtin_shufflevector (v, v, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3));  \
+      v = op (v, __builtin_shufflevector (v, v, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1));  \
+    }                                                                                              \
   while (0)
 #define sora_kit_v_add2(a, b) ((a) + (b))
 
@@ -54,11 +55,13 @@ sora_kit_v_max (const SoraKitV *v)
 }
 
 /* e^x within 2e-7 relative for -87 <= x <= 88; below, about 1.6e-38; above, about 1.6e38.
- * Source: Cephes expf: 2^n e^r with |r| <= ln 2 / 2, a polynomial of degree 6, ln 2 in two parts. */
+ * Source: Cephes expf: 2^n e^r with |r| <= ln 2 / 2, a polynomial of degree 6, ln 2 in two parts.
+ */
 SORA_KIT_INLINE void
 sora_kit_v_exp (SoraKitV *v)
 {
-  const SoraKitV magic = sora_kit_v_set (12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
+  const SoraKitV magic
+      = sora_kit_v_set (12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer */
   SoraKitV x = *v;
   SoraKitV low = sora_kit_v_set (-87.0f), high = sora_kit_v_set (88.0f);
   /* Written so that NaN stays NaN. */

@@ -13,11 +13,11 @@
 const char *
 sora_kit_shape_string (char *text, size_t size, int ndim, const int64_t *shape)
 {
-  size_t at = (size_t) snprintf (text, size, "[");
+  size_t at = (size_t)snprintf (text, size, "[");
   for (int i = 0; i < ndim && at < size; i++)
-    at += (size_t) snprintf (text + at, size - at, "%s%lld", i > 0 ? ", " : "", (long long) shape[i]);
+    at += (size_t)snprintf (text + at, size - at, "%s%lld", i > 0 ? ", " : "", (long long)shape[i]);
   if (at < size)
-    (void) snprintf (text + at, size - at, "]");
+    (void)snprintf (text + at, size - at, "]");
   return text;
 }
 
@@ -36,13 +36,14 @@ sora_kit_weights_view (const SoraKitWeights *from, const char *name, int ndim, c
   if (!same)
     {
       char is[96], expected[96];
-      return sora_kit_team_fail (from->team, "%s: tensor '%s' is %s, expected %s by the configuration", from->component,
-                                 name, sora_kit_shape_string (is, sizeof is, view->ndim, view->shape),
-                                 sora_kit_shape_string (expected, sizeof expected, ndim, shape));
+      return sora_kit_team_fail (
+          from->team, "%s: tensor '%s' is %s, expected %s by the configuration", from->component,
+          name, sora_kit_shape_string (is, sizeof is, view->ndim, view->shape),
+          sora_kit_shape_string (expected, sizeof expected, ndim, shape));
     }
   if (view->dtype != SORA_F32 && view->dtype != SORA_F16 && view->dtype != SORA_BF16)
-    return sora_kit_team_fail (from->team, "%s: tensor '%s' is %s, expected f32, f16 or bf16", from->component, name,
-                               sora_kit_dtype_name (view->dtype));
+    return sora_kit_team_fail (from->team, "%s: tensor '%s' is %s, expected f32, f16 or bf16",
+                               from->component, name, sora_kit_dtype_name (view->dtype));
   return SORA_OK;
 }
 
@@ -57,7 +58,7 @@ sora_kit_weights_f32 (const SoraKitWeights *from, const char *name, int ndim, co
   if (values == NULL)
     sora_kit_team_fail (from->team, "%s: out of memory for tensor '%s'", from->component, name);
   else
-    (void) sora_kit_to_f32 (view.data, view.dtype, values, (size_t) n);
+    (void)sora_kit_to_f32 (view.data, view.dtype, values, (size_t)n);
   sora_kit_weights_done (from, name);
   return values;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-weights: the tensors of a model's component, by name, with the shape that the configuration promises.  What
- * is missing or of another shape is said by name; f32, f16 and bf16 are taken, whatever the shard.
+ * kit-weights: the tensors of a model's component, by name, with the shape that the configuration
+ * promises.  What is missing or of another shape is said by name; f32, f16 and bf16 are taken,
+ * whatever the shard.
  */
 #ifndef SORA_KIT_WEIGHTS_H
 #define SORA_KIT_WEIGHTS_H
@@ -17,7 +18,8 @@
  *
  * Where tensors come from.  Lives on the caller's stack.
  */
-typedef struct {
+typedef struct
+{
   const SoraHost *host;
   SoraWeights *weights;
   const char *component;
@@ -34,8 +36,8 @@ typedef struct {
  *
  * Returns: %SORA_OK, or %SORA_FAILED with the reason in the team
  */
-int sora_kit_weights_view (const SoraKitWeights *from, const char *name, int ndim, const int64_t *shape,
-                           SoraTensorView *view);
+int sora_kit_weights_view (const SoraKitWeights *from, const char *name, int ndim,
+                           const int64_t *shape, SoraTensorView *view);
 
 /**
  * sora_kit_weights_f32:
@@ -48,7 +50,8 @@ int sora_kit_weights_view (const SoraKitWeights *from, const char *name, int ndi
  *
  * Returns: (nullable) (transfer full): the values; free with sora_kit_free()
  */
-float *sora_kit_weights_f32 (const SoraKitWeights *from, const char *name, int ndim, const int64_t *shape);
+float *sora_kit_weights_f32 (const SoraKitWeights *from, const char *name, int ndim,
+                             const int64_t *shape);
 
 /** sora_kit_weights_done: the stored pages of that tensor are not needed again. */
 void sora_kit_weights_done (const SoraKitWeights *from, const char *name);

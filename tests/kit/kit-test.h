@@ -24,7 +24,7 @@ kit_test_fill (float *x, size_t n, uint64_t seed)
       s ^= s >> 12;
       s ^= s << 25;
       s ^= s >> 27;
-      x[i] = (float) ((double) ((s * UINT64_C (0x2545f4914f6cdd1d)) >> 40) * 0x1p-23 - 1.0);
+      x[i] = (float)((double)((s * UINT64_C (0x2545f4914f6cdd1d)) >> 40) * 0x1p-23 - 1.0);
     }
 }
 
@@ -44,20 +44,21 @@ kit_test_error (const float *a, const double *b, size_t n)
   double worst = 0, largest = 0;
   for (size_t i = 0; i < n; i++)
     {
-      double d = fabs ((double) a[i] - b[i]);
+      double d = fabs ((double)a[i] - b[i]);
       if (!(d <= worst))
-        worst = isnan (d) ? (double) INFINITY : d;
+        worst = isnan (d) ? (double)INFINITY : d;
       largest = fmax (largest, fabs (b[i]));
     }
   return worst / largest;
 }
 
-#define kit_test_ok(team, call)                                                                              \
-  do                                                                                                         \
-    {                                                                                                        \
-      int kit_test_result = (call);                                                                          \
-      ck_assert_msg (kit_test_result == SORA_OK, "%s gave %d: %s", #call, kit_test_result, (team)->error);   \
-    }                                                                                                        \
+#define kit_test_ok(team, call)                                                                    \
+  do                                                                                               \
+    {                                                                                              \
+      int kit_test_result = (call);                                                                \
+      ck_assert_msg (kit_test_result == SORA_OK, "%s gave %d: %s", #call, kit_test_result,         \
+                     (team)->error);                                                               \
+    }                                                                                              \
   while (0)
 
 static inline int

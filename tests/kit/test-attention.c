@@ -1,27 +1,29 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Attention against softmax in f64, with and without biases, and the same bytes at one, two and three threads.
+ * Attention against softmax in f64, with and without biases, and the same bytes at one, two and
+ * three threads.
  */
 #include "kit-attention.h"
 #include "kit-test.h"
 
-typedef struct {
+typedef struct
+{
   int64_t queries, keys, heads, dim;
   int bias, key_bias;
   float scale; /* 0: 1 / sqrt (dim) */
 } Shape;
 
 static const Shape shapes[] = {
-  { 1, 1, 1, 16, 0, 0, 0 },      { 180, 180, 4, 64, 0, 0, 0 }, { 180, 41, 4, 64, 0, 1, 0 },
-  { 37, 37, 6, 16, 1, 0, 1.0f }, { 65, 500, 2, 24, 0, 0, 0 },  { 501, 733, 3, 128, 0, 1, 0 },
+  { 1, 1, 1, 16, 0, 0, 0 },        { 180, 180, 4, 64, 0, 0, 0 }, { 180, 41, 4, 64, 0, 1, 0 },
+  { 37, 37, 6, 16, 1, 0, 1.0f },   { 65, 500, 2, 24, 0, 0, 0 },  { 501, 733, 3, 128, 0, 1, 0 },
   { 300, 300, 1, 40, 1, 1, 0.5f }, { 20, 2, 2, 24, 0, 1, 0 },
 };
 
 static void
-reference (const Shape *s, float scale, const float *q, const float *k, const float *v, int64_t ld, const float *bias,
-           const float *key_bias, double *out)
+reference (const Shape *s, float scale, const float *q, const float *k, const float *v, int64_t ld,
+           const float *bias, const float *key_bias, double *out)
 {
-  double *p = sora_kit_alloc ((uint64_t) s->keys, sizeof *p);
+  double *p = sora_kit_alloc ((uint64_t)s->keys, sizeof *p);
   for (int64_t h = 0; h < s->heads; h++)
     for (int64_t i = 0; i < s->queries; i++)
       {
@@ -30,12 +32,12 @@ reference (const Shape *s, float scale, const float *q, const float *k, const fl
           {
             p[j] = 0;
             for (int64_t l = 0; l < s->dim; l++)
-              p[j] += (double) q[i * ld + h * s->dim + l] * (double) k[j * ld + h * s->dim + l];
-            p[j] *= (double) scale;
+              p[j] += (double)q[i * ld + h * s->dim + l] * (double)k[j * ld + h * s->dim + l];
+            p[j] *= (double)scale;
             if (s->bias)
-              p[j] += (double) bias[(h * s->queries + i) * s->keys + j];
+              p[j] += (double)bias[(h * s->queries + i) * s->keys + j];
             if (s->key_bias)
-              p[j] += (double) key_bias[j];
+              p[j] += (double)key_bias[j];
             most = fmax (most, p[j]);
           }
         for (int64_t j = 0; j < s->keys; j++)
@@ -44,7 +46,7 @@ reference (const Shape *s, float scale, const float *q, const float *k, const fl
           {
             double o = 0;
             for (int64_t j = 0; j < s->keys; j++)
-              o += p[j] * (double) v[j * ld + h * s->dim + l];
+              o += p[j] * (double)v[j * ld + h * s->dim + l];
             out[(i * s->heads + h) * s->dim + l] = o / sum;
           }
       }
@@ -56,16 +58,16 @@ START_TEST (test_against_f64)
   const Shape *s = &shapes[_i];
   int64_t width = s->heads * s->dim, ld = 3 * width, n = s->queries * width;
   int64_t rows = s->queries > s->keys ? s->queries : s->keys;
-  float scale = s->scale > 0 ? s->scale : 1.0f / sqrtf ((float) s->dim);
-  float *qkv = kit_test_new ((size_t) (rows * ld), 1);
+  float scale = s->scale > 0 ? s->scale : 1.0f / sqrtf ((float)s->dim);
+  float *qkv = kit_test_new ((size_t)(rows * ld), 1);
   /* Scores far apart, and larger with every key: the running maximum has to move.  */
   for (int64_t i = 0; i < rows * ld; i++)
     qkv[i] *= 4.0f;
-  float *bias = kit_test_new ((size_t) (s->heads * s->queries * s->keys), 2);
-  float *key_bias = kit_test_new ((size_t) s->keys, 3);
+  float *bias = kit_test_new ((size_t)(s->heads * s->queries * s->keys), 2);
+  float *key_bias = kit_test_new ((size_t)s->keys, 3);
   for (int64_t i = 0; i < s->keys; i++)
-    key_bias[i] = 6.0f * key_bias[i] + 0.01f * (float) i;
-  double *want = sora_kit_alloc ((uint64_t) n, sizeof *want);
+    key_bias[i] = 6.0f * key_bias[i] + 0.01f * (float)i;
+  double *want = sora_kit_alloc ((uint64_t)n, sizeof *want);
   reference (s, scale, qkv, qkv + width, qkv + 2 * width, ld, bias, key_bias, want);
   float *first = NULL;
   for (int threads = 1; threads <= 3; threads++)
@@ -76,17 +78,23 @@ START_TEST (test_against_f64)
       SoraKitKeys *keys = sora_kit_keys_new (cache, s->heads, s->dim, s->keys, &team);
       ck_assert_msg (keys != NULL, "%s", team.error);
       kit_test_ok (&team, sora_kit_keys_pack (keys, &team, qkv + width, ld, qkv + 2 * width, ld));
-      float *out = sora_kit_alloc ((uint64_t) n, sizeof *out);
-      const SoraKitAttention a = { .queries = s->queries, .q = qkv, .ldq = ld, .out = out, .scale = scale,
-                                   .bias = s->bias ? bias : NULL, .key_bias = s->key_bias ? key_bias : NULL };
+      float *out = sora_kit_alloc ((uint64_t)n, sizeof *out);
+      const SoraKitAttention a = { .queries = s->queries,
+                                   .q = qkv,
+                                   .ldq = ld,
+                                   .out = out,
+                                   .scale = scale,
+                                   .bias = s->bias ? bias : NULL,
+                                   .key_bias = s->key_bias ? key_bias : NULL };
       kit_test_ok (&team, sora_kit_attention (keys, &team, &a));
-      double error = kit_test_error (out, want, (size_t) n);
+      double error = kit_test_error (out, want, (size_t)n);
       ck_assert_msg (error < 1e-5, "%d threads: error %g", threads, error);
       if (first == NULL)
         first = out;
       else
         {
-          ck_assert_msg (memcmp (first, out, sizeof *out * (size_t) n) == 0, "%d threads: other bytes", threads);
+          ck_assert_msg (memcmp (first, out, sizeof *out * (size_t)n) == 0,
+                         "%d threads: other bytes", threads);
           sora_kit_free (out);
         }
       sora_kit_keys_free (keys);
@@ -103,7 +111,15 @@ END_TEST
 /* One key with log (n) added stands for n equal keys. */
 START_TEST (test_pad_key)
 {
-  enum { REAL = 9, PADDED = 64, HEADS = 2, DIM = 24, WIDTH = HEADS * DIM, QUERIES = 30 };
+  enum
+  {
+    REAL = 9,
+    PADDED = 64,
+    HEADS = 2,
+    DIM = 24,
+    WIDTH = HEADS * DIM,
+    QUERIES = 30
+  };
   SoraKitTeam team;
   sora_kit_team_init (&team, NULL, NULL, 2);
   float *q = kit_test_new (QUERIES * WIDTH, 1), *k = kit_test_new (PADDED * WIDTH, 2);
@@ -118,7 +134,8 @@ START_TEST (test_pad_key)
   SoraKitCache *cache = sora_kit_cache_new ();
   SoraKitKeys *keys[2] = { sora_kit_keys_new (cache, HEADS, DIM, REAL + 1, &team),
                            sora_kit_keys_new (cache, HEADS, DIM, PADDED, &team) };
-  SoraKitAttention a = { .queries = QUERIES, .q = q, .out = few, .scale = 0.2f, .key_bias = key_bias };
+  SoraKitAttention a
+      = { .queries = QUERIES, .q = q, .out = few, .scale = 0.2f, .key_bias = key_bias };
   kit_test_ok (&team, sora_kit_keys_pack (keys[0], &team, k, 0, v, 0));
   kit_test_ok (&team, sora_kit_keys_pack (keys[1], &team, k, 0, v, 0));
   kit_test_ok (&team, sora_kit_attention (keys[0], &team, &a));
@@ -126,7 +143,8 @@ START_TEST (test_pad_key)
   a.key_bias = NULL;
   kit_test_ok (&team, sora_kit_attention (keys[1], &team, &a));
   for (int i = 0; i < QUERIES * WIDTH; i++)
-    ck_assert_msg (fabsf (few[i] - all[i]) < 1e-6f, "%d: %g and %g", i, (double) few[i], (double) all[i]);
+    ck_assert_msg (fabsf (few[i] - all[i]) < 1e-6f, "%d: %g and %g", i, (double)few[i],
+                   (double)all[i]);
   sora_kit_keys_free (keys[0]);
   sora_kit_keys_free (keys[1]);
   sora_kit_cache_free (cache);
@@ -164,7 +182,7 @@ main (void)
   Suite *suite = suite_create ("attention");
   TCase *tests = tcase_create ("attention");
   tcase_set_timeout (tests, 120);
-  tcase_add_loop_test (tests, test_against_f64, 0, (int) (sizeof shapes / sizeof shapes[0]));
+  tcase_add_loop_test (tests, test_against_f64, 0, (int)(sizeof shapes / sizeof shapes[0]));
   tcase_add_test (tests, test_pad_key);
   tcase_add_test (tests, test_nan_is_seen);
   suite_add_tcase (suite, tests);

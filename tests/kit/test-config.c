@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Configurations: what is good comes out, and what is wrong is said in one sentence, the first time only.
+ * Configurations: what is good comes out, and what is wrong is said in one sentence, the first time
+ * only.
  */
 #include "kit-config.h"
 #include "kit-test.h"
 
-typedef struct {
+typedef struct
+{
   const char *json;
   const char *error; /* NULL: none */
 } Case;
@@ -20,18 +22,22 @@ static const Case cases[] = {
   { "{\"patch\": [1, 2, 2]}", "'layers' is missing" },
   { "{\"layers\": null, \"patch\": [1, 2, 2]}", "'layers' is missing" },
   { "{\"layers\": 0, \"patch\": [1, 2, 2]}", "'layers' is 0, expected 1 to 100" },
-  { "{\"layers\": 9223372036854775807, \"patch\": [1, 2, 2]}", "'layers' is 9223372036854775807, expected 1 to 100" },
+  { "{\"layers\": 9223372036854775807, \"patch\": [1, 2, 2]}",
+    "'layers' is 9223372036854775807, expected 1 to 100" },
   { "{\"layers\": 99223372036854775807, \"patch\": [1, 2, 2]}", "too big integer" },
   { "{\"layers\": \"30\", \"patch\": [1, 2, 2]}", "'layers' is a string, expected an integer" },
   { "{\"layers\": 30.0, \"patch\": [1, 2, 2]}", "'layers' is a number, expected an integer" },
   { "{\"layers\": 30, \"eps\": 2, \"patch\": [1, 2, 2]}", "'eps' is 2, expected 0 to 1" },
-  { "{\"layers\": 30, \"eps\": \"x\", \"patch\": [1, 2, 2]}", "'eps' is a string, expected a number" },
+  { "{\"layers\": 30, \"eps\": \"x\", \"patch\": [1, 2, 2]}",
+    "'eps' is a string, expected a number" },
   { "{\"layers\": 30, \"patch\": [1, 2]}", "'patch' has 2 entries, expected 3 to 3" },
   { "{\"layers\": 30, \"patch\": [1, 2, 0]}", "'patch' is 0, expected 1 to 8" },
   { "{\"layers\": 30, \"patch\": 1}", "'patch' is an integer, expected an array" },
   { "{\"layers\": 30}", "'patch' is missing" },
-  { "{\"layers\": 30, \"patch\": [1, 2, 2], \"on\": 1}", "'on' is an integer, expected true or false" },
-  { "{\"layers\": 30, \"patch\": [1, 2, 2], \"name\": 1}", "'name' is an integer, expected a string" },
+  { "{\"layers\": 30, \"patch\": [1, 2, 2], \"on\": 1}",
+    "'on' is an integer, expected true or false" },
+  { "{\"layers\": 30, \"patch\": [1, 2, 2], \"name\": 1}",
+    "'name' is an integer, expected a string" },
   { "{\"layers\": 30, \"patch\": [1, 2, 2], \"flags\": [true, 1]}", "'flags' holds an integer" },
   { "{\"layers\": 30, \"patch\": [1, 2, 2], \"mean\": [1, 1e999]}", "line 1" },
   { "{\"layers\": 0, \"patch\": 7}", "'layers' is 0" }, /* the first error stays */
@@ -70,7 +76,8 @@ START_TEST (test_cases)
     {
       ck_assert_msg (error != NULL, "no error for %s", c->json);
       ck_assert_msg (strstr (error, c->error) != NULL, "'%s' for %s", error, c->json);
-      ck_assert_msg (strncmp (error, "model/config.json: ", 19) == 0, "'%s' does not name the file", error);
+      ck_assert_msg (strncmp (error, "model/config.json: ", 19) == 0, "'%s' does not name the file",
+                     error);
     }
   sora_kit_config_free (config);
 }
@@ -81,7 +88,7 @@ main (void)
 {
   Suite *suite = suite_create ("config");
   TCase *tests = tcase_create ("config");
-  tcase_add_loop_test (tests, test_cases, 0, (int) (sizeof cases / sizeof cases[0]));
+  tcase_add_loop_test (tests, test_cases, 0, (int)(sizeof cases / sizeof cases[0]));
   suite_add_tcase (suite, tests);
   return kit_test_main (suite);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The denoiser against diffusers: single forwards, whole sampling loops, the same bytes at one, two and three threads,
- * a run that goes on from a checkpoint, cancellation, memory, and what is said when something does not fit.
+ * The denoiser against diffusers: single forwards, whole sampling loops, the same bytes at one, two
+ * and three threads, a run that goes on from a checkpoint, cancellation, memory, and what is said
+ * when something does not fit.
  */
 #include "kit-test.h"
 #include "mini-host.h"
@@ -15,7 +16,8 @@ static const SoraStageClass *stage, *text_stage;
 static json_t *cases[16], *pipelines[16];
 static int n_cases, n_pipelines;
 
-typedef struct {
+typedef struct
+{
   MiniFile *file;
   MiniHost *mini;
   json_t *golden;
@@ -25,7 +27,8 @@ static const char *
 model_dir (json_t *golden)
 {
   static char path[512];
-  snprintf (path, sizeof path, "%s/models/%s", SORA_TEST_GOLDEN, json_string_value (json_object_get (golden, "model")));
+  snprintf (path, sizeof path, "%s/models/%s", SORA_TEST_GOLDEN,
+            json_string_value (json_object_get (golden, "model")));
   return path;
 }
 
@@ -34,7 +37,8 @@ tensor (Fixture *f, const char *kind, const char *key, SoraTensorView *view)
 {
   const char *name = json_string_value (json_object_get (json_object_get (f->golden, kind), key));
   view->struct_size = sizeof *view;
-  ck_assert_msg (name != NULL && mini_file_tensor (f->file, name, view) == SORA_OK, "no golden tensor '%s'", key);
+  ck_assert_msg (name != NULL && mini_file_tensor (f->file, name, view) == SORA_OK,
+                 "no golden tensor '%s'", key);
 }
 
 static void
@@ -52,7 +56,8 @@ setup (Fixture *f, json_t *golden, int threads)
 {
   char path[512];
   f->golden = golden;
-  snprintf (path, sizeof path, "%s/%s", SORA_TEST_GOLDEN, json_string_value (json_object_get (golden, "file")));
+  snprintf (path, sizeof path, "%s/%s", SORA_TEST_GOLDEN,
+            json_string_value (json_object_get (golden, "file")));
   f->file = mini_file_open (path);
   ck_assert_msg (f->file != NULL, "no %s", path);
   f->mini = mini_host_new (stage, model_dir (golden), threads);
@@ -65,14 +70,14 @@ teardown (Fixture *f)
   mini_file_close (f->file);
 }
 
-#define run_ok(f)                                                                                            \
-  do                                                                                                         \
-    {                                                                                                        \
-      int run_result = mini_host_infer ((f)->mini);                                                          \
-      if (run_result == SORA_OK)                                                                             \
-        run_result = mini_host_run ((f)->mini);                                                              \
-      ck_assert_msg (run_result == SORA_OK, "%d: %s", run_result, mini_host_error ((f)->mini));              \
-    }                                                                                                        \
+#define run_ok(f)                                                                                  \
+  do                                                                                               \
+    {                                                                                              \
+      int run_result = mini_host_infer ((f)->mini);                                                \
+      if (run_result == SORA_OK)                                                                   \
+        run_result = mini_host_run ((f)->mini);                                                    \
+      ck_assert_msg (run_result == SORA_OK, "%d: %s", run_result, mini_host_error ((f)->mini));    \
+    }                                                                                              \
   while (0)
 
 static void
@@ -93,16 +98,17 @@ compare (const SoraTensorView *is, const SoraTensorView *golden, const char *wha
   double *want = sora_kit_alloc (n, sizeof *want), ab = 0, aa = 0, bb = 0;
   for (size_t i = 0; i < n; i++)
     {
-      want[i] = (double) b[i];
-      ab += (double) a[i] * (double) b[i];
-      aa += (double) a[i] * (double) a[i];
-      bb += (double) b[i] * (double) b[i];
+      want[i] = (double)b[i];
+      ab += (double)a[i] * (double)b[i];
+      aa += (double)a[i] * (double)a[i];
+      bb += (double)b[i] * (double)b[i];
     }
   double error = kit_test_error (a, want, n), cosine = ab / sqrt (aa * bb);
   sora_kit_free (want);
   if (getenv ("SORA_TEST_LOG") != NULL)
     fprintf (stderr, "%s: error %.2g, 1 - cosine %.2g\n", what, error, 1 - cosine);
-  ck_assert_msg (error <= TOLERANCE && cosine >= 0.99999, "%s: error %g, cosine %.9f", what, error, cosine);
+  ck_assert_msg (error <= TOLERANCE && cosine >= 0.99999, "%s: error %g, cosine %.9f", what, error,
+                 cosine);
 }
 
 /* One forward of each golden case, with its text and with the negative one. */
@@ -119,7 +125,8 @@ START_TEST (test_forward)
         for (int threads = 1; threads <= 3; threads++)
           {
             setup (&f, cases[c], threads);
-            double timestep = json_number_value (json_object_get (json_object_get (cases[c], "params"), "timestep"));
+            double timestep = json_number_value (
+                json_object_get (json_object_get (cases[c], "params"), "timestep"));
             mini_host_set_f64s (f.mini, "forward-timestep", &timestep, 1);
             connect (&f, "text", texts[i]);
             connect (&f, "latents", "latents");
@@ -134,7 +141,8 @@ START_TEST (test_forward)
                 first = view;
               }
             ck_assert_uint_eq (view.nbytes, first.nbytes);
-            ck_assert_msg (memcmp (view.data, bytes, view.nbytes) == 0, "%s: other bytes at %d threads", name, threads);
+            ck_assert_msg (memcmp (view.data, bytes, view.nbytes) == 0,
+                           "%s: other bytes at %d threads", name, threads);
             ck_assert_int_eq (mini_host_live_tensors (f.mini), 0);
             ck_assert_int_eq (mini_host_n_weights_open (f.mini), 0);
             teardown (&f);
@@ -176,8 +184,9 @@ START_TEST (test_sampling)
       const SoraSpec *spec = mini_host_output_spec (f.mini, "latents");
       ck_assert_int_eq (view.ndim, 4);
       ck_assert_mem_eq (view.shape, spec->shape, 4 * sizeof (int64_t));
-      ck_assert_mem_eq (view.shape, ((const int64_t[]) { 16, 3, 6, 4 }), 4 * sizeof (int64_t));
-      ck_assert_int_eq (mini_host_output_attr_i64 (f.mini, "latents", "trim_frames", &trim), SORA_OK);
+      ck_assert_mem_eq (view.shape, ((const int64_t[]){ 16, 3, 6, 4 }), 4 * sizeof (int64_t));
+      ck_assert_int_eq (mini_host_output_attr_i64 (f.mini, "latents", "trim_frames", &trim),
+                        SORA_OK);
       ck_assert_int_eq (trim, 7);
       ck_assert_ptr_nonnull (strstr (mini_host_warning (f.mini), "9 are made and trimmed"));
       ck_assert_uint_eq (mini_host_steps (f.mini), 5);
@@ -186,7 +195,8 @@ START_TEST (test_sampling)
           bytes = malloc (view.nbytes);
           memcpy (bytes, view.data, view.nbytes);
         }
-      ck_assert_msg (memcmp (view.data, bytes, view.nbytes) == 0, "other bytes at %d threads", threads);
+      ck_assert_msg (memcmp (view.data, bytes, view.nbytes) == 0, "other bytes at %d threads",
+                     threads);
 
       /* Warm: no weights are loaded again.  Released: they are, and the bytes stay. */
       uint64_t held = mini_host_reserved (f.mini, SORA_MEMORY_WEIGHTS);
@@ -220,27 +230,33 @@ START_TEST (test_pipeline)
   json_t *params = json_object_get (f.golden, "params");
   MiniHost *text = mini_host_new (text_stage, model_dir (f.golden), 2);
   mini_host_set_string (text, "prompt", json_string_value (json_object_get (params, "prompt")));
-  mini_host_set_string (text, "negative-prompt", json_string_value (json_object_get (params, "negative-prompt")));
+  mini_host_set_string (text, "negative-prompt",
+                        json_string_value (json_object_get (params, "negative-prompt")));
   int result = mini_host_infer (text);
   if (result == SORA_OK)
     result = mini_host_run (text);
   ck_assert_msg (result == SORA_OK, "text: %s", mini_host_error (text));
   for (int i = 0; i < 2; i++)
     {
-      static const char *const from[] = { "embedding", "negative" }, *const to[] = { "text", "negative" };
+      static const char *const from[] = { "embedding", "negative" }, *const to[]
+                                                                     = { "text", "negative" };
       int64_t padded = 0;
       mini_host_output (text, from[i], 0, &view);
-      ck_assert_int_eq (mini_host_output_attr_i64 (text, from[i], "padded_length", &padded), SORA_OK);
+      ck_assert_int_eq (mini_host_output_attr_i64 (text, from[i], "padded_length", &padded),
+                        SORA_OK);
       mini_host_input (f.mini, to[i], view.dtype, view.ndim, view.shape, view.data);
       mini_host_input_attr_i64 (f.mini, to[i], "padded_length", padded);
     }
   mini_host_free (text);
   for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-    mini_host_set_i64 (f.mini, numbers[i], json_integer_value (json_object_get (params, numbers[i])));
-  mini_host_set_f64 (f.mini, "guidance-scale", json_number_value (json_object_get (params, "guidance-scale")));
-  mini_host_set_f64 (f.mini, "flow-shift", json_number_value (json_object_get (params, "flow-shift")));
+    mini_host_set_i64 (f.mini, numbers[i],
+                       json_integer_value (json_object_get (params, numbers[i])));
+  mini_host_set_f64 (f.mini, "guidance-scale",
+                     json_number_value (json_object_get (params, "guidance-scale")));
+  mini_host_set_f64 (f.mini, "flow-shift",
+                     json_number_value (json_object_get (params, "flow-shift")));
   mini_host_set_string (f.mini, "sampler", json_string_value (json_object_get (params, "sampler")));
-  mini_host_set_seed (f.mini, (uint64_t) json_integer_value (json_object_get (params, "seed")));
+  mini_host_set_seed (f.mini, (uint64_t)json_integer_value (json_object_get (params, "seed")));
   run_ok (&f);
   output (&f, &view);
   tensor (&f, "outputs", "latents", &want);
@@ -272,8 +288,8 @@ START_TEST (test_resume)
       ck_assert_int_eq (mini_host_infer (f.mini), SORA_OK);
       int result = mini_host_run (f.mini);
       finished = result == SORA_OK;
-      ck_assert_msg (finished || result == SORA_CANCELLED, "cancelled after %d: %d, %s", after, result,
-                     mini_host_error (f.mini));
+      ck_assert_msg (finished || result == SORA_CANCELLED, "cancelled after %d: %d, %s", after,
+                     result, mini_host_error (f.mini));
       ck_assert_int_eq (mini_host_live_tensors (f.mini), 0);
       ck_assert_int_eq (mini_host_n_weights_open (f.mini), 0);
       if (!finished)
@@ -284,7 +300,8 @@ START_TEST (test_resume)
           ck_assert_int_eq (mini_host_run (f.mini), SORA_OK);
           ck_assert_int_eq (mini_host_n_checkpoints (f.mini), 4);
           output (&f, &view);
-          ck_assert_msg (memcmp (view.data, bytes, size) == 0, "other bytes after %d checkpoints", before);
+          ck_assert_msg (memcmp (view.data, bytes, size) == 0, "other bytes after %d checkpoints",
+                         before);
         }
       teardown (&f);
     }
@@ -339,7 +356,8 @@ START_TEST (test_cost)
 }
 END_TEST
 
-typedef struct {
+typedef struct
+{
   const char *param;
   int64_t i64;
   const char *error;
@@ -365,8 +383,8 @@ START_TEST (test_refused)
       connect (&f, "negative", "negative");
     }
   ck_assert_int_eq (mini_host_infer (f.mini), SORA_FAILED);
-  ck_assert_msg (strstr (mini_host_error (f.mini), r->error) != NULL, "'%s', expected '%s'", mini_host_error (f.mini),
-                 r->error);
+  ck_assert_msg (strstr (mini_host_error (f.mini), r->error) != NULL, "'%s', expected '%s'",
+                 mini_host_error (f.mini), r->error);
   teardown (&f);
 }
 END_TEST
@@ -377,26 +395,30 @@ START_TEST (test_wrong_inputs)
   const float data[64] = { 0 };
   setup (&f, cases[0], 1);
   mini_host_set_f64 (f.mini, "guidance-scale", 0);
-  mini_host_input (f.mini, "text", SORA_F32, 2, (const int64_t[]) { 1, 64 }, data);
+  mini_host_input (f.mini, "text", SORA_F32, 2, (const int64_t[]){ 1, 64 }, data);
   ck_assert_int_eq (mini_host_infer (f.mini), SORA_FAILED);
-  ck_assert_ptr_nonnull (strstr (mini_host_error (f.mini), "input 'text' is 64 wide, the transformer expects 48"));
+  ck_assert_ptr_nonnull (
+      strstr (mini_host_error (f.mini), "input 'text' is 64 wide, the transformer expects 48"));
   mini_host_clear_inputs (f.mini);
   connect (&f, "text", "text");
-  mini_host_input (f.mini, "latents", SORA_F32, 4, (const int64_t[]) { 3, 1, 2, 2 }, data);
+  mini_host_input (f.mini, "latents", SORA_F32, 4, (const int64_t[]){ 3, 1, 2, 2 }, data);
   ck_assert_int_eq (mini_host_infer (f.mini), SORA_FAILED);
-  ck_assert_ptr_nonnull (strstr (mini_host_error (f.mini), "input 'latents' has 3 channels, expected 4"));
+  ck_assert_ptr_nonnull (
+      strstr (mini_host_error (f.mini), "input 'latents' has 3 channels, expected 4"));
   mini_host_clear_inputs (f.mini);
   connect (&f, "text", "text");
-  mini_host_input (f.mini, "latents", SORA_F32, 4, (const int64_t[]) { 4, 1, 3, 2 }, data);
+  mini_host_input (f.mini, "latents", SORA_F32, 4, (const int64_t[]){ 4, 1, 3, 2 }, data);
   ck_assert_int_eq (mini_host_infer (f.mini), SORA_FAILED);
-  ck_assert_ptr_nonnull (strstr (mini_host_error (f.mini), "latents have 3 in height, expected a multiple of the patch"));
+  ck_assert_ptr_nonnull (strstr (mini_host_error (f.mini),
+                                 "latents have 3 in height, expected a multiple of the patch"));
   mini_host_clear_inputs (f.mini);
   connect (&f, "text", "text");
   float *wide = sora_kit_alloc0 (4 * 2 * 2050, sizeof *wide);
-  mini_host_input (f.mini, "latents", SORA_F32, 4, (const int64_t[]) { 4, 1, 2, 2050 }, wide);
+  mini_host_input (f.mini, "latents", SORA_F32, 4, (const int64_t[]){ 4, 1, 2, 2050 }, wide);
   sora_kit_free (wide);
   ck_assert_int_eq (mini_host_infer (f.mini), SORA_FAILED);
-  ck_assert_ptr_nonnull (strstr (mini_host_error (f.mini), "1025 patches in width, the model takes at most 1024"));
+  ck_assert_ptr_nonnull (
+      strstr (mini_host_error (f.mini), "1025 patches in width, the model takes at most 1024"));
   teardown (&f);
 }
 END_TEST
@@ -409,16 +431,17 @@ load_cases (void)
   if (index == NULL)
     abort ();
   json_array_foreach (json_object_get (index, "cases"), i, entry)
-    {
-      /* The random models: they are small, and always there.  */
-      const char *model = json_string_value (json_object_get (entry, "model"));
-      const char *kind = json_string_value (json_object_get (entry, "kind"));
-      int is_small = strcmp (model, "small-a") == 0 || strcmp (model, "small-b") == 0;
-      if (is_small && strcmp (kind, "dit") == 0 && n_cases < (int) (sizeof cases / sizeof cases[0]))
-        cases[n_cases++] = json_incref (entry);
-      if (is_small && strcmp (kind, "pipeline") == 0 && n_pipelines < (int) (sizeof pipelines / sizeof pipelines[0]))
-        pipelines[n_pipelines++] = json_incref (entry);
-    }
+  {
+    /* The random models: they are small, and always there.  */
+    const char *model = json_string_value (json_object_get (entry, "model"));
+    const char *kind = json_string_value (json_object_get (entry, "kind"));
+    int is_small = strcmp (model, "small-a") == 0 || strcmp (model, "small-b") == 0;
+    if (is_small && strcmp (kind, "dit") == 0 && n_cases < (int)(sizeof cases / sizeof cases[0]))
+      cases[n_cases++] = json_incref (entry);
+    if (is_small && strcmp (kind, "pipeline") == 0
+        && n_pipelines < (int)(sizeof pipelines / sizeof pipelines[0]))
+      pipelines[n_pipelines++] = json_incref (entry);
+  }
   json_decref (index);
 }
 
@@ -437,7 +460,7 @@ main (void)
   tcase_add_loop_test (tests, test_resume, 0, 2);
   tcase_add_test (tests, test_without_guidance);
   tcase_add_test (tests, test_cost);
-  tcase_add_loop_test (tests, test_refused, 0, (int) (sizeof refusals / sizeof refusals[0]));
+  tcase_add_loop_test (tests, test_refused, 0, (int)(sizeof refusals / sizeof refusals[0]));
   tcase_add_test (tests, test_wrong_inputs);
   suite_add_tcase (suite, tests);
   int result = n_cases >= 6 && n_pipelines >= 4 ? kit_test_main (suite) : EXIT_FAILURE;
