@@ -75,7 +75,7 @@ parse_shape (SoraSafetensorsEntry *entry, json_t *value, const char *file, GErro
     return refuse (error, file, "tensor '%s' has no shape", entry->name);
   size_t ndim = json_array_size (value); /* at most the header's bytes */
   entry->ndim = (int)ndim;
-  entry->extents = g_new0 (int64_t, 2 * ndim);
+  entry->extents = g_new0 (int64_t, 2 * ndim + 1); /* never NULL, also for a scalar */
   uint64_t stride = 1;
   for (size_t i = ndim; i-- > 0;)
     {

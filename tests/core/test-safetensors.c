@@ -52,6 +52,10 @@ START_TEST (good_files_are_read)
   ck_assert_uint_eq (view.nbytes, 6);
   ck_assert (sora_safetensors_get (file, "none", &view, &error));
   ck_assert_uint_eq (view.nbytes, 0);
+  ck_assert (sora_safetensors_info (file, "scalar", &view, &error));
+  ck_assert_int_eq (view.ndim, 0);
+  ck_assert_ptr_nonnull (view.shape);
+  ck_assert_ptr_nonnull (view.strides);
   ck_assert (!sora_safetensors_get (file, "missing", &view, &error));
   sora_assert_error (error, SORA_ERROR_INVALID_MODEL, "no tensor 'missing'");
   sora_safetensors_done (file, "b");
