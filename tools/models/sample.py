@@ -57,7 +57,7 @@ def main():
     p.add_argument("--frames", type=int, default=17)
     p.add_argument("--side", type=int, default=64)
     a = p.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     prompts, wanted = a.prompts or PROMPTS, None
     if a.held_out:
         wanted, prompts = train_dit.held_out_prompts(a.held_out)

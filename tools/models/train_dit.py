@@ -113,9 +113,11 @@ def main():
         lr=a.lr, betas=(0.9, 0.98), fused=True)
     average = common.Average(pair, 0.9985)
     step, spent = 0, 0.0
+    first = saved["step"] if saved else 0
     if saved:
         pair.load_state_dict(saved["pair"])
-        optimizer.load_state_dict(saved["optimizer"])
+        if saved["optimizer"]:
+            optimizer.load_state_dict(saved["optimizer"])
         average.restore(saved["average"])
         step, spent = saved["step"], saved["spent"]
     latents = np.load(common.state_dir() / "latents.npy", mmap_mode="r")
@@ -148,7 +150,7 @@ def main():
         noise = torch.randn(clean.shape, generator=generator)
         u = (torch.rand(a.batch, generator=generator) + torch.arange(a.batch)) / a.batch
         sigma = (a.shift * u / (1 + (a.shift - 1) * u)).clamp(min=0.005)
-        rate = rate_at(step, a.steps, a.lr)
+        rate = rate_at(step, a.steps, a.lr) * min(1.0, (step - first + 1) / 60)
         for group in optimizer.param_groups:
             group["lr"] = rate
         loss, error = loss_of(clean, noise, sigma, ids)

@@ -115,7 +115,7 @@ def main():
         average.restore(state["average"])
         step, spent = state["step"], state["spent"]
     pool = clip_pool(a.pool, a.side, a.frames)
-    judge = as_float(clip_pool(16, a.side, a.frames, "held-out"))
+    judge = as_float(clip_pool(16, a.side, a.frames, "held-out")[:8])
     generator = torch.Generator()
     before = a.steps_frames + a.steps_clips
     total = before + a.steps_decoder
@@ -167,7 +167,7 @@ def main():
             common.log_line("vae.jsonl", step=step, loss=float(loss_mean), kl=float(kl_mean),
                             psnr=float(-10 * math.log10(l2_mean / 4)), lr=rate,
                             seconds=spent + time.time() - started)
-        if time.time() - saved > 120 or step in (a.steps_frames, total):
+        if time.time() - saved > 150 or step in (a.steps_frames, total):
             saved = time.time()
             common.save("vae.pt", dict(
                 vae=vae.state_dict(), optimizer=optimizer.state_dict(),
