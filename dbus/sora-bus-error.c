@@ -61,5 +61,5 @@ sora_bus_object_id (const char *object_path)
 {
   const char *last = strrchr (object_path, '/');
   g_autofree guint8 *id = last ? g_dbus_unescape_object_path (last + 1) : NULL;
-  return id ? g_strdup ((const char *) id) : NULL;
+  return id ? g_strdup ((const char *)id) : NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Names of the errors on the bus: one table between SORA_ERROR and org.sorad.Sora1.Error.*, for daemon and clients.
+ * Names of the errors on the bus: one table between SORA_ERROR and org.sorad.Sora1.Error.*, for
+ * daemon and clients.
  */
 #pragma once
 #include <gio/gio.h>
@@ -18,8 +19,8 @@ G_BEGIN_DECLS
 /**
  * sora_bus_error_register:
  *
- * Makes GDBus translate SORA_ERROR to its names and back; idempotent.  A client then gets a GError of SORA_ERROR from a
- * failed call, after g_dbus_error_strip_remote_error().
+ * Makes GDBus translate SORA_ERROR to its names and back; idempotent.  A client then gets a GError
+ * of SORA_ERROR from a failed call, after g_dbus_error_strip_remote_error().
  */
 void sora_bus_error_register (void);
 

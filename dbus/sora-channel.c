@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Blocking framed input and output over descriptors, the greeting, and the bookkeeping of acknowledgements.
+ * Blocking framed input and output over descriptors, the greeting, and the bookkeeping of
+ * acknowledgements.
  */
 #include "config.h"
 #include "sora-channel.h"
@@ -23,7 +24,8 @@ struct SoraChannel
 {
   gatomicrefcount refs;
   int read_fd, write_fd;
-  int wake[2]; /* a pipe: its end of stream wakes who polls on a descriptor that cannot be shut down */
+  int wake[2]; /* a pipe: its end of stream wakes who polls on a descriptor that cannot be shut down
+                */
   SoraParser *parser;
   gboolean greeted; /* their HELLO came; receiving thread only */
   GMutex write_lock;
@@ -137,7 +139,8 @@ wait_ready (SoraChannel *channel, int fd, short events)
 static ssize_t
 write_some (int fd, const guint8 *data, gsize size)
 {
-  /* A dead peer is an error to report, not a SIGPIPE; send() says so on sockets, pipes need it ignored. */
+  /* A dead peer is an error to report, not a SIGPIPE; send() says so on sockets, pipes need it
+   * ignored. */
   ssize_t n = send (fd, data, size, MSG_NOSIGNAL);
   if (n < 0 && errno == ENOTSOCK)
     n = write (fd, data, size);
@@ -167,7 +170,7 @@ write_all (SoraChannel *channel, const guint8 *data, gsize size, GError **error)
           return FALSE;
         }
       data += n;
-      size -= (gsize) n;
+      size -= (gsize)n;
     }
   return TRUE;
 }
@@ -192,7 +195,8 @@ take_hello (SoraChannel *channel, SoraMessage *message, GError **error)
 {
   if (message->type != SORA_MESSAGE_HELLO)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL, "protocol: began with a %s, expected a HELLO",
+      g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL,
+                   "protocol: began with a %s, expected a HELLO",
                    sora_message_type_name (message->type));
       return FALSE;
     }
@@ -201,10 +205,11 @@ take_hello (SoraChannel *channel, SoraMessage *message, GError **error)
   g_variant_get (message->payload, "(u&s@a{sv})", &version, &software, NULL);
   if (version != SORA_PROTOCOL_VERSION)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL,
-                   "protocol: the peer (sorad %s) speaks version %u, this side version %u; install the same "
-                   "version of sorad on both sides",
-                   software, version, SORA_PROTOCOL_VERSION);
+      g_set_error (
+          error, SORA_ERROR, SORA_ERROR_PROTOCOL,
+          "protocol: the peer (sorad %s) speaks version %u, this side version %u; install the same "
+          "version of sorad on both sides",
+          software, version, SORA_PROTOCOL_VERSION);
       return FALSE;
     }
   channel->greeted = TRUE;
@@ -233,7 +238,8 @@ take_ack (SoraChannel *channel, SoraMessage *message, GError **error)
   g_mutex_unlock (&channel->lock);
   if (!ok)
     g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL,
-                 "protocol: %" G_GUINT64_FORMAT " bytes of blob %u are acknowledged, which were never sent",
+                 "protocol: %" G_GUINT64_FORMAT
+                 " bytes of blob %u are acknowledged, which were never sent",
                  bytes, id);
   return ok;
 }
@@ -281,22 +287,24 @@ sora_channel_receive (SoraChannel *channel, SoraMessage **message, GError **erro
         {
           if (sora_parser_is_idle (channel->parser))
             return TRUE;
-          g_set_error (error, SORA_ERROR, SORA_ERROR_WORKER_DIED, "protocol: the stream ended inside a frame");
+          g_set_error (error, SORA_ERROR, SORA_ERROR_WORKER_DIED,
+                       "protocol: the stream ended inside a frame");
           return FALSE;
         }
       g_mutex_lock (&channel->lock);
       channel->last_heard = g_get_monotonic_time ();
       g_mutex_unlock (&channel->lock);
-      sora_parser_feed (channel->parser, buffer, (gsize) n);
+      sora_parser_feed (channel->parser, buffer, (gsize)n);
     }
 }
 
 /* -- Blobs, outward */
 
-/* Waits until the window has room for @more bytes, or with @complete for the last acknowledgement. */
+/* Waits until the window has room for @more bytes, or with @complete for the last acknowledgement.
+ */
 static gboolean
-wait_window (SoraChannel *channel, Outgoing *outgoing, guint64 more, gboolean complete, const gint *stop,
-             GError **error)
+wait_window (SoraChannel *channel, Outgoing *outgoing, guint64 more, gboolean complete,
+             const gint *stop, GError **error)
 {
   gboolean ok = TRUE;
   g_mutex_lock (&channel->lock);
@@ -326,7 +334,7 @@ read_exactly (int fd, guint8 *data, gsize size, guint64 offset, GError **error)
 {
   while (size > 0)
     {
-      ssize_t n = pread (fd, data, size, (off_t) offset);
+      ssize_t n = pread (fd, data, size, (off_t)offset);
       if (n < 0 && errno == EINTR)
         continue;
       if (n <= 0)
@@ -336,8 +344,8 @@ read_exactly (int fd, guint8 *data, gsize size, guint64 offset, GError **error)
           return FALSE;
         }
       data += n;
-      size -= (gsize) n;
-      offset += (guint64) n;
+      size -= (gsize)n;
+      offset += (guint64)n;
     }
   return TRUE;
 }
@@ -356,8 +364,8 @@ send_chunks (SoraChannel *channel, guint64 job, guint32 id, Outgoing *outgoing, 
   g_autofree guint8 *buffer = g_malloc (SORA_BLOB_CHUNK_SIZE);
   for (guint64 offset = 0; offset < size;)
     {
-      gsize n = (gsize) MIN (size - offset, SORA_BLOB_CHUNK_SIZE);
-      const guint8 *chunk = data ? (const guint8 *) data + offset : buffer;
+      gsize n = (gsize)MIN (size - offset, SORA_BLOB_CHUNK_SIZE);
+      const guint8 *chunk = data ? (const guint8 *)data + offset : buffer;
       if (stop && g_atomic_int_get (stop))
         {
           g_set_error (error, SORA_ERROR, SORA_ERROR_CANCELLED, "the job was cancelled");
@@ -365,7 +373,7 @@ send_chunks (SoraChannel *channel, guint64 job, guint32 id, Outgoing *outgoing, 
         }
       if (!data && !read_exactly (fd, buffer, n, offset, error))
         return FALSE;
-      g_checksum_update (checksum, chunk, (gssize) n);
+      g_checksum_update (checksum, chunk, (gssize)n);
       if (!wait_window (channel, outgoing, n, FALSE, stop, error))
         return FALSE;
       if (!sora_channel_send (channel, SORA_MESSAGE_BLOB_CHUNK, job,
@@ -382,20 +390,22 @@ send_chunks (SoraChannel *channel, guint64 job, guint32 id, Outgoing *outgoing, 
 }
 
 gboolean
-sora_channel_send_blob (SoraChannel *channel, guint64 job, const char *kind, const char *name, int fd,
-                        gconstpointer data, guint64 size, GVariant *details, const gint *stop,
-                        GError **error)
+sora_channel_send_blob (SoraChannel *channel, guint64 job, const char *kind, const char *name,
+                        int fd, gconstpointer data, guint64 size, GVariant *details,
+                        const gint *stop, GError **error)
 {
-  g_autoptr (GVariant) info = g_variant_ref_sink (details ? details : g_variant_new ("a{sv}", NULL));
+  g_autoptr (GVariant) info
+      = g_variant_ref_sink (details ? details : g_variant_new ("a{sv}", NULL));
   Outgoing outgoing = { 0 };
   g_mutex_lock (&channel->lock);
   guint32 id = channel->next_blob++;
   g_hash_table_insert (channel->outgoing, GUINT_TO_POINTER (id), &outgoing);
   g_mutex_unlock (&channel->lock);
 
-  gboolean ok = sora_channel_send (channel, SORA_MESSAGE_BLOB_BEGIN, job,
-                                   g_variant_new ("(usst@a{sv})", id, kind, name, size, info), error)
-                && send_chunks (channel, job, id, &outgoing, fd, data, size, stop, error);
+  gboolean ok
+      = sora_channel_send (channel, SORA_MESSAGE_BLOB_BEGIN, job,
+                           g_variant_new ("(usst@a{sv})", id, kind, name, size, info), error)
+        && send_chunks (channel, job, id, &outgoing, fd, data, size, stop, error);
 
   g_mutex_lock (&channel->lock);
   g_hash_table_remove (channel->outgoing, GUINT_TO_POINTER (id));
@@ -416,8 +426,8 @@ sora_blob_begin (SoraMessage *message, guint64 max_size, GError **error)
   if (blob->size > max_size)
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL,
-                   "protocol: blob '%s' (%s) claims %" G_GUINT64_FORMAT " bytes, at most %" G_GUINT64_FORMAT
-                   " are taken",
+                   "protocol: blob '%s' (%s) claims %" G_GUINT64_FORMAT
+                   " bytes, at most %" G_GUINT64_FORMAT " are taken",
                    blob->name, blob->kind, blob->size, max_size);
       return NULL;
     }
@@ -438,7 +448,8 @@ sora_blob_free (SoraBlob *blob)
 }
 
 gboolean
-sora_blob_chunk (SoraBlob *blob, SoraMessage *message, gconstpointer *data, gsize *size, GError **error)
+sora_blob_chunk (SoraBlob *blob, SoraMessage *message, gconstpointer *data, gsize *size,
+                 GError **error)
 {
   guint32 id;
   g_autoptr (GVariant) bytes = NULL;
@@ -458,7 +469,7 @@ sora_blob_chunk (SoraBlob *blob, SoraMessage *message, gconstpointer *data, gsiz
                    *size, blob->received, blob->size, blob->name);
       return FALSE;
     }
-  g_checksum_update (blob->checksum, *data, (gssize) *size);
+  g_checksum_update (blob->checksum, *data, (gssize)*size);
   blob->received += *size;
   return TRUE;
 }
@@ -474,7 +485,8 @@ sora_blob_end (SoraBlob *blob, SoraMessage *message, GError **error)
   if (id != blob->id || blob->received != blob->size)
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL,
-                   "protocol: blob '%s' ended after %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " bytes",
+                   "protocol: blob '%s' ended after %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                   " bytes",
                    blob->name, blob->received, blob->size);
       return FALSE;
     }

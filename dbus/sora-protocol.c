@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Frames and the table of messages.  Everything that comes in is held to be hostile: a length is compared with the
- * type's own limit before anything is kept for it, and a payload is used only in its normal form.
+ * Frames and the table of messages.  Everything that comes in is held to be hostile: a length is
+ * compared with the type's own limit before anything is kept for it, and a payload is used only in
+ * its normal form.
  */
 #include "config.h"
 #include "sora-protocol.h"
@@ -23,7 +24,7 @@ typedef struct
   guint8 ways;
 } MessageInfo;
 
-#define KIB(n) ((n) * 1024u)
+#define KIB(n) ((n)*1024u)
 static const MessageInfo messages[] = {
   [SORA_MESSAGE_HELLO] = { "HELLO", "(usa{sv})", KIB (64), BOTH },
   [SORA_MESSAGE_HEARTBEAT] = { "HEARTBEAT", "(t)", 64, UP },
@@ -97,13 +98,14 @@ sora_message_encode (SoraMessageType type, guint64 job, GVariant *payload, GErro
   if (size > info->max_payload)
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL,
-                   "protocol: a %s of %" G_GSIZE_FORMAT " bytes is too large, at most %u can be sent",
+                   "protocol: a %s of %" G_GSIZE_FORMAT
+                   " bytes is too large, at most %u can be sent",
                    info->name, size, info->max_payload);
       return NULL;
     }
   guint8 *frame = g_malloc (SORA_FRAME_HEADER_SIZE + size);
-  guint32 length = GUINT32_TO_LE ((guint32) size);
-  guint16 type_le = GUINT16_TO_LE ((guint16) type);
+  guint32 length = GUINT32_TO_LE ((guint32)size);
+  guint16 type_le = GUINT16_TO_LE ((guint16)type);
   guint16 flags_le = 0;
   guint64 job_le = GUINT64_TO_LE (job);
   memcpy (frame, &length, 4);
@@ -152,8 +154,8 @@ consume (SoraParser *parser, gsize size)
 static void
 skip_pending (SoraParser *parser)
 {
-  gsize size = MIN ((gsize) parser->skip, available (parser));
-  parser->skip -= (guint32) size;
+  gsize size = MIN ((gsize)parser->skip, available (parser));
+  parser->skip -= (guint32)size;
   consume (parser, size);
 }
 
@@ -162,10 +164,10 @@ sora_parser_feed (SoraParser *parser, const void *data, gsize size)
 {
   if (parser->start > 0)
     {
-      g_byte_array_remove_range (parser->buffer, 0, (guint) parser->start);
+      g_byte_array_remove_range (parser->buffer, 0, (guint)parser->start);
       parser->start = 0;
     }
-  g_byte_array_append (parser->buffer, data, (guint) size);
+  g_byte_array_append (parser->buffer, data, (guint)size);
   skip_pending (parser);
 }
 
@@ -208,13 +210,14 @@ check_header (const SoraParser *parser, const MessageInfo *info, guint32 length,
   return TRUE;
 }
 
-/* The payload is copied into memory of its own: GVariant wants it aligned, and it outlives the buffer. */
+/* The payload is copied into memory of its own: GVariant wants it aligned, and it outlives the
+ * buffer. */
 static GVariant *
 decode_payload (const MessageInfo *info, const guint8 *data, gsize size, GError **error)
 {
   g_autoptr (GBytes) bytes = g_bytes_new (data, size);
-  g_autoptr (GVariant) value
-      = g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE (info->signature), bytes, FALSE));
+  g_autoptr (GVariant) value = g_variant_ref_sink (
+      g_variant_new_from_bytes (G_VARIANT_TYPE (info->signature), bytes, FALSE));
   if (!g_variant_is_normal_form (value))
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL,
@@ -256,13 +259,13 @@ sora_parser_next (SoraParser *parser, SoraMessage **message, GError **error)
           skip_pending (parser);
           continue;
         }
-      if (available (parser) < SORA_FRAME_HEADER_SIZE + (gsize) length)
+      if (available (parser) < SORA_FRAME_HEADER_SIZE + (gsize)length)
         return TRUE;
 
       GVariant *payload = decode_payload (info, header + SORA_FRAME_HEADER_SIZE, length, error);
       if (!payload)
         return FALSE;
-      consume (parser, SORA_FRAME_HEADER_SIZE + (gsize) length);
+      consume (parser, SORA_FRAME_HEADER_SIZE + (gsize)length);
       *message = g_new0 (SoraMessage, 1);
       (*message)->type = type;
       (*message)->flags = flags;

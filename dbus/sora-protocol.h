@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The byte protocol between sorad and sora-worker: messages and the bounded parser.  docs/protocol.md is its contract.
+ * The byte protocol between sorad and sora-worker: messages and the bounded parser.
+ * docs/protocol.md is its contract.
  *
- * A stream of frames, little-endian: u32 length of the payload (at most 16 MiB), u16 type, u16 flags, u64 job; then the
- * payload, a GVariant of the type's own signature in normal form, little-endian.  No descriptors travel: a worker
- * behind ssh or srun speaks the same.
+ * A stream of frames, little-endian: u32 length of the payload (at most 16 MiB), u16 type, u16
+ * flags, u64 job; then the payload, a GVariant of the type's own signature in normal form,
+ * little-endian.  No descriptors travel: a worker behind ssh or srun speaks the same.
  */
 #pragma once
 #include <glib.h>
@@ -15,39 +16,47 @@ G_BEGIN_DECLS
 #define SORA_PROTOCOL_VERSION 1u
 #define SORA_FRAME_HEADER_SIZE 16u
 #define SORA_FRAME_MAX_PAYLOAD (16u * 1024 * 1024)
-#define SORA_BLOB_CHUNK_SIZE (256u * 1024)       /* what we send */
-#define SORA_BLOB_MAX_CHUNK (1024u * 1024)       /* what we take */
-#define SORA_BLOB_WINDOW (4u * 1024 * 1024)      /* bytes of a blob that may stand unacknowledged */
+#define SORA_BLOB_CHUNK_SIZE (256u * 1024)  /* what we send */
+#define SORA_BLOB_MAX_CHUNK (1024u * 1024)  /* what we take */
+#define SORA_BLOB_WINDOW (4u * 1024 * 1024) /* bytes of a blob that may stand unacknowledged */
 
-typedef enum {
-  SORA_MESSAGE_HELLO = 1,        /* both   (usa{sv})    protocol version, software version, capabilities */
-  SORA_MESSAGE_HEARTBEAT = 2,    /* up     (t)          count */
-  SORA_MESSAGE_RUN = 3,          /* down   (a{sv}a{sv}) request, options */
-  SORA_MESSAGE_CHECK = 4,        /* down   (a{sv}a{sv}) request, options */
-  SORA_MESSAGE_DESCRIBE = 5,     /* down   (ss)         "plugin" or "pipeline" and its id, or "all" */
-  SORA_MESSAGE_CANCEL = 6,       /* down   () */
-  SORA_MESSAGE_WANT_PREVIEW = 7, /* down   (b) */
-  SORA_MESSAGE_PROGRESS = 8,     /* up     (dusuud)     fraction, run, stage, step, steps, seconds that remain */
-  SORA_MESSAGE_LOG = 9,          /* up     (iss)        SoraLogLevel, stage, text */
-  SORA_MESSAGE_STAGE_DONE = 10,  /* up     (usdd)       run, stage, seconds on the wall, seconds in compute */
-  SORA_MESSAGE_RESULT = 11,      /* up     (a{sv})      the job is done, all artifacts were acknowledged */
-  SORA_MESSAGE_ERROR = 12,       /* up     (ssa{sv})    error name, text, details: the job, check or describe failed */
-  SORA_MESSAGE_CHECKED = 13,     /* up     (aa{sv}a{sv}) */
-  SORA_MESSAGE_DESCRIPTION = 14, /* up     (a{sv}) */
-  SORA_MESSAGE_BLOB_BEGIN = 15,  /* both   (ussta{sv})  blob id, kind, name, size, details */
-  SORA_MESSAGE_BLOB_CHUNK = 16,  /* both   (uay)        blob id, bytes */
-  SORA_MESSAGE_BLOB_END = 17,    /* both   (uay)        blob id, SHA-256 */
-  SORA_MESSAGE_BLOB_ACK = 18,    /* both   (utb)        blob id, bytes taken, TRUE: complete, verified and durable */
+/* "up" is from worker to daemon.  The signatures of the payloads stand in docs/protocol.md. */
+typedef enum
+{
+  SORA_MESSAGE_HELLO = 1,        /* both: versions and capabilities */
+  SORA_MESSAGE_HEARTBEAT = 2,    /* up */
+  SORA_MESSAGE_RUN = 3,          /* down: a request, to be run */
+  SORA_MESSAGE_CHECK = 4,        /* down: a request, to be planned */
+  SORA_MESSAGE_DESCRIBE = 5,     /* down: a plugin, a pipeline, or all */
+  SORA_MESSAGE_CANCEL = 6,       /* down */
+  SORA_MESSAGE_WANT_PREVIEW = 7, /* down */
+  SORA_MESSAGE_PROGRESS = 8,     /* up */
+  SORA_MESSAGE_LOG = 9,          /* up: what stages say */
+  SORA_MESSAGE_STAGE_DONE = 10,  /* up: with its seconds */
+  SORA_MESSAGE_RESULT = 11,      /* up: the job is done, all artifacts were acknowledged */
+  SORA_MESSAGE_ERROR = 12,       /* up: the job, check or description failed */
+  SORA_MESSAGE_CHECKED = 13,     /* up */
+  SORA_MESSAGE_DESCRIPTION = 14, /* up */
+  SORA_MESSAGE_BLOB_BEGIN = 15,  /* both */
+  SORA_MESSAGE_BLOB_CHUNK = 16,  /* both */
+  SORA_MESSAGE_BLOB_END = 17,    /* both: with the digest */
+  SORA_MESSAGE_BLOB_ACK = 18,    /* both: bytes taken, or all in their place */
 } SoraMessageType;
 
-typedef enum {
+typedef enum
+{
   SORA_FRAME_OPTIONAL = 1 << 0, /* a receiver that does not know the type skips it */
 } SoraFrameFlags;
 
 /* Who reads: a type that never goes this way is refused. */
-typedef enum { SORA_SIDE_DAEMON, SORA_SIDE_WORKER } SoraSide;
+typedef enum
+{
+  SORA_SIDE_DAEMON,
+  SORA_SIDE_WORKER
+} SoraSide;
 
-typedef struct {
+typedef struct
+{
   guint16 type;
   guint16 flags;
   guint64 job;
@@ -63,7 +72,8 @@ const char *sora_message_type_name (guint16 type); /* "BLOB_CHUNK"; NULL: unknow
  * sora_message_encode:
  * @payload: sunk if floating; of the type's signature
  *
- * Returns: (transfer full): a whole frame.  Errors: SORA_ERROR_PROTOCOL if it is too large for its type
+ * Returns: (transfer full): a whole frame.  Errors: SORA_ERROR_PROTOCOL if it is too large for its
+ * type
  */
 GBytes *sora_message_encode (SoraMessageType type, guint64 job, GVariant *payload, GError **error);
 
@@ -80,7 +90,8 @@ void sora_parser_feed (SoraParser *parser, const void *data, gsize size);
  * sora_parser_next:
  * @message: (out): the next whole message, or NULL: more bytes are needed
  *
- * Returns: FALSE with SORA_ERROR_PROTOCOL when the stream broke a rule; it cannot be read any further then
+ * Returns: FALSE with SORA_ERROR_PROTOCOL when the stream broke a rule; it cannot be read any
+ * further then
  */
 gboolean sora_parser_next (SoraParser *parser, SoraMessage **message, GError **error);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What the worker does to itself before it loads any code of others: the sandbox level "basic".  A harder one wraps
- * the process from outside (namespaces, seccomp, Landlock) and needs nothing changed here.
+ * What the worker does to itself before it loads any code of others: the sandbox level "basic".  A
+ * harder one wraps the process from outside (namespaces, seccomp, Landlock) and needs nothing
+ * changed here.
  */
 #include "config.h"
 #include "sora-worker.h"
@@ -51,7 +52,7 @@ sora_worker_confine (gboolean over_stdio, guint64 memory_max)
     }
   prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   limit (RLIMIT_CORE, 0); /* a core holds prompts and frames */
-#ifndef SORA_SANITIZERS     /* their shadow memory counts */
+#ifndef SORA_SANITIZERS   /* their shadow memory counts */
   if (memory_max > 0)
     limit (RLIMIT_DATA, memory_max);
 #endif

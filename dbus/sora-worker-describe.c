@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Describes a plugin or a pipeline to the daemon: what takes the plugin's code to know, as dictionaries that become
- * properties on the bus.
+ * Describes a plugin or a pipeline to the daemon: what takes the plugin's code to know, as
+ * dictionaries that become properties on the bus.
  */
 #include "config.h"
 #include "sora-worker.h"
@@ -13,10 +13,14 @@ static const struct
   SoraParamType type;
   const char *name, *signature;
 } param_types[] = {
-  { SORA_PARAM_BOOL, "boolean", "b" },         { SORA_PARAM_I64, "integer", "x" },
-  { SORA_PARAM_F64, "number", "d" },           { SORA_PARAM_STRING, "string", "s" },
-  { SORA_PARAM_ENUM, "choice", "s" },          { SORA_PARAM_STRING_LIST, "string-list", "as" },
-  { SORA_PARAM_F64_LIST, "number-list", "ad" }, { SORA_PARAM_FILE, "file", "h" },
+  { SORA_PARAM_BOOL, "boolean", "b" },
+  { SORA_PARAM_I64, "integer", "x" },
+  { SORA_PARAM_F64, "number", "d" },
+  { SORA_PARAM_STRING, "string", "s" },
+  { SORA_PARAM_ENUM, "choice", "s" },
+  { SORA_PARAM_STRING_LIST, "string-list", "as" },
+  { SORA_PARAM_F64_LIST, "number-list", "ad" },
+  { SORA_PARAM_FILE, "file", "h" },
 };
 
 static GVariant *
@@ -32,13 +36,16 @@ describe_param (const char *name, const SoraParam *param, GVariant *default_valu
         g_variant_dict_insert (&row, "signature", "s", param_types[i].signature);
       }
   g_variant_dict_insert (&row, "help", "s", param->help ? param->help : "");
-  g_variant_dict_insert (&row, "required", "b", !default_value && (param->type != SORA_PARAM_FILE || (param->flags & SORA_PARAM_REQUIRED)));
+  g_variant_dict_insert (
+      &row, "required", "b",
+      !default_value && (param->type != SORA_PARAM_FILE || (param->flags & SORA_PARAM_REQUIRED)));
   g_variant_dict_insert (&row, "secret", "b", (param->flags & SORA_PARAM_SECRET) != 0);
   if (default_value && param->type != SORA_PARAM_FILE)
     g_variant_dict_insert_value (&row, "default", default_value);
   if (param->unit)
     g_variant_dict_insert (&row, "unit", "s", param->unit);
-  if (param->type == SORA_PARAM_I64 && param->i64_min <= param->i64_max && (param->i64_min || param->i64_max))
+  if (param->type == SORA_PARAM_I64 && param->i64_min <= param->i64_max
+      && (param->i64_min || param->i64_max))
     {
       g_variant_dict_insert (&row, "minimum", "x", param->i64_min);
       g_variant_dict_insert (&row, "maximum", "x", param->i64_max);
@@ -103,7 +110,8 @@ describe_class (const SoraStageClass *class)
       GVariantDict model;
       g_variant_dict_init (&model, NULL);
       g_variant_dict_insert (&model, "name", "s", (*slot)->name);
-      g_variant_dict_insert (&model, "components", "s", (*slot)->components ? (*slot)->components : "");
+      g_variant_dict_insert (&model, "components", "s",
+                             (*slot)->components ? (*slot)->components : "");
       g_variant_dict_insert (&model, "optional", "b", ((*slot)->flags & SORA_PORT_OPTIONAL) != 0);
       g_variant_builder_add_value (&models, g_variant_dict_end (&model));
     }
@@ -127,7 +135,7 @@ describe_plugin (SoraWorker *worker, const char *id, GError **error)
   GVariantDict answer;
   GVariantBuilder stages;
   g_variant_builder_init (&stages, G_VARIANT_TYPE ("aa{sv}"));
-  for (const SoraStageClass *const *class = plugin->stages; class && *class; class++)
+  for (const SoraStageClass *const *class = plugin->stages; class && *class; class ++)
     g_variant_builder_add_value (&stages, describe_class (*class));
   g_variant_dict_init (&answer, NULL);
   g_variant_dict_insert_value (&answer, "stages", g_variant_builder_end (&stages));
@@ -138,7 +146,7 @@ static GVariant *
 describe_pipeline (SoraWorker *worker, const char *id, GError **error)
 {
   g_autoptr (SoraPipeline) pipeline
-      = sora_pipeline_find ((const char *const *) worker->environment->pipeline_dirs, id, error);
+      = sora_pipeline_find ((const char *const *)worker->environment->pipeline_dirs, id, error);
   if (!pipeline)
     return NULL;
   g_autoptr (GPtrArray) params = sora_pipeline_public_params (worker->environment, pipeline, error);
@@ -150,7 +158,8 @@ describe_pipeline (SoraWorker *worker, const char *id, GError **error)
   for (guint i = 0; i < params->len; i++)
     {
       const SoraPublicParam *param = g_ptr_array_index (params, i);
-      g_variant_builder_add_value (&rows, describe_param (param->name, param->param, param->default_value));
+      g_variant_builder_add_value (
+          &rows, describe_param (param->name, param->param, param->default_value));
     }
   g_variant_dict_init (&answer, NULL);
   g_variant_dict_insert_value (&answer, "parameters", g_variant_builder_end (&rows));
@@ -170,8 +179,8 @@ add_description (GVariantDict *dict, const char *id, GVariant *description, cons
   g_variant_dict_insert_value (dict, id, description);
 }
 
-/* Everything in one answer; what fails has a "problem".  A plugin that takes the process down with it is found by asking
- * for each alone. */
+/* Everything in one answer; what fails has a "problem".  A plugin that takes the process down with
+ * it is found by asking for each alone. */
 static GVariant *
 describe_all (SoraWorker *worker)
 {
@@ -187,7 +196,7 @@ describe_all (SoraWorker *worker)
       add_description (&plugins, id, description, error);
     }
   g_autoptr (GPtrArray) list
-      = sora_pipeline_list ((const char *const *) worker->environment->pipeline_dirs, NULL);
+      = sora_pipeline_list ((const char *const *)worker->environment->pipeline_dirs, NULL);
   for (guint i = 0; i < list->len; i++)
     {
       g_autoptr (GError) error = NULL;
@@ -215,7 +224,8 @@ sora_worker_describe (SoraWorker *worker, guint64 job, GVariant *payload)
   else if (g_str_equal (kind, "all"))
     answer = describe_all (worker);
   else
-    g_set_error (&error, SORA_ERROR, SORA_ERROR_PROTOCOL, "protocol: '%s' cannot be described", kind);
+    g_set_error (&error, SORA_ERROR, SORA_ERROR_PROTOCOL, "protocol: '%s' cannot be described",
+                 kind);
   g_mutex_lock (&worker->lock);
   worker->busy = FALSE;
   g_cond_broadcast (&worker->changed);

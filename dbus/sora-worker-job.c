@@ -35,9 +35,9 @@ on_progress (gpointer data, double fraction, guint run, const char *stage, guint
              double remaining)
 {
   Job *job = data;
-  sora_channel_send (job->worker->channel, SORA_MESSAGE_PROGRESS, job->job,
-                     g_variant_new ("(dusuud)", fraction, run, stage ? stage : "", step, steps, remaining),
-                     NULL);
+  sora_channel_send (
+      job->worker->channel, SORA_MESSAGE_PROGRESS, job->job,
+      g_variant_new ("(dusuud)", fraction, run, stage ? stage : "", step, steps, remaining), NULL);
 }
 
 static void
@@ -59,7 +59,8 @@ on_log (gpointer data, int level, const char *stage, const char *message)
 }
 
 static void
-on_stage_done (gpointer data, guint run, const char *stage, double wall_seconds, double compute_seconds)
+on_stage_done (gpointer data, guint run, const char *stage, double wall_seconds,
+               double compute_seconds)
 {
   Job *job = data;
   GVariantDict row;
@@ -73,7 +74,8 @@ on_stage_done (gpointer data, guint run, const char *stage, double wall_seconds,
                      g_variant_new ("(usdd)", run, stage, wall_seconds, compute_seconds), NULL);
 }
 
-/* A slow bus must not slow the graph: only the newest picture is kept, and another thread sends it. */
+/* A slow bus must not slow the graph: only the newest picture is kept, and another thread sends it.
+ */
 static void
 on_preview (gpointer data, SoraTensor *picture)
 {
@@ -94,12 +96,12 @@ send_preview (Job *job, SoraTensor *picture)
     return; /* the runner takes nothing else from a stage */
   GVariantDict details;
   g_variant_dict_init (&details, NULL);
-  g_variant_dict_insert (&details, "height", "u", (guint32) view.shape[0]);
-  g_variant_dict_insert (&details, "width", "u", (guint32) view.shape[1]);
+  g_variant_dict_insert (&details, "height", "u", (guint32)view.shape[0]);
+  g_variant_dict_insert (&details, "width", "u", (guint32)view.shape[1]);
   g_autoptr (GError) error = NULL;
   if (!sora_channel_send_blob (job->worker->channel, job->job, "preview", "preview", -1, view.data,
-                               view.nbytes, g_variant_dict_end (&details), &job->worker->preview_stop,
-                               &error))
+                               view.nbytes, g_variant_dict_end (&details),
+                               &job->worker->preview_stop, &error))
     g_debug ("preview: %s", error->message);
 }
 
@@ -132,7 +134,8 @@ add_input (gpointer name, gpointer value, gpointer request)
 }
 
 static SoraPlan *
-make_plan (SoraWorker *worker, GVariant *payload, GHashTable *inputs, GVariant **options, GError **error)
+make_plan (SoraWorker *worker, GVariant *payload, GHashTable *inputs, GVariant **options,
+           GError **error)
 {
   g_autoptr (GVariant) description = NULL;
   g_variant_get (payload, "(@a{sv}@a{sv})", &description, options);
@@ -150,8 +153,8 @@ send_file (Job *job, const SoraResultFile *file, GError **error)
   struct stat st;
   if (fd < 0 || fstat (fd, &st) != 0)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "result '%s' cannot be read: %s", file->name,
-                   g_strerror (errno));
+      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "result '%s' cannot be read: %s",
+                   file->name, g_strerror (errno));
       if (fd >= 0)
         close (fd);
       return FALSE;
@@ -161,8 +164,8 @@ send_file (Job *job, const SoraResultFile *file, GError **error)
   g_variant_dict_insert (&details, "stage", "s", file->stage);
   g_variant_dict_insert (&details, "port", "s", file->port);
   g_variant_dict_insert (&details, "media-type", "s", file->media_type);
-  gboolean ok = sora_channel_send_blob (job->worker->channel, job->job, "artifact", file->name, fd, NULL,
-                                        (guint64) st.st_size, g_variant_dict_end (&details),
+  gboolean ok = sora_channel_send_blob (job->worker->channel, job->job, "artifact", file->name, fd,
+                                        NULL, (guint64)st.st_size, g_variant_dict_end (&details),
                                         &job->worker->cancelled, error);
   close (fd);
   g_unlink (file->path);
@@ -196,7 +199,7 @@ run_plan (Job *job, SoraPlan *plan, GVariant *options, const char *output_dir, G
   GThread *previews = g_thread_new ("preview", preview_thread, job);
   gint64 begun = g_get_monotonic_time ();
   gboolean ok = sora_runner_run (runner, error);
-  double seconds = (double) (g_get_monotonic_time () - begun) / G_USEC_PER_SEC;
+  double seconds = (double)(g_get_monotonic_time () - begun) / G_USEC_PER_SEC;
 
   g_mutex_lock (&worker->lock);
   g_atomic_int_set (&worker->preview_stop, TRUE);
@@ -253,8 +256,8 @@ sora_worker_run (SoraWorker *worker, guint64 id, GVariant *payload, GHashTable *
   for (; warnings && *warnings; warnings++)
     send_log (worker, id, SORA_LOG_WARNING, NULL, *warnings);
   if (plan && g_mkdir_with_parents (output_dir, 0700) != 0)
-    g_set_error (&error, SORA_ERROR, SORA_ERROR_FAILED, "cannot make the folder '%s': %s", output_dir,
-                 g_strerror (errno));
+    g_set_error (&error, SORA_ERROR, SORA_ERROR_FAILED, "cannot make the folder '%s': %s",
+                 output_dir, g_strerror (errno));
   else if (plan)
     ok = run_plan (&job, plan, options, output_dir, &error);
   empty_folder (output_dir);
@@ -275,14 +278,16 @@ describe_output (const SoraPlanOutput *output)
   g_variant_dict_insert (&row, "port", "s", output->port);
   g_variant_dict_insert (&row, "semantic", "s", output->semantic);
   g_variant_dict_insert (&row, "stream", "b", output->stream);
-  g_variant_dict_insert (&row, "connected-to", "s", output->connected_to ? output->connected_to : "");
+  g_variant_dict_insert (&row, "connected-to", "s",
+                         output->connected_to ? output->connected_to : "");
   if (output->spec)
     {
       const char *dtype = sora_dtype_name (output->spec->dtype);
       g_variant_dict_insert (&row, "dtype", "s", dtype ? dtype : "");
-      g_variant_dict_insert_value (&row, "shape",
-                                   g_variant_new_fixed_array (G_VARIANT_TYPE_INT64, output->spec->shape,
-                                                              (gsize) output->spec->ndim, sizeof (gint64)));
+      g_variant_dict_insert_value (
+          &row, "shape",
+          g_variant_new_fixed_array (G_VARIANT_TYPE_INT64, output->spec->shape,
+                                     (gsize)output->spec->ndim, sizeof (gint64)));
       g_variant_dict_insert (&row, "chunk", "x", output->spec->chunk);
     }
   return g_variant_dict_end (&row);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * sora-worker: the process that loads plugins and runs graphs, so that sorad need not.  It speaks the byte protocol on
- * descriptor 3 (a socket from sorad), or with --stdio on standard input and output, and ends with the stream.
+ * sora-worker: the process that loads plugins and runs graphs, so that sorad need not.  It speaks
+ * the byte protocol on descriptor 3 (a socket from sorad), or with --stdio on standard input and
+ * output, and ends with the stream.
  */
 #include "config.h"
 #include "sora-worker.h"
@@ -18,7 +19,8 @@
 void
 sora_worker_send_error (SoraWorker *worker, guint64 job, const GError *error)
 {
-  const char *name = sora_bus_error_name (error->domain == SORA_ERROR ? error->code : SORA_ERROR_FAILED);
+  const char *name
+      = sora_bus_error_name (error->domain == SORA_ERROR ? error->code : SORA_ERROR_FAILED);
   g_autofree char *text = g_utf8_make_valid (error->message, -1);
   if (strlen (text) > 16 * 1024)
     *g_utf8_find_prev_char (text, text + 16 * 1024) = '\0';
@@ -32,7 +34,8 @@ heartbeat_thread (gpointer data)
   SoraChannel *channel = data;
   for (guint64 count = 0;; count++)
     {
-      if (!sora_channel_send (channel, SORA_MESSAGE_HEARTBEAT, 0, g_variant_new ("(t)", count), NULL))
+      if (!sora_channel_send (channel, SORA_MESSAGE_HEARTBEAT, 0, g_variant_new ("(t)", count),
+                              NULL))
         break;
       g_usleep (G_USEC_PER_SEC);
     }
@@ -84,7 +87,8 @@ begin_task (SoraWorker *worker, SoraMessage *message, GError **error)
   g_mutex_unlock (&worker->lock);
   if (busy || worker->incoming)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL, "protocol: a %s came while the worker was busy",
+      g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL,
+                   "protocol: a %s came while the worker was busy",
                    sora_message_type_name (message->type));
       return FALSE;
     }
@@ -97,7 +101,8 @@ begin_task (SoraWorker *worker, SoraMessage *message, GError **error)
   task->worker = worker;
   task->message = message;
   task->inputs = worker->inputs;
-  worker->inputs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_variant_unref);
+  worker->inputs
+      = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_variant_unref);
   worker->inputs_size = 0;
   worker->thread = g_thread_new ("task", task_thread, task);
   return TRUE;
@@ -113,7 +118,8 @@ take_input (SoraWorker *worker, SoraMessage *message, GError **error)
       if (worker->inputs_job != message->job)
         forget_inputs (worker);
       worker->inputs_job = message->job;
-      worker->incoming = sora_blob_begin (message, SORA_WORKER_MAX_INPUT - worker->inputs_size, error);
+      worker->incoming
+          = sora_blob_begin (message, SORA_WORKER_MAX_INPUT - worker->inputs_size, error);
       if (!worker->incoming)
         return FALSE;
       worker->inputs_size += worker->incoming->size;
@@ -132,7 +138,7 @@ take_input (SoraWorker *worker, SoraMessage *message, GError **error)
       gsize size;
       if (!sora_blob_chunk (worker->incoming, message, &data, &size, error))
         return FALSE;
-      g_byte_array_append (worker->bytes, data, (guint) size);
+      g_byte_array_append (worker->bytes, data, (guint)size);
       return sora_channel_acknowledge (worker->channel, worker->incoming, FALSE, error);
     }
   g_autoptr (SoraBlob) blob = g_steal_pointer (&worker->incoming);
@@ -140,8 +146,9 @@ take_input (SoraWorker *worker, SoraMessage *message, GError **error)
     return FALSE;
   g_autoptr (GBytes) bytes = g_bytes_new (worker->bytes->data, worker->bytes->len);
   g_byte_array_set_size (worker->bytes, 0);
-  g_hash_table_replace (worker->inputs, g_strdup (blob->name),
-                        g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE)));
+  g_hash_table_replace (
+      worker->inputs, g_strdup (blob->name),
+      g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE)));
   return sora_channel_acknowledge (worker->channel, blob, TRUE, error);
 }
 
@@ -174,7 +181,7 @@ static gboolean
 dispatch (SoraWorker *worker, SoraMessage *message, GError **error)
 {
   g_autoptr (SoraMessage) owned = message;
-  switch ((SoraMessageType) message->type)
+  switch ((SoraMessageType)message->type)
     {
     case SORA_MESSAGE_RUN:
     case SORA_MESSAGE_CHECK:
@@ -199,7 +206,8 @@ dispatch (SoraWorker *worker, SoraMessage *message, GError **error)
     }
 }
 
-/* The stream is over: whoever started us is gone or done.  A stage that does not stop at once is not waited for. */
+/* The stream is over: whoever started us is gone or done.  A stage that does not stop at once is
+ * not waited for. */
 static void
 end_tasks (SoraWorker *worker)
 {
@@ -244,7 +252,8 @@ serve (SoraWorker *worker)
                      g_variant_new ("(us@a{sv})", SORA_PROTOCOL_VERSION, sora_version (),
                                     g_variant_dict_end (&capabilities)),
                      NULL);
-  GThread *heartbeat = g_thread_new ("heartbeat", heartbeat_thread, sora_channel_ref (worker->channel));
+  GThread *heartbeat
+      = g_thread_new ("heartbeat", heartbeat_thread, sora_channel_ref (worker->channel));
 
   for (;;)
     {
@@ -262,6 +271,18 @@ serve (SoraWorker *worker)
   return EXIT_FAILURE;
 }
 
+/* What is not given is the installed folder. */
+static SoraEnvironment *
+make_environment (char **plugin_dirs, char **pipeline_dirs, char **model_dirs)
+{
+  g_autoptr (SoraEnvironment) defaults = sora_environment_new (FALSE);
+  g_auto (GStrv) installed = sora_registry_default_dirs (FALSE);
+  return sora_environment_new_for_dirs (
+      (const char *const *)(plugin_dirs ? plugin_dirs : installed),
+      (const char *const *)(pipeline_dirs ? pipeline_dirs : defaults->pipeline_dirs),
+      (const char *const *)(model_dirs ? model_dirs : defaults->model_dirs));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -275,10 +296,13 @@ main (int argc, char **argv)
   const GOptionEntry entries[] = {
     { "stdio", 0, 0, G_OPTION_ARG_NONE, &over_stdio, "Speak on standard input and output", NULL },
     { "plugin-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &plugin_dirs, "Folder of plugins", "DIR" },
-    { "pipeline-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &pipeline_dirs, "Folder of pipelines", "DIR" },
+    { "pipeline-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &pipeline_dirs, "Folder of pipelines",
+      "DIR" },
     { "model-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &model_dirs, "Folder of models", "DIR" },
-    { "default-model", 0, 0, G_OPTION_ARG_STRING, &default_model, "Model of roles that name none", "ID" },
-    { "tmp-dir", 0, 0, G_OPTION_ARG_FILENAME, &tmp_dir, "Private folder for files of the work", "DIR" },
+    { "default-model", 0, 0, G_OPTION_ARG_STRING, &default_model, "Model of roles that name none",
+      "ID" },
+    { "tmp-dir", 0, 0, G_OPTION_ARG_FILENAME, &tmp_dir, "Private folder for files of the work",
+      "DIR" },
     { "memory-max", 0, 0, G_OPTION_ARG_INT64, &memory_max, "Most memory to take", "BYTES" },
     { NULL },
   };
@@ -287,7 +311,8 @@ main (int argc, char **argv)
 
   g_autoptr (GOptionContext) options = g_option_context_new (NULL);
   g_autoptr (GError) error = NULL;
-  g_option_context_set_summary (options, "Runs graphs for sorad, which starts it; of no use by hand.");
+  g_option_context_set_summary (options,
+                                "Runs graphs for sorad, which starts it; of no use by hand.");
   g_option_context_add_main_entries (options, entries, NULL);
   if (!g_option_context_parse (options, &argc, &argv, &error))
     {
@@ -302,10 +327,11 @@ main (int argc, char **argv)
     }
   if (in < 0 || out < 0 || fcntl (in, F_SETFD, FD_CLOEXEC) < 0)
     {
-      g_printerr ("sora-worker: descriptor 3 is not open: it is started by sorad, or with --stdio\n");
+      g_printerr (
+          "sora-worker: descriptor 3 is not open: it is started by sorad, or with --stdio\n");
       return EXIT_FAILURE;
     }
-  sora_worker_confine (over_stdio, memory_max > 0 ? (guint64) memory_max : 0);
+  sora_worker_confine (over_stdio, memory_max > 0 ? (guint64)memory_max : 0);
 
   gboolean own_tmp = tmp_dir == NULL;
   if (!own_tmp && g_mkdir (tmp_dir, 0700) != 0 && errno != EEXIST)
@@ -325,13 +351,9 @@ main (int argc, char **argv)
   g_cond_init (&worker.changed);
   worker.tmp_dir = tmp_dir;
   worker.bytes = g_byte_array_new ();
-  worker.inputs = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_variant_unref);
-  if (plugin_dirs && pipeline_dirs && model_dirs)
-    worker.environment = sora_environment_new_for_dirs ((const char *const *) plugin_dirs,
-                                                        (const char *const *) pipeline_dirs,
-                                                        (const char *const *) model_dirs);
-  else
-    worker.environment = sora_environment_new (FALSE);
+  worker.inputs
+      = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_variant_unref);
+  worker.environment = make_environment (plugin_dirs, pipeline_dirs, model_dirs);
   if (default_model)
     {
       g_free (worker.environment->default_model);

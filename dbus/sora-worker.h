@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The worker process: what its parts share.  One worker serves one user's jobs, one after the other, and stays warm
- * between them.
+ * The worker process: what its parts share.  One worker serves one user's jobs, one after the
+ * other, and stays warm between them.
  *
- * Threads: the main thread receives and never works; one thread at a time carries out what was asked (run, check or
- * describe); one sends previews; one heartbeats.
+ * Threads: the main thread receives and never works; one thread at a time carries out what was
+ * asked (run, check or describe); one sends previews; one heartbeats.
  */
 #pragma once
 #include "core/sora-plan.h"
@@ -15,18 +15,19 @@ G_BEGIN_DECLS
 
 #define SORA_WORKER_MAX_INPUT (256u * 1024 * 1024) /* bytes of all input files of a job */
 
-typedef struct {
+typedef struct
+{
   SoraChannel *channel;
   SoraEnvironment *environment;
   char *tmp_dir;
 
   /* Main thread only. */
-  GThread *thread;       /* carries out `message` */
-  SoraBlob *incoming;    /* the input that comes in */
-  GByteArray *bytes;     /* of it */
-  guint64 inputs_job;    /* which job the collected inputs are for */
+  GThread *thread;    /* carries out `message` */
+  SoraBlob *incoming; /* the input that comes in */
+  GByteArray *bytes;  /* of it */
+  guint64 inputs_job; /* which job the collected inputs are for */
   guint64 inputs_size;
-  GHashTable *inputs;    /* parameter -> GVariant ay */
+  GHashTable *inputs; /* parameter -> GVariant ay */
 
   GMutex lock; /* all below */
   GCond changed;

@@ -108,8 +108,9 @@ on_timeout (gpointer data)
 }
 
 void
-sorad_ask (const SoradConfig *config, SoradStore *store, SoraMessageType question, GVariant *payload,
-           GPtrArray *inputs, guint timeout_seconds, SoradAnswered answered, gpointer data)
+sorad_ask (const SoradConfig *config, SoradStore *store, SoraMessageType question,
+           GVariant *payload, GPtrArray *inputs, guint timeout_seconds, SoradAnswered answered,
+           gpointer data)
 {
   static const SoradProcessCallbacks callbacks = {
     .message = on_message,

@@ -2,8 +2,9 @@
  *
  * Registration and dispatch.
  *
- * Jobs are a subtree in which every name is dispatched and none is listed, so a path that never was looks like another
- * user's job.  No property getter is given to GDBus: Get and GetAll arrive as calls, and pass the same check.
+ * Jobs are a subtree in which every name is dispatched and none is listed, so a path that never was
+ * looks like another user's job.  No property getter is given to GDBus: Get and GetAll arrive as
+ * calls, and pass the same check.
  */
 #include "config.h"
 #include "sorad-bus.h"
@@ -31,7 +32,8 @@ is_property_call (GDBusMethodInvocation *invocation)
 
 /* The strictest permission of what a call touches.  FALSE: something that is not in the table. */
 static gboolean
-find_permission (GDBusMethodInvocation *invocation, const GDBusInterfaceInfo *info, SoradPermission *permission)
+find_permission (GDBusMethodInvocation *invocation, const GDBusInterfaceInfo *info,
+                 SoradPermission *permission)
 {
   GVariant *parameters = g_dbus_method_invocation_get_parameters (invocation);
   const char *method = g_dbus_method_invocation_get_method_name (invocation);
@@ -63,15 +65,16 @@ answer_manager_properties (SoradBus *bus, GDBusMethodInvocation *invocation)
   if (g_str_equal (g_dbus_method_invocation_get_method_name (invocation), "Get"))
     {
       g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(&s&s)", NULL, &name);
-      g_dbus_method_invocation_return_value (invocation,
-                                             g_variant_new ("(v)", sorad_manager_get_property (bus, name)));
+      g_dbus_method_invocation_return_value (
+          invocation, g_variant_new ("(v)", sorad_manager_get_property (bus, name)));
       return;
     }
   GVariantBuilder all;
   g_variant_builder_init (&all, G_VARIANT_TYPE_VARDICT);
   GDBusPropertyInfo **property = sora_bus_manager_interface_info ()->properties;
   for (; *property; property++)
-    g_variant_builder_add (&all, "{sv}", (*property)->name, sorad_manager_get_property (bus, (*property)->name));
+    g_variant_builder_add (&all, "{sv}", (*property)->name,
+                           sorad_manager_get_property (bus, (*property)->name));
   g_dbus_method_invocation_return_value (invocation, g_variant_new ("(a{sv})", &all));
 }
 
@@ -96,11 +99,14 @@ static SoradJob *
 find_own_job (SoradBus *bus, guint32 uid, GDBusMethodInvocation *invocation)
 {
   const char *path = g_dbus_method_invocation_get_object_path (invocation);
-  const char *id = g_str_has_prefix (path, SORA_BUS_JOBS_PATH "/") ? path + strlen (SORA_BUS_JOBS_PATH "/") : "";
+  const char *id = g_str_has_prefix (path, SORA_BUS_JOBS_PATH "/")
+                       ? path + strlen (SORA_BUS_JOBS_PATH "/")
+                       : "";
   SoradJob *job = sorad_store_find (bus->store, id);
   if (job && sorad_job_uid (job) == uid)
     return job;
-  g_dbus_method_invocation_return_error (invocation, SORA_ERROR, SORA_ERROR_NOT_FOUND, "no job '%.64s'", id);
+  g_dbus_method_invocation_return_error (invocation, SORA_ERROR, SORA_ERROR_NOT_FOUND,
+                                         "no job '%.64s'", id);
   return NULL;
 }
 
@@ -112,7 +118,8 @@ carry_out (guint32 uid, const GError *error, gpointer data)
   GDBusMethodInvocation *invocation = call->invocation;
   if (error)
     {
-      g_dbus_method_invocation_return_error (invocation, SORA_ERROR, SORA_ERROR_DENIED, "the bus does not say who you are");
+      g_dbus_method_invocation_return_error (invocation, SORA_ERROR, SORA_ERROR_DENIED,
+                                             "the bus does not say who you are");
       return;
     }
   if (call->permission == SORAD_PERMISSION_CALLER)
@@ -136,8 +143,9 @@ dispatch (SoradBus *bus, GDBusMethodInvocation *invocation, const GDBusInterface
   bus->last_use = g_get_monotonic_time ();
   if (!find_permission (invocation, info, &permission))
     {
-      g_dbus_method_invocation_return_error (invocation, SORA_ERROR, SORA_ERROR_DENIED, "%s.%s is not permitted",
-                                             info->name, g_dbus_method_invocation_get_method_name (invocation));
+      g_dbus_method_invocation_return_error (invocation, SORA_ERROR, SORA_ERROR_DENIED,
+                                             "%s.%s is not permitted", info->name,
+                                             g_dbus_method_invocation_get_method_name (invocation));
       return;
     }
   if (permission == SORAD_PERMISSION_PUBLIC)
@@ -149,19 +157,22 @@ dispatch (SoradBus *bus, GDBusMethodInvocation *invocation, const GDBusInterface
   call->bus = bus;
   call->invocation = invocation;
   call->permission = permission;
-  sorad_clients_find (bus->clients, g_dbus_method_invocation_get_sender (invocation), carry_out, call);
+  sorad_clients_find (bus->clients, g_dbus_method_invocation_get_sender (invocation), carry_out,
+                      call);
 }
 
 static void
-on_manager_call (GDBusConnection *connection, const char *sender, const char *path, const char *interface,
-                 const char *method, GVariant *parameters, GDBusMethodInvocation *invocation, gpointer data)
+on_manager_call (GDBusConnection *connection, const char *sender, const char *path,
+                 const char *interface, const char *method, GVariant *parameters,
+                 GDBusMethodInvocation *invocation, gpointer data)
 {
   dispatch (data, invocation, sora_bus_manager_interface_info ());
 }
 
 static void
-on_job_call (GDBusConnection *connection, const char *sender, const char *path, const char *interface,
-             const char *method, GVariant *parameters, GDBusMethodInvocation *invocation, gpointer data)
+on_job_call (GDBusConnection *connection, const char *sender, const char *path,
+             const char *interface, const char *method, GVariant *parameters,
+             GDBusMethodInvocation *invocation, gpointer data)
 {
   dispatch (data, invocation, sora_bus_job_interface_info ());
 }
@@ -175,8 +186,8 @@ jobs_enumerate (GDBusConnection *connection, const char *sender, const char *pat
 }
 
 static GDBusInterfaceInfo **
-jobs_introspect (GDBusConnection *connection, const char *sender, const char *path, const char *node,
-                 gpointer data)
+jobs_introspect (GDBusConnection *connection, const char *sender, const char *path,
+                 const char *node, gpointer data)
 {
   if (!node)
     return NULL;
@@ -188,8 +199,8 @@ jobs_introspect (GDBusConnection *connection, const char *sender, const char *pa
 static const GDBusInterfaceVTable job_vtable = { .method_call = on_job_call };
 
 static const GDBusInterfaceVTable *
-jobs_dispatch (GDBusConnection *connection, const char *sender, const char *path, const char *interface,
-               const char *node, gpointer *out_data, gpointer data)
+jobs_dispatch (GDBusConnection *connection, const char *sender, const char *path,
+               const char *interface, const char *node, gpointer *out_data, gpointer data)
 {
   *out_data = data;
   return node ? &job_vtable : NULL;
@@ -205,13 +216,13 @@ sorad_bus_register (SoradBus *bus, GError **error)
     .dispatch = jobs_dispatch,
   };
   bus->manager_id = g_dbus_connection_register_object (bus->connection, SORA_BUS_PATH,
-                                                       sora_bus_manager_interface_info (), &manager_vtable,
-                                                       bus, NULL, error);
+                                                       sora_bus_manager_interface_info (),
+                                                       &manager_vtable, bus, NULL, error);
   if (bus->manager_id == 0)
     return FALSE;
-  bus->jobs_id = g_dbus_connection_register_subtree (bus->connection, SORA_BUS_JOBS_PATH, &jobs_vtable,
-                                                     G_DBUS_SUBTREE_FLAGS_DISPATCH_TO_UNENUMERATED_NODES, bus,
-                                                     NULL, error);
+  bus->jobs_id = g_dbus_connection_register_subtree (
+      bus->connection, SORA_BUS_JOBS_PATH, &jobs_vtable,
+      G_DBUS_SUBTREE_FLAGS_DISPATCH_TO_UNENUMERATED_NODES, bus, NULL, error);
   return bus->jobs_id != 0;
 }
 
@@ -231,8 +242,9 @@ tell_job (SoradBus *bus, SoradJob *job)
   gpointer name;
   g_hash_table_iter_init (&iter, job->subscribers);
   while (g_hash_table_iter_next (&iter, &name, NULL))
-    g_dbus_connection_emit_signal (bus->connection, name, job->path, PROPERTIES, "PropertiesChanged",
-                                   g_variant_new ("(s@a{sv}as)", "org.sorad.Sora1.Job", changed, NULL), NULL);
+    g_dbus_connection_emit_signal (
+        bus->connection, name, job->path, PROPERTIES, "PropertiesChanged",
+        g_variant_new ("(s@a{sv}as)", "org.sorad.Sora1.Job", changed, NULL), NULL);
 }
 
 typedef struct
@@ -264,7 +276,8 @@ sorad_bus_job_changed (gpointer data, SoradJob *job, guint changes)
       Telling *telling = g_new0 (Telling, 1); /* the source goes with the job, at the latest */
       telling->bus = bus;
       telling->job = job;
-      job->notify_source = g_timeout_add_full (G_PRIORITY_DEFAULT, 100, on_tell_job, telling, g_free);
+      job->notify_source
+          = g_timeout_add_full (G_PRIORITY_DEFAULT, 100, on_tell_job, telling, g_free);
     }
 }
 
@@ -282,9 +295,9 @@ on_tell_queue (gpointer data)
   if (running != bus->told_running)
     g_variant_builder_add (&changed, "{sv}", "Running", g_variant_new_uint32 (running));
   if (length != bus->told_length || running != bus->told_running)
-    g_dbus_connection_emit_signal (bus->connection, NULL, SORA_BUS_PATH, PROPERTIES, "PropertiesChanged",
-                                   g_variant_new ("(sa{sv}as)", "org.sorad.Sora1.Manager", &changed, NULL),
-                                   NULL);
+    g_dbus_connection_emit_signal (
+        bus->connection, NULL, SORA_BUS_PATH, PROPERTIES, "PropertiesChanged",
+        g_variant_new ("(sa{sv}as)", "org.sorad.Sora1.Manager", &changed, NULL), NULL);
   else
     g_variant_builder_clear (&changed);
   bus->told_length = length;
@@ -306,7 +319,7 @@ sorad_bus_queue_changed (gpointer data)
 static void
 forget_oldest (SoradBus *bus, guint32 uid, const SoradJob *except)
 {
-  g_autoptr (GPtrArray) over = sorad_store_list (bus->store, uid, (guint) SORAD_JOB_OVER);
+  g_autoptr (GPtrArray) over = sorad_store_list (bus->store, uid, (guint)SORAD_JOB_OVER);
   guint count = over->len;
   for (guint i = 0; i < over->len; i++)
     {
@@ -397,8 +410,9 @@ sorad_bus_new (GDBusConnection *connection, const SoradConfig *config, SoradStor
   bus->asking = g_hash_table_new (NULL, NULL);
   bus->last_use = g_get_monotonic_time ();
   bus->scheduler = sorad_scheduler_new (config, store, &callbacks, bus);
-  bus->clients = sorad_clients_new (connection, config->max_calls, config->max_request_bytes * 4 + (4 << 20),
-                                    sorad_bus_client_vanished, bus);
+  bus->clients
+      = sorad_clients_new (connection, config->max_calls, config->max_request_bytes * 4 + (4 << 20),
+                           sorad_bus_client_vanished, bus);
   return bus;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * sorad on the bus: how calls come in, and the parts that answer them.  Every call passes the permission table, and
- * every call that is not public waits until the bus has told who the sender is.
+ * sorad on the bus: how calls come in, and the parts that answer them.  Every call passes the
+ * permission table, and every call that is not public waits until the bus has told who the sender
+ * is.
  */
 #pragma once
 #include <gio/gio.h>
@@ -13,7 +14,8 @@
 G_BEGIN_DECLS
 
 typedef struct SoradBus SoradBus;
-struct SoradBus {
+struct SoradBus
+{
   const SoradConfig *config;
   GDBusConnection *connection;
   SoradStore *store;

@@ -37,7 +37,7 @@ static void
 warn_all (GPtrArray *warnings)
 {
   for (guint i = 0; i < warnings->len; i++)
-    g_message ("%s", (const char *) g_ptr_array_index (warnings, i));
+    g_message ("%s", (const char *)g_ptr_array_index (warnings, i));
 }
 
 static char *
@@ -47,7 +47,9 @@ choose_default_model (const SoradCatalogue *catalogue)
     return g_strdup (catalogue->config->default_model);
   if (catalogue->models->len == 1)
     return g_strdup (sora_model_id (g_ptr_array_index (catalogue->models, 0)));
-  return g_strdup (sorad_catalogue_has_model ((SoradCatalogue *) catalogue, EMBEDDED_MODEL) ? EMBEDDED_MODEL : "");
+  return g_strdup (sorad_catalogue_has_model ((SoradCatalogue *)catalogue, EMBEDDED_MODEL)
+                       ? EMBEDDED_MODEL
+                       : "");
 }
 
 /* -- Digests */
@@ -93,7 +95,8 @@ on_get_digest (SoraBusModel *object, GDBusMethodInvocation *invocation, gpointer
 static GVariant *
 lookup_rows (GVariant *description, const char *key)
 {
-  GVariant *rows = description ? g_variant_lookup_value (description, key, G_VARIANT_TYPE ("aa{sv}")) : NULL;
+  GVariant *rows
+      = description ? g_variant_lookup_value (description, key, G_VARIANT_TYPE ("aa{sv}")) : NULL;
   return rows ? rows : g_variant_ref_sink (g_variant_new ("aa{sv}", NULL));
 }
 
@@ -141,7 +144,8 @@ export_plugin (SoradCatalogue *catalogue, const SoraPluginInfo *info)
   GVariant *description = g_hash_table_lookup (catalogue->plugin_descriptions, id);
   gboolean described = description && !*lookup_problem (description);
   g_autoptr (SoraBusPlugin) plugin = sora_bus_plugin_skeleton_new ();
-  g_autoptr (GVariant) stages = described ? lookup_rows (description, "stages") : manifest_stages (info);
+  g_autoptr (GVariant) stages
+      = described ? lookup_rows (description, "stages") : manifest_stages (info);
   sora_bus_plugin_set_id (plugin, id);
   sora_bus_plugin_set_name (plugin, sora_plugin_info_name (info));
   sora_bus_plugin_set_version (plugin, sora_plugin_info_version (info));
@@ -168,8 +172,9 @@ pipeline_stages (SoraPipeline *pipeline)
       for (guint j = 0; j < stage->inputs->len; j++)
         {
           const SoraPipelineInput *input = g_ptr_array_index (stage->inputs, j);
-          g_autofree char *source = g_strdup_printf ("%s:%s", input->source_stage ? input->source_stage : "",
-                                                     input->source_port ? input->source_port : "");
+          g_autofree char *source
+              = g_strdup_printf ("%s:%s", input->source_stage ? input->source_stage : "",
+                                 input->source_port ? input->source_port : "");
           g_variant_builder_add (&inputs, "{ss}", input->port, source);
         }
       g_variant_builder_init (&models, G_VARIANT_TYPE ("a{ss}"));
@@ -281,8 +286,9 @@ on_described_alone (GVariant *answer, const GError *error, gpointer data)
   guint n = catalogue->plugins->len;
   gboolean plugin = catalogue->next < n;
   GHashTable *table = plugin ? catalogue->plugin_descriptions : catalogue->pipeline_descriptions;
-  const char *id = plugin ? sora_plugin_info_id (g_ptr_array_index (catalogue->plugins, catalogue->next))
-                          : sora_pipeline_id (g_ptr_array_index (catalogue->pipelines, catalogue->next - n));
+  const char *id
+      = plugin ? sora_plugin_info_id (g_ptr_array_index (catalogue->plugins, catalogue->next))
+               : sora_pipeline_id (g_ptr_array_index (catalogue->pipelines, catalogue->next - n));
   if (answer)
     g_hash_table_replace (table, g_strdup (id), g_variant_get_child_value (answer, 0));
   else
@@ -290,7 +296,8 @@ on_described_alone (GVariant *answer, const GError *error, gpointer data)
       GVariantDict problem;
       g_variant_dict_init (&problem, NULL);
       g_variant_dict_insert (&problem, "problem", "s", error->message);
-      g_hash_table_replace (table, g_strdup (id), g_variant_ref_sink (g_variant_dict_end (&problem)));
+      g_hash_table_replace (table, g_strdup (id),
+                            g_variant_ref_sink (g_variant_dict_end (&problem)));
       g_message ("%s '%s': %s", plugin ? "plugin" : "pipeline", id, error->message);
     }
   catalogue->next++;
@@ -307,8 +314,9 @@ describe_next (SoradCatalogue *catalogue)
       return;
     }
   gboolean plugin = catalogue->next < n;
-  const char *id = plugin ? sora_plugin_info_id (g_ptr_array_index (catalogue->plugins, catalogue->next))
-                          : sora_pipeline_id (g_ptr_array_index (catalogue->pipelines, catalogue->next - n));
+  const char *id
+      = plugin ? sora_plugin_info_id (g_ptr_array_index (catalogue->plugins, catalogue->next))
+               : sora_pipeline_id (g_ptr_array_index (catalogue->pipelines, catalogue->next - n));
   sorad_ask (catalogue->config, catalogue->store, SORA_MESSAGE_DESCRIBE,
              g_variant_new ("(ss)", plugin ? "plugin" : "pipeline", id), NULL, DESCRIBE_TIMEOUT,
              on_described_alone, catalogue);
@@ -331,14 +339,14 @@ on_described (GVariant *answer, const GError *error, gpointer data)
 }
 
 void
-sorad_catalogue_start (SoradCatalogue *catalogue, GDBusConnection *connection, void (*ready) (gpointer data),
-                       gpointer data)
+sorad_catalogue_start (SoradCatalogue *catalogue, GDBusConnection *connection,
+                       void (*ready) (gpointer data), gpointer data)
 {
   catalogue->connection = g_object_ref (connection);
   catalogue->ready = ready;
   catalogue->data = data;
-  sorad_ask (catalogue->config, catalogue->store, SORA_MESSAGE_DESCRIBE, g_variant_new ("(ss)", "all", ""), NULL,
-             DESCRIBE_TIMEOUT, on_described, catalogue);
+  sorad_ask (catalogue->config, catalogue->store, SORA_MESSAGE_DESCRIBE,
+             g_variant_new ("(ss)", "all", ""), NULL, DESCRIBE_TIMEOUT, on_described, catalogue);
 }
 
 /* -- Looking up */
@@ -369,7 +377,8 @@ sorad_catalogue_has_model (SoradCatalogue *catalogue, const char *id)
 }
 
 gboolean
-sorad_catalogue_may_have_parameter (SoradCatalogue *catalogue, SoraPipeline *pipeline, const char *name)
+sorad_catalogue_may_have_parameter (SoradCatalogue *catalogue, SoraPipeline *pipeline,
+                                    const char *name)
 {
   const char *dot = strchr (name, '.');
   if (dot)
@@ -377,15 +386,15 @@ sorad_catalogue_may_have_parameter (SoradCatalogue *catalogue, SoraPipeline *pip
       GPtrArray *stages = sora_pipeline_stages (pipeline);
       for (guint i = 0; i < stages->len; i++)
         {
-          const char *id = ((SoraPipelineStage *) g_ptr_array_index (stages, i))->id;
-          if (strlen (id) == (gsize) (dot - name) && g_str_has_prefix (name, id))
+          const char *id = ((SoraPipelineStage *)g_ptr_array_index (stages, i))->id;
+          if (strlen (id) == (gsize)(dot - name) && g_str_has_prefix (name, id))
             return TRUE;
         }
       return FALSE;
     }
   GPtrArray *params = sora_pipeline_params (pipeline);
   for (guint i = 0; i < params->len; i++)
-    if (g_str_equal (((SoraPipelineParam *) g_ptr_array_index (params, i))->name, name))
+    if (g_str_equal (((SoraPipelineParam *)g_ptr_array_index (params, i))->name, name))
       return TRUE;
   return FALSE;
 }
@@ -403,18 +412,19 @@ sorad_catalogue_new (const SoradConfig *config, SoradStore *store)
   SoradCatalogue *catalogue = g_new0 (SoradCatalogue, 1);
   catalogue->config = config;
   catalogue->store = store;
-  catalogue->registry = sora_registry_new ((const char *const *) config->plugin_dirs);
-  for (const char *const *text = sora_registry_warnings (catalogue->registry); text && *text; text++)
+  catalogue->registry = sora_registry_new ((const char *const *)config->plugin_dirs);
+  for (const char *const *text = sora_registry_warnings (catalogue->registry); text && *text;
+       text++)
     g_message ("%s", *text);
   catalogue->plugins = sora_registry_list (catalogue->registry);
-  catalogue->pipelines = sora_pipeline_list ((const char *const *) config->pipeline_dirs, warnings);
-  catalogue->models = sora_model_list ((const char *const *) config->model_dirs, warnings);
+  catalogue->pipelines = sora_pipeline_list ((const char *const *)config->pipeline_dirs, warnings);
+  catalogue->models = sora_model_list ((const char *const *)config->model_dirs, warnings);
   warn_all (warnings);
   catalogue->default_model = choose_default_model (catalogue);
   catalogue->plugin_descriptions
-      = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_variant_unref);
+      = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_variant_unref);
   catalogue->pipeline_descriptions
-      = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_variant_unref);
+      = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_variant_unref);
   catalogue->digests = g_thread_pool_new (digest_in_thread, NULL, 1, FALSE, NULL);
   return catalogue;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The catalogue: plugins, pipelines and models as objects under ObjectManager, the same for every caller.
+ * The catalogue: plugins, pipelines and models as objects under ObjectManager, the same for every
+ * caller.
  *
- * Manifests, pipeline files and model folders are read here; what takes a plugin's code to know is asked of a worker.
+ * Manifests, pipeline files and model folders are read here; what takes a plugin's code to know is
+ * asked of a worker.
  */
 #pragma once
 #include <gio/gio.h>
@@ -24,11 +26,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradCatalogue, sorad_catalogue_free)
 void sorad_catalogue_start (SoradCatalogue *catalogue, GDBusConnection *connection,
                             void (*ready) (gpointer data), gpointer data);
 
-SoraPipeline *sorad_catalogue_find_pipeline (SoradCatalogue *catalogue, const char *id); /* not yours; NULL */
-gboolean sorad_catalogue_has_plugin (SoradCatalogue *catalogue, const char *name);       /* "ID" or "ID/CLASS" */
+SoraPipeline *sorad_catalogue_find_pipeline (SoradCatalogue *catalogue,
+                                             const char *id); /* not yours; NULL */
+gboolean sorad_catalogue_has_plugin (SoradCatalogue *catalogue,
+                                     const char *name); /* "ID" or "ID/CLASS" */
 gboolean sorad_catalogue_has_model (SoradCatalogue *catalogue, const char *id);
 /* FALSE: the pipeline is described, and has no such parameter. */
-gboolean sorad_catalogue_may_have_parameter (SoradCatalogue *catalogue, SoraPipeline *pipeline, const char *name);
+gboolean sorad_catalogue_may_have_parameter (SoradCatalogue *catalogue, SoraPipeline *pipeline,
+                                             const char *name);
 const char *sorad_catalogue_default_model (SoradCatalogue *catalogue); /* "" if there is none */
 
 G_END_DECLS

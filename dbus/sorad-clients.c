@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Senders on the bus.  The uid comes from GetConnectionCredentials and is remembered while the unique name lives (the
- * bus never gives one out twice).  A filter in GDBus's own thread counts the calls that have no reply yet: while the
- * main loop is behind, the excess of one user is answered there and never queued.
+ * Senders on the bus.  The uid comes from GetConnectionCredentials and is remembered while the
+ * unique name lives (the bus never gives one out twice).  A filter in GDBus's own thread counts the
+ * calls that have no reply yet: while the main loop is behind, the excess of one user is answered
+ * there and never queued.
  */
 #include "config.h"
 #include "sorad-clients.h"
@@ -105,10 +106,12 @@ charge_message (Meter *meter, GDBusMessage *message, const char *sender)
 
   g_mutex_lock (&meter->lock);
   gsize known = GPOINTER_TO_SIZE (g_hash_table_lookup (meter->uids, sender));
-  g_autofree char *bucket = known ? g_strdup_printf ("u%" G_GSIZE_FORMAT, known - 1) : g_strdup (sender);
+  g_autofree char *bucket
+      = known ? g_strdup_printf ("u%" G_GSIZE_FORMAT, known - 1) : g_strdup (sender);
   Load *load = g_hash_table_lookup (meter->loads, bucket);
-  gboolean fits = bytes <= MAX_MESSAGE_BYTES
-                  && (!load || (load->calls < meter->max_calls && load->bytes + bytes <= meter->max_bytes));
+  gboolean fits
+      = bytes <= MAX_MESSAGE_BYTES
+        && (!load || (load->calls < meter->max_calls && load->bytes + bytes <= meter->max_bytes));
   if (fits)
     {
       if (!load)
@@ -134,16 +137,19 @@ on_message (GDBusConnection *connection, GDBusMessage *message, gboolean incomin
 {
   Meter *meter = data;
   const char *sender = g_dbus_message_get_sender (message);
-  if (!incoming || !sender || g_dbus_message_get_message_type (message) != G_DBUS_MESSAGE_TYPE_METHOD_CALL
+  if (!incoming || !sender
+      || g_dbus_message_get_message_type (message) != G_DBUS_MESSAGE_TYPE_METHOD_CALL
       || charge_message (meter, message, sender))
     return message;
 
   if (!(g_dbus_message_get_flags (message) & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED))
     {
-      g_autoptr (GDBusMessage) reply = g_dbus_message_new_method_error (
-          message, "org.freedesktop.DBus.Error.LimitsExceeded",
-          "too many calls of yours, or too many bytes, stand without a reply: wait for the earlier ones");
-      g_dbus_connection_send_message (connection, reply, G_DBUS_SEND_MESSAGE_FLAGS_NONE, NULL, NULL);
+      g_autoptr (GDBusMessage) reply
+          = g_dbus_message_new_method_error (message, "org.freedesktop.DBus.Error.LimitsExceeded",
+                                             "too many calls of yours, or too many bytes, stand "
+                                             "without a reply: wait for the earlier ones");
+      g_dbus_connection_send_message (connection, reply, G_DBUS_SEND_MESSAGE_FLAGS_NONE, NULL,
+                                      NULL);
     }
   g_object_unref (message);
   return NULL;
@@ -184,7 +190,8 @@ forget_client (SoradClients *clients, const char *name)
 
 static void
 on_name_owner_changed (GDBusConnection *connection, const char *sender, const char *path,
-                       const char *interface, const char *signal, GVariant *parameters, gpointer data)
+                       const char *interface, const char *signal, GVariant *parameters,
+                       gpointer data)
 {
   SoradClients *clients = data;
   const char *name, *new_owner;
@@ -206,14 +213,16 @@ static void
 on_credentials (GObject *source, GAsyncResult *result, gpointer data)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
+  g_autoptr (GVariant) reply
+      = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
   if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     return; /* the daemon ends, and @data is gone */
   Client *client = data;
   SoradClients *clients = client->clients;
   g_autoptr (GVariant) credentials = reply ? g_variant_get_child_value (reply, 0) : NULL;
   if (credentials && !g_variant_lookup (credentials, "UnixUserID", "u", &client->uid))
-    g_set_error (&error, SORA_ERROR, SORA_ERROR_DENIED, "the bus does not say who '%s' is", client->name);
+    g_set_error (&error, SORA_ERROR, SORA_ERROR_DENIED, "the bus does not say who '%s' is",
+                 client->name);
   if (!error && client->gone)
     g_set_error (&error, SORA_ERROR, SORA_ERROR_CANCELLED, "'%s' has left the bus", client->name);
   if (error)
@@ -224,13 +233,15 @@ on_credentials (GObject *source, GAsyncResult *result, gpointer data)
     }
   client->known = TRUE;
   g_mutex_lock (&clients->meter->lock);
-  g_hash_table_insert (clients->meter->uids, g_strdup (client->name), GSIZE_TO_POINTER ((gsize) client->uid + 1));
+  g_hash_table_insert (clients->meter->uids, g_strdup (client->name),
+                       GSIZE_TO_POINTER ((gsize)client->uid + 1));
   g_mutex_unlock (&clients->meter->lock);
   answer_waiters (client, NULL);
 }
 
 void
-sorad_clients_find (SoradClients *clients, const char *sender, SoradClientFound found, gpointer data)
+sorad_clients_find (SoradClients *clients, const char *sender, SoradClientFound found,
+                    gpointer data)
 {
   Client *client = g_hash_table_lookup (clients->clients, sender);
   if (client && client->known)
@@ -251,14 +262,16 @@ sorad_clients_find (SoradClients *clients, const char *sender, SoradClientFound 
   client->name = g_strdup (sender);
   client->waiters = g_slist_prepend (NULL, waiter);
   g_hash_table_insert (clients->clients, client->name, client);
-  /* First the match, then the question: a client that goes in between is seen by one or the other. */
+  /* First the match, then the question: a client that goes in between is seen by one or the other.
+   */
   client->subscription = g_dbus_connection_signal_subscribe (
       clients->connection, "org.freedesktop.DBus", "org.freedesktop.DBus", "NameOwnerChanged",
-      "/org/freedesktop/DBus", sender, G_DBUS_SIGNAL_FLAGS_NONE, on_name_owner_changed, clients, NULL);
-  g_dbus_connection_call (clients->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                          "org.freedesktop.DBus", "GetConnectionCredentials", g_variant_new ("(s)", sender),
-                          G_VARIANT_TYPE ("(a{sv})"), G_DBUS_CALL_FLAGS_NO_AUTO_START, -1,
-                          clients->cancellable, on_credentials, client);
+      "/org/freedesktop/DBus", sender, G_DBUS_SIGNAL_FLAGS_NONE, on_name_owner_changed, clients,
+      NULL);
+  g_dbus_connection_call (
+      clients->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+      "GetConnectionCredentials", g_variant_new ("(s)", sender), G_VARIANT_TYPE ("(a{sv})"),
+      G_DBUS_CALL_FLAGS_NO_AUTO_START, -1, clients->cancellable, on_credentials, client);
 }
 
 gboolean

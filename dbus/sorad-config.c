@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Reads sorad.conf.  A misspelt key is refused: a limit that was meant and does not hold is worse than no start.
+ * Reads sorad.conf.  A misspelt key is refused: a limit that was meant and does not hold is worse
+ * than no start.
  */
 #include "config.h"
 #include "sorad-config.h"
@@ -23,9 +24,9 @@ typedef struct
   guint64 min, max;
 } Key;
 
-#define KEY(group, key, type, field, min, max)                                                        \
-  {                                                                                                   \
-    group, key, type, G_STRUCT_OFFSET (SoradConfig, field), min, max                                  \
+#define KEY(group, key, type, field, min, max)                                                     \
+  {                                                                                                \
+    group, key, type, G_STRUCT_OFFSET (SoradConfig, field), min, max                               \
   }
 static const Key keys[] = {
   KEY ("Daemon", "StateFolder", KEY_STRING, state_dir, 0, 0),
@@ -57,7 +58,8 @@ read_number (GKeyFile *file, const Key *key, guint64 *value, GError **error)
     return TRUE;
   g_autofree char *text = g_key_file_get_value (file, key->group, key->key, NULL);
   g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
-               "[%s] %s=%s: expected a whole number from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT,
+               "[%s] %s=%s: expected a whole number from %" G_GUINT64_FORMAT
+               " to %" G_GUINT64_FORMAT,
                key->group, key->key, text, key->min, key->max);
   return FALSE;
 }
@@ -72,18 +74,18 @@ read_key (SoradConfig *config, GKeyFile *file, const Key *key, GError **error)
     case KEY_UINT:
       if (!read_number (file, key, &number, error))
         return FALSE;
-      *(guint *) field = (guint) number;
+      *(guint *)field = (guint)number;
       return TRUE;
     case KEY_UINT64:
       return read_number (file, key, field, error);
     case KEY_STRING:
-      g_free (*(char **) field);
-      *(char **) field = g_key_file_get_string (file, key->group, key->key, error);
-      return *(char **) field != NULL;
+      g_free (*(char **)field);
+      *(char **)field = g_key_file_get_string (file, key->group, key->key, error);
+      return *(char **)field != NULL;
     case KEY_LIST:
-      g_strfreev (*(char ***) field);
-      *(char ***) field = g_key_file_get_string_list (file, key->group, key->key, NULL, error);
-      return *(char ***) field != NULL;
+      g_strfreev (*(char ***)field);
+      *(char ***)field = g_key_file_get_string_list (file, key->group, key->key, NULL, error);
+      return *(char ***)field != NULL;
     }
   return FALSE;
 }

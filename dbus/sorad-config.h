@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Settings of the daemon: sorad.conf (GKeyFile), overruled by the command line.  docs/sorad.8 lists them.
+ * Settings of the daemon: sorad.conf (GKeyFile), overruled by the command line.  docs/sorad.8 lists
+ * them.
  */
 #pragma once
 #include <gio/gio.h>
 
 G_BEGIN_DECLS
 
-typedef struct {
+typedef struct
+{
   gboolean session;
   char **plugin_dirs; /* NULL: the installed one (session: also the user's) */
   char **pipeline_dirs;
@@ -35,7 +37,8 @@ typedef struct {
   guint idle_exit_seconds; /* with no job known; 0: never */
 } SoradConfig;
 
-/* Defaults of the mode, then @file (NULL: the installed one if there is one).  An unknown group or key is an error. */
+/* Defaults of the mode, then @file (NULL: the installed one if there is one).  An unknown group or
+ * key is an error. */
 SoradConfig *sorad_config_load (gboolean session, const char *file, GError **error);
 void sorad_config_free (SoradConfig *config);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradConfig, sorad_config_free)

@@ -21,8 +21,8 @@ check_done (const SoradJob *job, GError **error)
       g_propagate_error (error, g_error_copy (job->error));
       return FALSE;
     }
-  g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_READY, "job '%s' is %s: it has no result yet", job->id,
-               sorad_job_state_name (job->state));
+  g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_READY, "job '%s' is %s: it has no result yet",
+               job->id, sorad_job_state_name (job->state));
   return FALSE;
 }
 
@@ -49,9 +49,9 @@ get_result (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invocation)
     }
   GVariantDict details;
   g_variant_dict_init (&details, job->details);
-  g_variant_dict_insert_value (&details, "warnings",
-                               g_variant_new_strv ((const char *const *) job->warnings->pdata,
-                                                   (gssize) job->warnings->len));
+  g_variant_dict_insert_value (
+      &details, "warnings",
+      g_variant_new_strv ((const char *const *)job->warnings->pdata, (gssize)job->warnings->len));
   g_dbus_method_invocation_return_value (
       invocation, g_variant_new ("(@aa{sv}@a{sv})", job->files, g_variant_dict_end (&details)));
 }
@@ -90,7 +90,7 @@ on_opened (GObject *source, GAsyncResult *result, gpointer data)
 {
   GDBusMethodInvocation *invocation = data;
   g_autoptr (GError) error = NULL;
-  int fd = (int) g_task_propagate_int (G_TASK (result), &error);
+  int fd = (int)g_task_propagate_int (G_TASK (result), &error);
   if (error)
     {
       g_dbus_method_invocation_return_gerror (invocation, error);
@@ -114,8 +114,8 @@ read_name (const SoradJob *job, GVariant *options, const char **name, GError **e
       if (!g_str_equal (key, "name") || !g_variant_is_of_type (value, G_VARIANT_TYPE_STRING))
         {
           g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
-                       "there is no option '%.64s' of D-Bus type '%.16s', only 'name' of type 's'", key,
-                       g_variant_get_type_string (value));
+                       "there is no option '%.64s' of D-Bus type '%.16s', only 'name' of type 's'",
+                       key, g_variant_get_type_string (value));
           return FALSE;
         }
       *name = g_variant_get_string (value, NULL);
@@ -134,7 +134,8 @@ choose_file (const SoradJob *job, GVariant *options, GError **error)
   if (!wanted && n != 1)
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
-                   "job '%s' has %" G_GSIZE_FORMAT " result files: say which by the option 'name'", job->id, n);
+                   "job '%s' has %" G_GSIZE_FORMAT " result files: say which by the option 'name'",
+                   job->id, n);
       return NULL;
     }
   for (gsize i = 0; i < n; i++)
@@ -144,7 +145,8 @@ choose_file (const SoradJob *job, GVariant *options, GError **error)
       if (g_variant_lookup (file, "name", "&s", &name) && (!wanted || g_str_equal (name, wanted)))
         return g_strdup (name);
     }
-  g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_FOUND, "job '%s' has no result file '%.255s'", job->id, wanted);
+  g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_FOUND, "job '%s' has no result file '%.255s'",
+               job->id, wanted);
   return NULL;
 }
 
@@ -197,7 +199,8 @@ wait_for (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invocation, gbool
           invocation, cancel ? NULL : g_variant_new ("(s)", sorad_job_state_name (job->state)));
       return;
     }
-  g_ptr_array_add (job->waiters, invocation); /* their number is bounded with the calls of the user */
+  g_ptr_array_add (job->waiters,
+                   invocation); /* their number is bounded with the calls of the user */
   if (cancel)
     sorad_scheduler_cancel (bus->scheduler, job);
 }
@@ -224,8 +227,8 @@ subscribe (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invocation)
       && !g_hash_table_contains (job->subscribers, sender))
     {
       g_dbus_method_invocation_return_error (invocation, SORA_ERROR, SORA_ERROR_BUSY,
-                                             "job '%s' has %d subscribers, no more are taken", job->id,
-                                             MAX_SUBSCRIBERS);
+                                             "job '%s' has %d subscribers, no more are taken",
+                                             job->id, MAX_SUBSCRIBERS);
       return;
     }
   g_hash_table_add (job->subscribers, g_strdup (sender));
@@ -237,7 +240,8 @@ sorad_job_call (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invocation)
 {
   const char *method = g_dbus_method_invocation_get_method_name (invocation);
   if (g_str_equal (method, "GetRequest"))
-    g_dbus_method_invocation_return_value (invocation, g_variant_new ("(@a{sv})", sorad_job_get_request (job)));
+    g_dbus_method_invocation_return_value (invocation,
+                                           g_variant_new ("(@a{sv})", sorad_job_get_request (job)));
   else if (g_str_equal (method, "GetResult"))
     get_result (bus, job, invocation);
   else if (g_str_equal (method, "OpenResult"))

@@ -29,7 +29,7 @@ sorad_job_state_from_name (const char *name, SoradJobState *state)
   for (gsize i = 0; i < G_N_ELEMENTS (state_names); i++)
     if (g_str_equal (state_names[i], name))
       {
-        *state = (SoradJobState) i;
+        *state = (SoradJobState)i;
         return TRUE;
       }
   return FALSE;
@@ -65,7 +65,7 @@ random_id (void)
 {
   static const char alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
   guint8 bytes[10];
-  if (getrandom (bytes, sizeof bytes, 0) != (ssize_t) sizeof bytes)
+  if (getrandom (bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
     g_error ("getrandom: the kernel gives no random bytes");
   char *id = g_malloc0 (sizeof bytes + 1);
   for (gsize i = 0; i < sizeof bytes; i++)
@@ -194,7 +194,8 @@ sorad_job_get_property (const SoradJob *job, const char *name, guint position)
   if (IS ("ErrorName"))
     return g_variant_new_string (job->error ? sora_bus_error_name (job->error->code) : "");
   if (IS ("Warnings"))
-    return g_variant_new_strv ((const char *const *) job->warnings->pdata, (gssize) job->warnings->len);
+    return g_variant_new_strv ((const char *const *)job->warnings->pdata,
+                               (gssize)job->warnings->len);
   if (IS ("SandboxLevel"))
     return g_variant_new_string (job->sandbox);
 #undef IS

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A job: what was asked, how it stands, what came of it.  Plain data of the main loop; the bus and the scheduler act on
- * it.
+ * A job: what was asked, how it stands, what came of it.  Plain data of the main loop; the bus and
+ * the scheduler act on it.
  */
 #pragma once
 #include <gio/gio.h>
@@ -10,7 +10,8 @@
 
 G_BEGIN_DECLS
 
-typedef enum {
+typedef enum
+{
   SORAD_JOB_QUEUED,
   SORAD_JOB_RUNNING,
   SORAD_JOB_DONE,
@@ -18,7 +19,8 @@ typedef enum {
   SORAD_JOB_CANCELLED,
 } SoradJobState;
 #define SORAD_JOB_STATE_BIT(state) (1u << (state))
-#define SORAD_JOB_ACTIVE (SORAD_JOB_STATE_BIT (SORAD_JOB_QUEUED) | SORAD_JOB_STATE_BIT (SORAD_JOB_RUNNING))
+#define SORAD_JOB_ACTIVE                                                                           \
+  (SORAD_JOB_STATE_BIT (SORAD_JOB_QUEUED) | SORAD_JOB_STATE_BIT (SORAD_JOB_RUNNING))
 #define SORAD_JOB_OVER (~SORAD_JOB_ACTIVE)
 
 #define SORAD_JOB_MAX_WARNINGS 64
@@ -27,7 +29,8 @@ const char *sorad_job_state_name (SoradJobState state); /* "queued" */
 gboolean sorad_job_state_from_name (const char *name, SoradJobState *state);
 
 /* An input file, copied: nobody else can change it. */
-typedef struct {
+typedef struct
+{
   char *parameter;
   int fd;
   guint64 size;
@@ -36,13 +39,16 @@ typedef struct {
 void sorad_input_free (SoradInput *input);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradInput, sorad_input_free)
 
-/* What a client submits, frozen before anything is checked: nothing of it is looked at again in the message. */
-typedef struct {
+/* What a client submits, frozen before anything is checked: nothing of it is looked at again in the
+ * message. */
+typedef struct
+{
   guint32 uid;
   char *pipeline;
-  char *name;        /* may be NULL */
+  char *name; /* may be NULL */
   gboolean ephemeral;
-  GVariant *request; /* of sora_request_to_variant(), with the pipeline's text and the seed; without input files */
+  GVariant *request; /* of sora_request_to_variant(), with the pipeline's text and the seed; without
+                        input files */
   GPtrArray *inputs; /* of SoradInput */
   guint64 bytes;     /* of all of it in memory and on disk */
 } SoradSubmission;
@@ -50,7 +56,8 @@ void sorad_submission_free (SoradSubmission *submission);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradSubmission, sorad_submission_free)
 
 /* Properties that change, as bits. */
-typedef enum {
+typedef enum
+{
   SORAD_JOB_CHANGED_STATE = 1 << 0, /* and all that goes with it: times, error, sandbox */
   SORAD_JOB_CHANGED_PROGRESS = 1 << 1,
   SORAD_JOB_CHANGED_POSITION = 1 << 2,
@@ -58,7 +65,8 @@ typedef enum {
 } SoradJobChange;
 
 typedef struct SoradJob SoradJob;
-struct SoradJob {
+struct SoradJob
+{
   grefcount refs;
   guint64 number; /* on the worker's stream; counts up */
   char *id;       /* on the bus: random, so that it tells nothing of other users' jobs */
@@ -102,6 +110,6 @@ gboolean sorad_job_is_over (const SoradJob *job);
 GVariant *sorad_job_get_property (const SoradJob *job, const char *name, guint position);
 GVariant *sorad_job_get_all (const SoradJob *job, guint position);                    /* a{sv} */
 GVariant *sorad_job_get_changed (const SoradJob *job, guint changes, guint position); /* a{sv} */
-GVariant *sorad_job_get_request (const SoradJob *job);                                /* a{sv} for GetRequest */
+GVariant *sorad_job_get_request (const SoradJob *job); /* a{sv} for GetRequest */
 
 G_END_DECLS

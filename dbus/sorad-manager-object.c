@@ -10,7 +10,7 @@
 #include "sorad-asking.h"
 #include "sorad-request.h"
 
-#define MAX_ASKING 2       /* of one user: submissions with files, and checks */
+#define MAX_ASKING 2 /* of one user: submissions with files, and checks */
 #define MAX_ASKING_ALL 8
 #define CHECK_TIMEOUT 60
 
@@ -59,8 +59,9 @@ count_in (Request *request, GError **error)
   if (mine >= MAX_ASKING || all >= MAX_ASKING_ALL)
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_BUSY,
-                   "%u requests of yours with files or to check are on their way, at most %d at a time: try again", mine,
-                   MAX_ASKING);
+                   "%u requests of yours with files or to check are on their way, at most %d at a "
+                   "time: try again",
+                   mine, MAX_ASKING);
       return FALSE;
     }
   g_hash_table_insert (bus->asking, GUINT_TO_POINTER (uid), GUINT_TO_POINTER (mine + 1));
@@ -98,8 +99,9 @@ check_limits (SoradBus *bus, const SoradSubmission *submission, GError **error)
   guint64 stored = sorad_store_bytes (bus->store, submission->uid);
   if (active >= bus->config->max_queued)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_BUSY, "%u jobs of yours wait or run, at most %u may: try again later",
-                   active, bus->config->max_queued);
+      g_set_error (error, SORA_ERROR, SORA_ERROR_BUSY,
+                   "%u jobs of yours wait or run, at most %u may: try again later", active,
+                   bus->config->max_queued);
       return FALSE;
     }
   if (stored + submission->bytes > bus->config->max_stored_bytes)
@@ -136,7 +138,8 @@ finish_submit (Request *request)
   if (request->counted)
     {
       guint left = asking_of (bus, request->submission->uid) - 1;
-      g_hash_table_insert (bus->asking, GUINT_TO_POINTER (request->submission->uid), GUINT_TO_POINTER (left));
+      g_hash_table_insert (bus->asking, GUINT_TO_POINTER (request->submission->uid),
+                           GUINT_TO_POINTER (left));
       request->counted = FALSE;
     }
   SoradJob *job = sorad_store_add (bus->store, g_steal_pointer (&request->submission));
@@ -166,10 +169,10 @@ static void
 finish_check (Request *request)
 {
   SoradBus *bus = request->bus;
-  GVariant *payload
-      = g_variant_new ("(@a{sv}@a{sv})", request->submission->request, g_variant_new ("a{sv}", NULL));
-  sorad_ask (bus->config, bus->store, SORA_MESSAGE_CHECK, payload, request->submission->inputs, CHECK_TIMEOUT,
-             on_checked, request);
+  GVariant *payload = g_variant_new ("(@a{sv}@a{sv})", request->submission->request,
+                                     g_variant_new ("a{sv}", NULL));
+  sorad_ask (bus->config, bus->store, SORA_MESSAGE_CHECK, payload, request->submission->inputs,
+             CHECK_TIMEOUT, on_checked, request);
 }
 
 static void
@@ -188,8 +191,8 @@ copy_in_thread (GTask *task, gpointer source, gpointer data, GCancellable *cance
 {
   Request *request = data;
   GError *error = NULL;
-  if (sorad_request_copy_inputs (request->submission, request->bus->store, request->bus->config->max_input_bytes,
-                                 &error))
+  if (sorad_request_copy_inputs (request->submission, request->bus->store,
+                                 request->bus->config->max_input_bytes, &error))
     g_task_return_boolean (task, TRUE);
   else
     g_task_return_error (task, error);
@@ -211,9 +214,9 @@ begin_request (SoradBus *bus, guint32 uid, GDBusMethodInvocation *invocation, gb
 {
   g_autoptr (GError) error = NULL;
   GDBusMessage *message = g_dbus_method_invocation_get_message (invocation);
-  SoradSubmission *submission
-      = sorad_request_parse (bus->catalogue, bus->config, uid, g_dbus_method_invocation_get_parameters (invocation),
-                             g_dbus_message_get_unix_fd_list (message), &error);
+  SoradSubmission *submission = sorad_request_parse (
+      bus->catalogue, bus->config, uid, g_dbus_method_invocation_get_parameters (invocation),
+      g_dbus_message_get_unix_fd_list (message), &error);
   if (!submission)
     {
       g_dbus_method_invocation_return_gerror (invocation, error);
@@ -253,11 +256,13 @@ read_states (GVariant *options, guint *states, GError **error)
   while (g_variant_iter_next (&iter, "{&sv}", &key, &item))
     {
       g_autoptr (GVariant) value = item;
-      if (!g_str_equal (key, "states") || !g_variant_is_of_type (value, G_VARIANT_TYPE_STRING_ARRAY))
+      if (!g_str_equal (key, "states")
+          || !g_variant_is_of_type (value, G_VARIANT_TYPE_STRING_ARRAY))
         {
-          g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
-                       "there is no option '%.64s' of D-Bus type '%.16s', only 'states' of type 'as'", key,
-                       g_variant_get_type_string (value));
+          g_set_error (
+              error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+              "there is no option '%.64s' of D-Bus type '%.16s', only 'states' of type 'as'", key,
+              g_variant_get_type_string (value));
           return FALSE;
         }
       g_autofree const char **names = g_variant_get_strv (value, NULL);
@@ -268,7 +273,8 @@ read_states (GVariant *options, guint *states, GError **error)
           if (!sorad_job_state_from_name (names[i], &state))
             {
               g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
-                           "option 'states': '%.64s' is no state; there are queued, running, done, failed, cancelled",
+                           "option 'states': '%.64s' is no state; there are queued, running, done, "
+                           "failed, cancelled",
                            names[i]);
               return FALSE;
             }
@@ -296,8 +302,9 @@ list_jobs (SoradBus *bus, guint32 uid, GDBusMethodInvocation *invocation)
   for (guint i = 0; i < jobs->len; i++)
     {
       SoradJob *job = g_ptr_array_index (jobs, i);
-      g_variant_builder_add (&rows, "(o@a{sv})", job->path,
-                             sorad_job_get_all (job, sorad_scheduler_position (bus->scheduler, job)));
+      g_variant_builder_add (
+          &rows, "(o@a{sv})", job->path,
+          sorad_job_get_all (job, sorad_scheduler_position (bus->scheduler, job)));
     }
   g_dbus_method_invocation_return_value (invocation, g_variant_new ("(a(oa{sv}))", &rows));
 }

@@ -25,17 +25,19 @@ SoradMemfd *
 sorad_memfd_new (guint width, guint height, guint64 size, GError **error)
 {
   if (width < 1 || height < 1 || width > MAX_EXTENT || height > MAX_EXTENT
-      || size != (guint64) width * height * 3 || size > MAX_BYTES)
+      || size != (guint64)width * height * 3 || size > MAX_BYTES)
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL,
-                   "protocol: a preview of %ux%u has %" G_GUINT64_FORMAT " bytes, expected width * height * 3, at most %u",
+                   "protocol: a preview of %ux%u has %" G_GUINT64_FORMAT
+                   " bytes, expected width * height * 3, at most %u",
                    width, height, size, MAX_BYTES);
       return NULL;
     }
   int fd = memfd_create ("sorad-preview", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_NO_MEMORY, "preview: no memory file: %s", g_strerror (errno));
+      g_set_error (error, SORA_ERROR, SORA_ERROR_NO_MEMORY, "preview: no memory file: %s",
+                   g_strerror (errno));
       return NULL;
     }
   SoradMemfd *memfd = g_new0 (SoradMemfd, 1);
@@ -66,11 +68,12 @@ sorad_memfd_write (SoradMemfd *memfd, gconstpointer data, gsize size, GError **e
         continue;
       if (n < 0)
         {
-          g_set_error (error, SORA_ERROR, SORA_ERROR_NO_MEMORY, "preview: cannot be written: %s", g_strerror (errno));
+          g_set_error (error, SORA_ERROR, SORA_ERROR_NO_MEMORY, "preview: cannot be written: %s",
+                       g_strerror (errno));
           return FALSE;
         }
       bytes += n;
-      size -= (gsize) n;
+      size -= (gsize)n;
     }
   return TRUE;
 }
@@ -80,7 +83,8 @@ sorad_memfd_seal (SoradMemfd *memfd, guint *width, guint *height, GError **error
 {
   if (fcntl (memfd->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "preview: cannot be sealed: %s", g_strerror (errno));
+      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "preview: cannot be sealed: %s",
+                   g_strerror (errno));
       return -1;
     }
   lseek (memfd->fd, 0, SEEK_SET);

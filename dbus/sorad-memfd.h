@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Memory handed to clients: written once, then sealed, so that neither side can change or cut it under the other.
+ * Memory handed to clients: written once, then sealed, so that neither side can change or cut it
+ * under the other.
  */
 #pragma once
 #include <glib.h>

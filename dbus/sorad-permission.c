@@ -81,7 +81,8 @@ sorad_permission_lookup (const char *interface, const char *member, SoradPermiss
   if (!g_str_has_prefix (interface, PREFIX))
     return FALSE;
   for (gsize i = 0; i < G_N_ELEMENTS (rules); i++)
-    if (g_str_equal (rules[i].interface, interface + strlen (PREFIX)) && g_str_equal (rules[i].member, member))
+    if (g_str_equal (rules[i].interface, interface + strlen (PREFIX))
+        && g_str_equal (rules[i].member, member))
       {
         *permission = rules[i].permission;
         return TRUE;

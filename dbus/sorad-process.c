@@ -2,8 +2,8 @@
  *
  * Starts a worker, talks with it and watches over it.
  *
- * What it sends is not trusted: sizes are bounded by what the job may store, names are plain, and a fault ends the
- * process, never the daemon.
+ * What it sends is not trusted: sizes are bounded by what the job may store, names are plain, and a
+ * fault ends the process, never the daemon.
  */
 #include "config.h"
 #include "sorad-process.h"
@@ -18,6 +18,7 @@
 
 #include "core/sora-runner.h"
 #include "sorad-memfd.h"
+#include "sorad-process-launch.h"
 
 #define MAX_PENDING_EVENTS 64
 #define END_GRACE_MS 1000
@@ -164,7 +165,7 @@ expect_exit (SoradProcess *process, guint grace_ms)
     g_subprocess_force_exit (process->subprocess);
   else
     process->end_timer = g_timeout_add_full (G_PRIORITY_DEFAULT, grace_ms, on_end_timeout,
-                                             process_ref (process), (GDestroyNotify) process_unref);
+                                             process_ref (process), (GDestroyNotify)process_unref);
 }
 
 static void
@@ -174,8 +175,10 @@ handle_event (SoradProcess *process, Event *event)
     {
       process->stream_ended = TRUE;
       process->stream_error = g_steal_pointer (&event->error);
-      gboolean cut = !process->stream_error || process->stream_error->code == SORA_ERROR_WORKER_DIED;
-      process->broke_protocol = !cut && !process->shut && process->stream_error->code == SORA_ERROR_PROTOCOL;
+      gboolean cut
+          = !process->stream_error || process->stream_error->code == SORA_ERROR_WORKER_DIED;
+      process->broke_protocol
+          = !cut && !process->shut && process->stream_error->code == SORA_ERROR_PROTOCOL;
       if (!process->exited)
         expect_exit (process, cut ? END_GRACE_MS : 0);
       maybe_died (process);
@@ -186,9 +189,11 @@ handle_event (SoradProcess *process, Event *event)
   if (event->kind == EVENT_MESSAGE)
     process->callbacks.message (process->data, event->message);
   else if (event->kind == EVENT_PREVIEW)
-    process->callbacks.preview (process->data, event->job, g_steal_fd (&event->memfd), event->width, event->height);
+    process->callbacks.preview (process->data, event->job, g_steal_fd (&event->memfd), event->width,
+                                event->height);
   else
-    process->callbacks.result (process->data, event->job, event->details, event->files, event->bytes);
+    process->callbacks.result (process->data, event->job, event->details, event->files,
+                               event->bytes);
 }
 
 static gboolean
@@ -215,7 +220,8 @@ event_new (SoradProcess *process, EventKind kind)
   return event;
 }
 
-/* From the reader thread: waits while the main loop is behind, and so does the worker, through the socket. */
+/* From the reader thread: waits while the main loop is behind, and so does the worker, through the
+ * socket. */
 static void
 post (Event *event)
 {
@@ -255,8 +261,8 @@ begin_blob (SoradProcess *process, SoradResult *result, SoraMessage *message, GE
     }
   else
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL, "protocol: a blob of kind '%s' cannot come from a worker",
-                   blob->kind);
+      g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL,
+                   "protocol: a blob of kind '%s' cannot come from a worker", blob->kind);
       return FALSE;
     }
   process->blob = g_steal_pointer (&blob);
@@ -357,7 +363,7 @@ static gboolean
 take_message (SoradProcess *process, SoraMessage *message, GError **error)
 {
   g_autoptr (SoraMessage) owned = message;
-  switch ((SoraMessageType) message->type)
+  switch ((SoraMessageType)message->type)
     {
     case SORA_MESSAGE_HELLO:
     case SORA_MESSAGE_HEARTBEAT:
@@ -415,11 +421,12 @@ sender_thread (gpointer data)
       Outgoing *outgoing = g_async_queue_pop (process->outbox);
       last = outgoing->last;
       if (outgoing->input)
-        sora_channel_send_blob (process->channel, outgoing->job, "input", outgoing->input->parameter,
-                                outgoing->input->fd, NULL, outgoing->input->size, NULL,
-                                &process->stop_inputs, NULL);
+        sora_channel_send_blob (process->channel, outgoing->job, "input",
+                                outgoing->input->parameter, outgoing->input->fd, NULL,
+                                outgoing->input->size, NULL, &process->stop_inputs, NULL);
       else if (!last)
-        sora_channel_send (process->channel, outgoing->type, outgoing->job, outgoing->payload, NULL);
+        sora_channel_send (process->channel, outgoing->type, outgoing->job, outgoing->payload,
+                           NULL);
       outgoing_free (outgoing); /* a failure shows in the reader, or as the worker's error */
     }
   process_unref (process);
@@ -493,7 +500,8 @@ maybe_died (SoradProcess *process)
     g_set_error (&error, SORA_ERROR, SORA_ERROR_PROTOCOL, "the worker process was ended: %s",
                  process->stream_error->message);
   else
-    g_set_error (&error, SORA_ERROR, SORA_ERROR_WORKER_DIED, "the worker process %s", process->exit_text);
+    g_set_error (&error, SORA_ERROR, SORA_ERROR_WORKER_DIED, "the worker process %s",
+                 process->exit_text);
   process->callbacks.died (process->data, error);
 }
 
@@ -509,11 +517,12 @@ on_exited (GObject *source, GAsyncResult *result, gpointer data)
       int number = g_subprocess_get_term_sig (subprocess);
       process->exit_text = g_strdup_printf (
           "%swas killed by signal %d (%s)",
-          number == SIGBUS ? "found a model file changed or cut while it was in use, and " : "", number,
-          g_strsignal (number));
+          number == SIGBUS ? "found a model file changed or cut while it was in use, and " : "",
+          number, g_strsignal (number));
     }
   else
-    process->exit_text = g_strdup_printf ("ended with status %d", g_subprocess_get_exit_status (subprocess));
+    process->exit_text
+        = g_strdup_printf ("ended with status %d", g_subprocess_get_exit_status (subprocess));
   if (!process->stream_ended) /* what it sent last is still being read */
     expect_exit (process, END_GRACE_MS);
   sorad_store_remove_work_dir (process->store, process->work_dir);
@@ -527,85 +536,31 @@ on_watchdog (gpointer data)
   SoradProcess *process = data;
   gint64 silence = g_get_monotonic_time () - sora_channel_last_heard (process->channel);
   if (process->exited || g_atomic_int_get (&process->reader_busy)
-      || silence < (gint64) process->config->heartbeat_seconds * G_USEC_PER_SEC)
+      || silence < (gint64)process->config->heartbeat_seconds * G_USEC_PER_SEC)
     return G_SOURCE_CONTINUE;
-  g_autofree char *reason = g_strdup_printf ("the worker process hung: no heartbeat for %u s, killed",
-                                             process->config->heartbeat_seconds);
+  g_autofree char *reason = g_strdup_printf (
+      "the worker process hung: no heartbeat for %u s, killed", process->config->heartbeat_seconds);
   sorad_process_kill (process, reason);
   return G_SOURCE_CONTINUE;
 }
 
-/* The worker gets what it needs of the environment, not what happens to be in the daemon's. */
-static char **
-worker_environment (void)
-{
-  static const char *const names[]
-      = { "PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "XDG_CACHE_HOME", "XDG_DATA_HOME", "LD_LIBRARY_PATH", NULL };
-  static const char *const prefixes[] = { "OMP_", "DNNL_", "ONEDNN_", "SORA_", "ASAN_", "LSAN_", "UBSAN_", NULL };
-  g_auto (GStrv) all = g_get_environ ();
-  GPtrArray *kept = g_ptr_array_new ();
-  for (gsize i = 0; all[i]; i++)
-    {
-      g_autofree char *name = g_strndup (all[i], strcspn (all[i], "="));
-      gboolean keep = g_strv_contains (names, name);
-      for (gsize p = 0; prefixes[p] && !keep; p++)
-        keep = g_str_has_prefix (name, prefixes[p]);
-      if (keep)
-        g_ptr_array_add (kept, g_strdup (all[i]));
-    }
-  g_ptr_array_add (kept, NULL);
-  return (char **) g_ptr_array_free (kept, FALSE);
-}
-
-static void
-add_dirs (GPtrArray *argv, const char *option, char **dirs)
-{
-  for (; dirs && *dirs; dirs++)
-    g_ptr_array_add (argv, g_strdup_printf ("%s=%s", option, *dirs));
-}
-
-static GPtrArray *
-worker_arguments (const SoradConfig *config, const char *work_dir)
-{
-  GPtrArray *argv = g_ptr_array_new_with_free_func (g_free);
-  g_ptr_array_add (argv, g_strdup (config->worker));
-  add_dirs (argv, "--plugin-dir", config->plugin_dirs);
-  add_dirs (argv, "--pipeline-dir", config->pipeline_dirs);
-  add_dirs (argv, "--model-dir", config->model_dirs);
-  if (config->default_model)
-    g_ptr_array_add (argv, g_strdup_printf ("--default-model=%s", config->default_model));
-  g_ptr_array_add (argv, g_strdup_printf ("--tmp-dir=%s", work_dir));
-  if (config->memory_max)
-    g_ptr_array_add (argv, g_strdup_printf ("--memory-max=%" G_GUINT64_FORMAT, config->memory_max));
-  g_ptr_array_add (argv, NULL);
-  return argv;
-}
-
 SoradProcess *
-sorad_process_spawn (const SoradConfig *config, SoradStore *store, const SoradProcessCallbacks *callbacks,
-                     gpointer data, GError **error)
+sorad_process_spawn (const SoradConfig *config, SoradStore *store,
+                     const SoradProcessCallbacks *callbacks, gpointer data, GError **error)
 {
   static guint64 last_number;
   int sockets[2];
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) != 0)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "cannot start a worker: %s", g_strerror (errno));
+      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "cannot start a worker: %s",
+                   g_strerror (errno));
       return NULL;
     }
   g_autofree char *work_dir = sorad_store_work_dir (store, ++last_number);
-  g_autoptr (GPtrArray) argv = worker_arguments (config, work_dir);
-  g_auto (GStrv) environment = worker_environment ();
-  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
-  g_subprocess_launcher_set_environ (launcher, environment);
-  g_subprocess_launcher_set_cwd (launcher, "/");
-  g_subprocess_launcher_take_fd (launcher, sockets[1], 3);
-  g_autoptr (GSubprocess) subprocess
-      = g_subprocess_launcher_spawnv (launcher, (const char *const *) argv->pdata, error);
-  g_subprocess_launcher_close (launcher);
+  g_autoptr (GSubprocess) subprocess = sorad_process_launch (config, work_dir, sockets[1], error);
   if (!subprocess)
     {
       close (sockets[0]);
-      g_prefix_error (error, "cannot start a worker: ");
       return NULL;
     }
 
@@ -627,8 +582,8 @@ sorad_process_spawn (const SoradConfig *config, SoradStore *store, const SoradPr
                       g_variant_new ("(us@a{sv})", SORA_PROTOCOL_VERSION, sora_version (),
                                      g_variant_new ("a{sv}", NULL)));
   g_subprocess_wait_async (process->subprocess, NULL, on_exited, process_ref (process));
-  process->watchdog = g_timeout_add_full (G_PRIORITY_DEFAULT, 500, on_watchdog, process_ref (process),
-                                          (GDestroyNotify) process_unref);
+  process->watchdog = g_timeout_add_full (G_PRIORITY_DEFAULT, 500, on_watchdog,
+                                          process_ref (process), (GDestroyNotify)process_unref);
   g_thread_unref (g_thread_new ("reader", reader_thread, process_ref (process)));
   g_thread_unref (g_thread_new ("sender", sender_thread, process_ref (process)));
   return process;

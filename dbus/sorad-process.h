@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * One sora-worker process as the daemon sees it.  Two threads do all blocking input and output, files of results
- * included; the main loop gets events, a bounded number at a time.
+ * One sora-worker process as the daemon sees it.  Two threads do all blocking input and output,
+ * files of results included; the main loop gets events, a bounded number at a time.
  */
 #pragma once
 #include "dbus/sora-channel.h"
@@ -13,7 +13,8 @@ G_BEGIN_DECLS
 typedef struct SoradProcess SoradProcess;
 
 /* Called in the main loop; none after sorad_process_close(). */
-typedef struct {
+typedef struct
+{
   /* PROGRESS, LOG, STAGE_DONE, ERROR, CHECKED or DESCRIPTION. */
   void (*message) (gpointer data, SoraMessage *message);
   /* A sealed memfd, yours. */
@@ -25,14 +26,19 @@ typedef struct {
 } SoradProcessCallbacks;
 
 SoradProcess *sorad_process_spawn (const SoradConfig *config, SoradStore *store,
-                                   const SoradProcessCallbacks *callbacks, gpointer data, GError **error);
-/* No callback any more; the stream ends, and if the process does not within a second, it is killed.  Frees. */
+                                   const SoradProcessCallbacks *callbacks, gpointer data,
+                                   GError **error);
+/* No callback any more; the stream ends, and if the process does not within a second, it is killed.
+ * Frees. */
 void sorad_process_close (SoradProcess *process);
 
 /* Before its inputs and RUN: where the files of that job go, and how much they may take. */
-void sorad_process_expect_result (SoradProcess *process, guint64 job, const char *id, guint64 max_bytes);
-void sorad_process_send (SoradProcess *process, SoraMessageType type, guint64 job, GVariant *payload);
-void sorad_process_send_inputs (SoradProcess *process, guint64 job, GPtrArray *inputs); /* of SoradInput */
+void sorad_process_expect_result (SoradProcess *process, guint64 job, const char *id,
+                                  guint64 max_bytes);
+void sorad_process_send (SoradProcess *process, SoraMessageType type, guint64 job,
+                         GVariant *payload);
+void sorad_process_send_inputs (SoradProcess *process, guint64 job,
+                                GPtrArray *inputs); /* of SoradInput */
 /* Also stops inputs that are still being sent. */
 void sorad_process_send_cancel (SoradProcess *process, guint64 job);
 /* SIGKILL; died() follows with SORA_ERROR_WORKER_DIED and @reason. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Everything a caller may put into a request, looked at once and kept as our own copy.  No path of a caller's is ever
- * opened: pipelines, plugins and models are ids that the catalogue knows, input files are descriptors.
+ * Everything a caller may put into a request, looked at once and kept as our own copy.  No path of
+ * a caller's is ever opened: pipelines, plugins and models are ids that the catalogue knows, input
+ * files are descriptors.
  */
 #include "config.h"
 #include "sorad-request.h"
@@ -29,12 +30,14 @@ static gboolean G_GNUC_PRINTF (2, 3) refuse (GError **error, const char *format,
 /* -- Parameters */
 
 static gboolean
-take_descriptor (SoradSubmission *submission, const char *name, gint32 handle, GUnixFDList *fds, GError **error)
+take_descriptor (SoradSubmission *submission, const char *name, gint32 handle, GUnixFDList *fds,
+                 GError **error)
 {
   int count = fds ? g_unix_fd_list_get_length (fds) : 0;
   if (handle < 0 || handle >= count) /* a handle is signed on the wire */
-    return refuse (error, "parameter '%s': descriptor index %d, but the message carries %d descriptors", name,
-                   handle, count);
+    return refuse (error,
+                   "parameter '%s': descriptor index %d, but the message carries %d descriptors",
+                   name, handle, count);
   g_autoptr (SoradInput) input = g_new0 (SoradInput, 1);
   input->parameter = g_strdup (name);
   input->fd = g_unix_fd_list_get (fds, handle, error);
@@ -45,20 +48,23 @@ take_descriptor (SoradSubmission *submission, const char *name, gint32 handle, G
 }
 
 static gboolean
-take_parameter (SoradSubmission *submission, SoraRequest *request, const char *name, GVariant *value,
-                GUnixFDList *fds, GError **error)
+take_parameter (SoradSubmission *submission, SoraRequest *request, const char *name,
+                GVariant *value, GUnixFDList *fds, GError **error)
 {
-  static const char *const types[] = { "b", "y", "n", "q", "i", "u", "x", "t", "d", "s", "as", "ad", "ai", "ax", "ay", NULL };
+  static const char *const types[]
+      = { "b", "y", "n", "q", "i", "u", "x", "t", "d", "s", "as", "ad", "ai", "ax", "ay", NULL };
   const char *type = g_variant_get_type_string (value);
   if (g_str_equal (type, "h"))
     return take_descriptor (submission, name, g_variant_get_handle (value), fds, error);
   if (!g_strv_contains (types, type))
-    return refuse (error, "parameter '%s': a value of D-Bus type '%s' fits no parameter", name, type);
+    return refuse (error, "parameter '%s': a value of D-Bus type '%s' fits no parameter", name,
+                   type);
   /* The value points into the message: an own copy lives longer, and is no larger than it says. */
   g_autoptr (GVariant) normal = g_variant_get_normal_form (value);
   g_autoptr (GBytes) bytes = g_variant_get_data_as_bytes (normal);
   g_autoptr (GBytes) copy = g_bytes_new (g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
-  sora_request_set_param (request, name, g_variant_new_from_bytes (g_variant_get_type (normal), copy, TRUE));
+  sora_request_set_param (request, name,
+                          g_variant_new_from_bytes (g_variant_get_type (normal), copy, TRUE));
   return TRUE;
 }
 
@@ -77,10 +83,12 @@ take_parameters (SoradSubmission *submission, SoraRequest *request, SoradCatalog
   while (g_variant_iter_next (&iter, "{&sv}", &name, &item))
     {
       g_autoptr (GVariant) value = item;
-      if (!g_hash_table_add (seen, (gpointer) name))
+      if (!g_hash_table_add (seen, (gpointer)name))
         return refuse (error, "parameter '%.*s' is given twice", MAX_NAME, name);
-      if (strlen (name) > MAX_NAME || !sorad_catalogue_may_have_parameter (catalogue, pipeline, name))
-        return refuse (error, "pipeline '%s' has no parameter '%.*s'", sora_pipeline_id (pipeline), MAX_NAME, name);
+      if (strlen (name) > MAX_NAME
+          || !sorad_catalogue_may_have_parameter (catalogue, pipeline, name))
+        return refuse (error, "pipeline '%s' has no parameter '%.*s'", sora_pipeline_id (pipeline),
+                       MAX_NAME, name);
       if (!take_parameter (submission, request, name, value, fds, error))
         return FALSE;
     }
@@ -105,14 +113,14 @@ has_stage (SoraPipeline *pipeline, const char *id)
 {
   GPtrArray *stages = sora_pipeline_stages (pipeline);
   for (guint i = 0; i < stages->len; i++)
-    if (g_str_equal (((SoraPipelineStage *) g_ptr_array_index (stages, i))->id, id))
+    if (g_str_equal (((SoraPipelineStage *)g_ptr_array_index (stages, i))->id, id))
       return TRUE;
   return FALSE;
 }
 
 static gboolean
-take_models (SoraRequest *request, SoradCatalogue *catalogue, SoraPipeline *pipeline, GVariant *value,
-             GError **error)
+take_models (SoraRequest *request, SoradCatalogue *catalogue, SoraPipeline *pipeline,
+             GVariant *value, GError **error)
 {
   GVariantIter iter;
   const char *role, *id;
@@ -120,8 +128,8 @@ take_models (SoraRequest *request, SoradCatalogue *catalogue, SoraPipeline *pipe
   while (g_variant_iter_next (&iter, "{&s&s}", &role, &id))
     {
       if (!g_hash_table_contains (sora_pipeline_roles (pipeline), role))
-        return refuse (error, "option 'models': pipeline '%s' has no role '%.*s'", sora_pipeline_id (pipeline),
-                       MAX_NAME, role);
+        return refuse (error, "option 'models': pipeline '%s' has no role '%.*s'",
+                       sora_pipeline_id (pipeline), MAX_NAME, role);
       if (!sorad_catalogue_has_model (catalogue, id))
         {
           g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_FOUND, "no model '%.*s'", MAX_NAME, id);
@@ -133,8 +141,8 @@ take_models (SoraRequest *request, SoradCatalogue *catalogue, SoraPipeline *pipe
 }
 
 static gboolean
-take_stages (SoraRequest *request, SoradCatalogue *catalogue, SoraPipeline *pipeline, GVariant *value,
-             GError **error)
+take_stages (SoraRequest *request, SoradCatalogue *catalogue, SoraPipeline *pipeline,
+             GVariant *value, GError **error)
 {
   GVariantIter iter;
   const char *stage, *plugin;
@@ -142,11 +150,12 @@ take_stages (SoraRequest *request, SoradCatalogue *catalogue, SoraPipeline *pipe
   while (g_variant_iter_next (&iter, "{&s&s}", &stage, &plugin))
     {
       if (!has_stage (pipeline, stage))
-        return refuse (error, "option 'stages': pipeline '%s' has no stage '%.*s'", sora_pipeline_id (pipeline),
-                       MAX_NAME, stage);
+        return refuse (error, "option 'stages': pipeline '%s' has no stage '%.*s'",
+                       sora_pipeline_id (pipeline), MAX_NAME, stage);
       if (!sorad_catalogue_has_plugin (catalogue, plugin))
         {
-          g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_FOUND, "no plugin '%.*s'", MAX_NAME, plugin);
+          g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_FOUND, "no plugin '%.*s'", MAX_NAME,
+                       plugin);
           return FALSE;
         }
       g_hash_table_replace (request->stages, g_strdup (stage), g_strdup (plugin));
@@ -161,8 +170,9 @@ take_option (SoradSubmission *submission, SoraRequest *request, SoradCatalogue *
   static const struct
   {
     const char *key, *type;
-  } options[] = { { "seed", "t" },     { "models", "a{ss}" }, { "stages", "a{ss}" }, { "metadata", "s" },
-                  { "name", "s" },     { "threads", "u" },    { "ephemeral", "b" } };
+  } options[]
+      = { { "seed", "t" }, { "models", "a{ss}" }, { "stages", "a{ss}" }, { "metadata", "s" },
+          { "name", "s" }, { "threads", "u" },    { "ephemeral", "b" } };
   const char *type = NULL;
   for (gsize i = 0; i < G_N_ELEMENTS (options); i++)
     if (g_str_equal (options[i].key, key))
@@ -191,20 +201,24 @@ take_option (SoradSubmission *submission, SoraRequest *request, SoradCatalogue *
   if (g_str_equal (key, "threads"))
     {
       request->threads = g_variant_get_uint32 (value);
-      return request->threads <= 4096 || refuse (error, "option 'threads' is %u, at most 4096", request->threads);
+      return request->threads <= 4096
+             || refuse (error, "option 'threads' is %u, at most 4096", request->threads);
     }
   const char *text = g_variant_get_string (value, NULL);
   if (g_str_equal (key, "metadata"))
     {
       static const char *const choices[] = { "full", "minimal", "none", NULL };
       if (!g_strv_contains (choices, text))
-        return refuse (error, "option 'metadata' is '%.*s', expected full, minimal or none", MAX_NAME, text);
+        return refuse (error, "option 'metadata' is '%.*s', expected full, minimal or none",
+                       MAX_NAME, text);
       g_free (request->metadata);
       request->metadata = g_strdup (text);
       return TRUE;
     }
   if (!is_plain_label (text))
-    return refuse (error, "option 'name': expected 1 to %d bytes without '/', control characters and a leading '.' or '-'",
+    return refuse (error,
+                   "option 'name': expected 1 to %d bytes without '/', control characters and a "
+                   "leading '.' or '-'",
                    MAX_NAME);
   g_free (submission->name);
   submission->name = g_strdup (text);
@@ -212,16 +226,17 @@ take_option (SoradSubmission *submission, SoraRequest *request, SoradCatalogue *
 }
 
 SoradSubmission *
-sorad_request_parse (SoradCatalogue *catalogue, const SoradConfig *config, guint32 uid, GVariant *arguments,
-                     GUnixFDList *fds, GError **error)
+sorad_request_parse (SoradCatalogue *catalogue, const SoradConfig *config, guint32 uid,
+                     GVariant *arguments, GUnixFDList *fds, GError **error)
 {
   const char *id;
   g_autoptr (GVariant) parameters = NULL;
   g_autoptr (GVariant) options = NULL;
   if (g_variant_get_size (arguments) > config->max_request_bytes)
     {
-      refuse (error, "the request has %" G_GSIZE_FORMAT " bytes, at most %" G_GUINT64_FORMAT
-                     " are taken: give large data as a descriptor",
+      refuse (error,
+              "the request has %" G_GSIZE_FORMAT " bytes, at most %" G_GUINT64_FORMAT
+              " are taken: give large data as a descriptor",
               g_variant_get_size (arguments), config->max_request_bytes);
       return NULL;
     }
@@ -235,7 +250,7 @@ sorad_request_parse (SoradCatalogue *catalogue, const SoradConfig *config, guint
   g_autoptr (SoradSubmission) submission = g_new0 (SoradSubmission, 1);
   submission->uid = uid;
   submission->pipeline = g_strdup (id);
-  submission->inputs = g_ptr_array_new_with_free_func ((GDestroyNotify) sorad_input_free);
+  submission->inputs = g_ptr_array_new_with_free_func ((GDestroyNotify)sorad_input_free);
   g_autoptr (SoraRequest) request = sora_request_new (id);
   request->pipeline_text = g_strdup (sora_pipeline_text (pipeline));
 
@@ -269,39 +284,43 @@ copy_input (SoradInput *input, int to, guint64 max_bytes, GError **error)
     return refuse (error, "parameter '%s': the descriptor is no regular file", input->parameter);
   for (;;)
     {
-      ssize_t n = pread (input->fd, buffer, 64 * 1024, (off_t) input->size);
+      ssize_t n = pread (input->fd, buffer, 64 * 1024, (off_t)input->size);
       if (n < 0 && errno == EINTR)
         continue;
       if (n < 0)
-        return refuse (error, "parameter '%s': the file cannot be read: %s", input->parameter, g_strerror (errno));
+        return refuse (error, "parameter '%s': the file cannot be read: %s", input->parameter,
+                       g_strerror (errno));
       if (n == 0)
         break;
-      if ((guint64) n > max_bytes - input->size)
-        return refuse (error, "parameter '%s': the input files have more than the %" G_GUINT64_FORMAT
-                              " bytes that a job may bring",
+      if ((guint64)n > max_bytes - input->size)
+        return refuse (error,
+                       "parameter '%s': the input files have more than the %" G_GUINT64_FORMAT
+                       " bytes that a job may bring",
                        input->parameter, max_bytes);
       for (ssize_t done = 0; done < n;)
         {
-          ssize_t written = write (to, buffer + done, (gsize) (n - done));
+          ssize_t written = write (to, buffer + done, (gsize)(n - done));
           if (written < 0 && errno == EINTR)
             continue;
           if (written < 0)
             {
-              g_set_error (error, SORA_ERROR, SORA_ERROR_NO_SPACE, "parameter '%s': the file cannot be kept: %s",
-                           input->parameter, g_strerror (errno));
+              g_set_error (error, SORA_ERROR, SORA_ERROR_NO_SPACE,
+                           "parameter '%s': the file cannot be kept: %s", input->parameter,
+                           g_strerror (errno));
               return FALSE;
             }
           done += written;
         }
       g_checksum_update (checksum, buffer, n);
-      input->size += (guint64) n;
+      input->size += (guint64)n;
     }
   input->sha256 = g_strdup (g_checksum_get_string (checksum));
   return TRUE;
 }
 
 gboolean
-sorad_request_copy_inputs (SoradSubmission *submission, SoradStore *store, guint64 max_bytes, GError **error)
+sorad_request_copy_inputs (SoradSubmission *submission, SoradStore *store, guint64 max_bytes,
+                           GError **error)
 {
   guint64 left = max_bytes;
   for (guint i = 0; i < submission->inputs->len; i++)

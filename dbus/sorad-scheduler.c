@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Starts jobs, follows them, and ends them: by their result, their error, a cancel, or the death of their worker.
+ * Starts jobs, follows them, and ends them: by their result, their error, a cancel, or the death of
+ * their worker.
  */
 #include "config.h"
 #include "sorad-scheduler.h"
@@ -30,7 +31,7 @@ struct SoradScheduler
 
   SoradProcess *process; /* warm or working */
   guint32 process_uid;
-  SoradJob *job; /* that runs on it */
+  SoradJob *job;    /* that runs on it */
   gint64 last_sign; /* of progress; monotonic */
   guint stall_timer, idle_timer, grace_timer, next_source;
 };
@@ -41,7 +42,7 @@ static void
 user_free (gpointer data)
 {
   User *user = data;
-  g_queue_clear_full (&user->jobs, (GDestroyNotify) sorad_job_unref);
+  g_queue_clear_full (&user->jobs, (GDestroyNotify)sorad_job_unref);
   g_free (user);
 }
 
@@ -82,25 +83,26 @@ next_user (SoradScheduler *scheduler)
   return next;
 }
 
-/* Users take turns: before the k-th job of one, each other has had at most k, and k + 1 if its turn is first. */
+/* Users take turns: before the k-th job of one, each other has had at most k, and k + 1 if its turn
+ * is first. */
 guint
 sorad_scheduler_position (SoradScheduler *scheduler, const SoradJob *job)
 {
   if (job->state != SORAD_JOB_QUEUED)
     return 0;
   const User *mine = find_user (scheduler, sorad_job_uid (job));
-  gint index = g_queue_index ((GQueue *) &mine->jobs, job);
+  gint index = g_queue_index ((GQueue *)&mine->jobs, job);
   if (index < 0)
     return 0;
   GHashTableIter iter;
   gpointer value;
-  guint position = (guint) index + 1;
+  guint position = (guint)index + 1;
   g_hash_table_iter_init (&iter, scheduler->users);
   while (g_hash_table_iter_next (&iter, NULL, &value))
     {
       const User *user = value;
       if (user != mine)
-        position += MIN (user->jobs.length, (guint) index + (comes_before (user, mine) ? 1u : 0u));
+        position += MIN (user->jobs.length, (guint)index + (comes_before (user, mine) ? 1u : 0u));
     }
   return position;
 }
@@ -125,8 +127,8 @@ queue_changed (SoradScheduler *scheduler)
   gpointer value;
   g_hash_table_iter_init (&iter, scheduler->users);
   while (g_hash_table_iter_next (&iter, NULL, &value))
-    for (GList *l = ((User *) value)->jobs.head; l; l = l->next)
-      if (g_hash_table_size (((SoradJob *) l->data)->subscribers) > 0)
+    for (GList *l = ((User *)value)->jobs.head; l; l = l->next)
+      if (g_hash_table_size (((SoradJob *)l->data)->subscribers) > 0)
         scheduler->callbacks.job_changed (scheduler->data, l->data, SORAD_JOB_CHANGED_POSITION);
   scheduler->callbacks.queue_changed (scheduler->data);
 }
@@ -202,13 +204,15 @@ finish_running (SoradScheduler *scheduler, SoradJobState state, const GError *er
   g_clear_handle_id (&scheduler->stall_timer, g_source_remove);
   if (state == SORAD_JOB_FAILED && job->cancel_requested)
     {
-      g_autoptr (GError) cancelled = g_error_new (SORA_ERROR, SORA_ERROR_CANCELLED, "the job was cancelled");
+      g_autoptr (GError) cancelled
+          = g_error_new (SORA_ERROR, SORA_ERROR_CANCELLED, "the job was cancelled");
       finish (scheduler, job, SORAD_JOB_CANCELLED, cancelled);
     }
   else
     finish (scheduler, job, state, error);
   if (scheduler->process)
-    scheduler->idle_timer = g_timeout_add_seconds (scheduler->config->idle_seconds, on_idle, scheduler);
+    scheduler->idle_timer
+        = g_timeout_add_seconds (scheduler->config->idle_seconds, on_idle, scheduler);
   start_next_soon (scheduler);
   queue_changed (scheduler);
 }
@@ -220,7 +224,8 @@ take_progress (SoradScheduler *scheduler, SoradJob *job, GVariant *payload)
 {
   double fraction, remaining;
   const char *stage;
-  g_variant_get (payload, "(du&suud)", &fraction, &job->run, &stage, &job->step, &job->steps, &remaining);
+  g_variant_get (payload, "(du&suud)", &fraction, &job->run, &stage, &job->step, &job->steps,
+                 &remaining);
   if (fraction >= job->progress && fraction <= 1) /* FALSE for a NaN */
     job->progress = fraction;
   if (g_strcmp0 (job->stage, stage) != 0)
@@ -229,7 +234,7 @@ take_progress (SoradScheduler *scheduler, SoradJob *job, GVariant *payload)
       job->stage = g_strdup (stage);
     }
   gboolean known = remaining >= 0 && remaining < 1e9;
-  job->expected_end = known ? g_get_real_time () + (gint64) (remaining * G_USEC_PER_SEC) : 0;
+  job->expected_end = known ? g_get_real_time () + (gint64)(remaining * G_USEC_PER_SEC) : 0;
   scheduler->callbacks.job_changed (scheduler->data, job, SORAD_JOB_CHANGED_PROGRESS);
 }
 
@@ -242,7 +247,8 @@ take_log (SoradScheduler *scheduler, SoradJob *job, GVariant *payload)
   if (level < SORA_LOG_WARNING || job->warnings->len >= SORAD_JOB_MAX_WARNINGS)
     return;
   gboolean prefix = *stage && !g_str_has_prefix (text, "stage '");
-  g_ptr_array_add (job->warnings, prefix ? g_strdup_printf ("stage '%s': %s", stage, text) : g_strdup (text));
+  g_ptr_array_add (job->warnings,
+                   prefix ? g_strdup_printf ("stage '%s': %s", stage, text) : g_strdup (text));
   scheduler->callbacks.job_changed (scheduler->data, job, SORAD_JOB_CHANGED_WARNINGS);
 }
 
@@ -324,7 +330,7 @@ on_stall (gpointer data)
 {
   SoradScheduler *scheduler = data;
   gint64 quiet = g_get_monotonic_time () - scheduler->last_sign;
-  if (quiet < (gint64) scheduler->config->stall_seconds * G_USEC_PER_SEC)
+  if (quiet < (gint64)scheduler->config->stall_seconds * G_USEC_PER_SEC)
     return G_SOURCE_CONTINUE;
   scheduler->stall_timer = 0;
   g_autofree char *reason = g_strdup_printf ("no progress for %u s, the worker process was killed",
@@ -346,7 +352,8 @@ prepare_process (SoradScheduler *scheduler, guint32 uid, GError **error)
   if (scheduler->process && scheduler->process_uid == uid)
     return TRUE;
   close_process (scheduler);
-  scheduler->process = sorad_process_spawn (scheduler->config, scheduler->store, &callbacks, scheduler, error);
+  scheduler->process
+      = sorad_process_spawn (scheduler->config, scheduler->store, &callbacks, scheduler, error);
   scheduler->process_uid = uid;
   return scheduler->process != NULL;
 }
@@ -377,16 +384,20 @@ start_job (SoradScheduler *scheduler, SoradJob *job)
   job->sandbox = "basic";
   guint64 stored = sorad_store_bytes (scheduler->store, sorad_job_uid (job));
   guint64 limit = scheduler->config->max_stored_bytes;
-  sorad_process_expect_result (scheduler->process, job->number, job->id, limit > stored ? limit - stored : 0);
+  sorad_process_expect_result (scheduler->process, job->number, job->id,
+                               limit > stored ? limit - stored : 0);
   sorad_process_send_inputs (scheduler->process, job->number, job->submission->inputs);
-  sorad_process_send (scheduler->process, SORA_MESSAGE_RUN, job->number,
-                      g_variant_new ("(@a{sv}@a{sv})", job->submission->request, run_options (job)));
+  sorad_process_send (
+      scheduler->process, SORA_MESSAGE_RUN, job->number,
+      g_variant_new ("(@a{sv}@a{sv})", job->submission->request, run_options (job)));
   if (job->preview_wanted)
-    sorad_process_send (scheduler->process, SORA_MESSAGE_WANT_PREVIEW, job->number, g_variant_new ("(b)", TRUE));
+    sorad_process_send (scheduler->process, SORA_MESSAGE_WANT_PREVIEW, job->number,
+                        g_variant_new ("(b)", TRUE));
   scheduler->last_sign = g_get_monotonic_time ();
   if (scheduler->config->stall_seconds > 0)
     scheduler->stall_timer = g_timeout_add_seconds (1, on_stall, scheduler);
-  scheduler->callbacks.job_changed (scheduler->data, job, SORAD_JOB_CHANGED_STATE | SORAD_JOB_CHANGED_POSITION);
+  scheduler->callbacks.job_changed (scheduler->data, job,
+                                    SORAD_JOB_CHANGED_STATE | SORAD_JOB_CHANGED_POSITION);
 }
 
 static void
@@ -419,7 +430,8 @@ sorad_scheduler_want_preview (SoradScheduler *scheduler, SoradJob *job)
     return;
   job->preview_wanted = TRUE;
   if (scheduler->job == job)
-    sorad_process_send (scheduler->process, SORA_MESSAGE_WANT_PREVIEW, job->number, g_variant_new ("(b)", TRUE));
+    sorad_process_send (scheduler->process, SORA_MESSAGE_WANT_PREVIEW, job->number,
+                        g_variant_new ("(b)", TRUE));
 }
 
 static gboolean
@@ -427,7 +439,8 @@ on_grace_over (gpointer data)
 {
   SoradScheduler *scheduler = data;
   scheduler->grace_timer = 0;
-  sorad_process_kill (scheduler->process, "the job was cancelled and did not stop, the worker process was killed");
+  sorad_process_kill (scheduler->process,
+                      "the job was cancelled and did not stop, the worker process was killed");
   return G_SOURCE_REMOVE;
 }
 
@@ -440,21 +453,23 @@ sorad_scheduler_cancel (SoradScheduler *scheduler, SoradJob *job)
   if (scheduler->job == job)
     {
       sorad_process_send_cancel (scheduler->process, job->number);
-      scheduler->grace_timer = g_timeout_add (scheduler->config->cancel_grace_ms, on_grace_over, scheduler);
+      scheduler->grace_timer
+          = g_timeout_add (scheduler->config->cancel_grace_ms, on_grace_over, scheduler);
       return;
     }
   User *user = find_user (scheduler, sorad_job_uid (job));
   g_autoptr (SoradJob) held = job; /* the queue's reference */
   g_queue_remove (&user->jobs, job);
   scheduler->queue_length--;
-  g_autoptr (GError) error = g_error_new (SORA_ERROR, SORA_ERROR_CANCELLED, "the job was cancelled");
+  g_autoptr (GError) error
+      = g_error_new (SORA_ERROR, SORA_ERROR_CANCELLED, "the job was cancelled");
   finish (scheduler, job, SORAD_JOB_CANCELLED, error);
   queue_changed (scheduler);
 }
 
 SoradScheduler *
-sorad_scheduler_new (const SoradConfig *config, SoradStore *store, const SoradSchedulerCallbacks *callbacks,
-                     gpointer data)
+sorad_scheduler_new (const SoradConfig *config, SoradStore *store,
+                     const SoradSchedulerCallbacks *callbacks, gpointer data)
 {
   SoradScheduler *scheduler = g_new0 (SoradScheduler, 1);
   scheduler->config = config;

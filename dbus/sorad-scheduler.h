@@ -2,8 +2,9 @@
  *
  * The scheduler: a queue a user, one job at a time, and the worker that runs it.
  *
- * The next job is of the user who was served longest ago, so a newcomer waits for one job, however deep another's
- * queue is.  A worker stays warm for the next job of the same user; another user's job gets a new process.
+ * The next job is of the user who was served longest ago, so a newcomer waits for one job, however
+ * deep another's queue is.  A worker stays warm for the next job of the same user; another user's
+ * job gets a new process.
  */
 #pragma once
 #include "sorad-config.h"
@@ -13,9 +14,11 @@ G_BEGIN_DECLS
 
 typedef struct SoradScheduler SoradScheduler;
 
-typedef struct {
+typedef struct
+{
   void (*job_changed) (gpointer data, SoradJob *job, guint changes); /* SoradJobChange */
-  void (*job_over) (gpointer data, SoradJob *job);                   /* after the change; the job may be removed here */
+  void (*job_over) (gpointer data,
+                    SoradJob *job); /* after the change; the job may be removed here */
   void (*queue_changed) (gpointer data);
 } SoradSchedulerCallbacks;
 
@@ -25,7 +28,8 @@ void sorad_scheduler_free (SoradScheduler *scheduler);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradScheduler, sorad_scheduler_free)
 
 void sorad_scheduler_submit (SoradScheduler *scheduler, SoradJob *job);
-/* Ends it as cancelled: at once if it waits, within the grace if it runs.  Nothing if it is over. */
+/* Ends it as cancelled: at once if it waits, within the grace if it runs.  Nothing if it is over.
+ */
 void sorad_scheduler_cancel (SoradScheduler *scheduler, SoradJob *job);
 void sorad_scheduler_want_preview (SoradScheduler *scheduler, SoradJob *job);
 guint sorad_scheduler_position (SoradScheduler *scheduler, const SoradJob *job); /* 0: not queued */

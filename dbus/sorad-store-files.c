@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Files of the store.  Names come from a worker, which is not trusted: they are plain names, looked up only beneath the
- * job's own folder.  A result is written into staging, made durable, and appears by one rename.
+ * Files of the store.  Names come from a worker, which is not trusted: they are plain names, looked
+ * up only beneath the job's own folder.  A result is written into staging, made durable, and
+ * appears by one rename.
  */
 #include "config.h"
 #include "sorad-store-private.h"
@@ -59,7 +60,8 @@ static gboolean
 fail_errno (GError **error, const char *what, const char *name)
 {
   int code = errno == ENOSPC || errno == EDQUOT ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED;
-  g_set_error (error, SORA_ERROR, code, "state folder: cannot %s '%s': %s", what, name, g_strerror (errno));
+  g_set_error (error, SORA_ERROR, code, "state folder: cannot %s '%s': %s", what, name,
+               g_strerror (errno));
   return FALSE;
 }
 
@@ -150,7 +152,8 @@ sorad_result_begin_file (SoradResult *result, const char *name, guint64 size, GE
     }
   if (!is_plain_name (name))
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL, "result: '%s' is not a plain file name", name);
+      g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL, "result: '%s' is not a plain file name",
+                   name);
       return FALSE;
     }
   if (++result->n_files > MAX_FILES)
@@ -168,7 +171,8 @@ sorad_result_begin_file (SoradResult *result, const char *name, guint64 size, GE
     }
   if (!make_folder (result, error))
     return FALSE;
-  result->fd = openat (result->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  result->fd
+      = openat (result->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (result->fd < 0)
     return fail_errno (error, "make", name);
   result->bytes += size;
@@ -190,7 +194,7 @@ sorad_result_write (SoradResult *result, gconstpointer data, gsize size, GError 
       if (n < 0)
         return fail_errno (error, "write", result->name);
       bytes += n;
-      size -= (gsize) n;
+      size -= (gsize)n;
     }
   return TRUE;
 }
@@ -228,7 +232,8 @@ sorad_result_publish (SoradResult *result, GVariant **files, guint64 *bytes, GEr
   if (!make_folder (result, error)) /* a job without files has an empty result */
     return FALSE;
   if (fsync (result->dir_fd) != 0
-      || renameat2 (store->staging_fd, result->id, store->results_fd, result->id, RENAME_NOREPLACE) != 0)
+      || renameat2 (store->staging_fd, result->id, store->results_fd, result->id, RENAME_NOREPLACE)
+             != 0)
     return fail_errno (error, "publish", result->id);
   result->published = TRUE;
   if (fsync (store->results_fd) != 0)
@@ -251,7 +256,7 @@ sorad_store_open_result (SoradStore *store, const char *id, const char *name, GE
     .flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW,
     .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
   };
-  int fd = (int) syscall (SYS_openat2, store->results_fd, path, &how, sizeof how);
+  int fd = (int)syscall (SYS_openat2, store->results_fd, path, &how, sizeof how);
   struct stat st;
   if (fd >= 0 && fstat (fd, &st) == 0 && S_ISREG (st.st_mode))
     return fd;

@@ -8,7 +8,8 @@
 #include <dirent.h>
 #include <stdlib.h>
 
-struct SoradStore {
+struct SoradStore
+{
   char *root; /* by malloc */
   int root_fd, lock_fd, staging_fd, results_fd, work_fd;
   GThreadPool *remover;

@@ -65,10 +65,11 @@ lock_folder (SoradStore *store, const char *path, GError **error)
     return TRUE;
   if (store->lock_fd >= 0 && errno == EWOULDBLOCK)
     g_set_error (error, SORA_ERROR, SORA_ERROR_BUSY,
-                 "state folder '%s' is in use by another sorad: stop it, or give --state-dir", path);
+                 "state folder '%s' is in use by another sorad: stop it, or give --state-dir",
+                 path);
   else
-    g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "state folder '%s' cannot be locked: %s", path,
-                 g_strerror (errno));
+    g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "state folder '%s' cannot be locked: %s",
+                 path, g_strerror (errno));
   return FALSE;
 }
 
@@ -84,13 +85,14 @@ sorad_store_open (const char *state_dir, GError **error)
 {
   g_autoptr (SoradStore) store = g_new0 (SoradStore, 1);
   store->root_fd = store->lock_fd = store->staging_fd = store->results_fd = store->work_fd = -1;
-  store->jobs = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) sorad_job_unref);
+  store->jobs
+      = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify)sorad_job_unref);
   store->users = g_hash_table_new_full (NULL, NULL, NULL, user_free);
   if (g_mkdir_with_parents (state_dir, 0700) != 0
       || (store->root_fd = open (state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "state folder '%s' cannot be made or opened: %s",
-                   state_dir, g_strerror (errno));
+      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED,
+                   "state folder '%s' cannot be made or opened: %s", state_dir, g_strerror (errno));
       return NULL;
     }
   store->root = realpath (state_dir, NULL);
@@ -118,7 +120,8 @@ sorad_store_close (SoradStore *store)
     g_thread_pool_free (store->remover, FALSE, TRUE); /* what is to be removed, is */
   g_hash_table_unref (store->users);
   g_hash_table_unref (store->jobs);
-  const int fds[] = { store->staging_fd, store->results_fd, store->work_fd, store->lock_fd, store->root_fd };
+  const int fds[]
+      = { store->staging_fd, store->results_fd, store->work_fd, store->lock_fd, store->root_fd };
   for (gsize i = 0; i < G_N_ELEMENTS (fds); i++)
     if (fds[i] >= 0)
       close (fds[i]);
@@ -182,7 +185,7 @@ sorad_store_list (SoradStore *store, guint32 uid, guint states)
   GPtrArray *list = g_ptr_array_new ();
   GQueue *jobs = user_jobs (store, uid);
   for (GList *l = jobs ? jobs->head : NULL; l; l = l->next)
-    if (SORAD_JOB_STATE_BIT (((SoradJob *) l->data)->state) & states)
+    if (SORAD_JOB_STATE_BIT (((SoradJob *)l->data)->state) & states)
       g_ptr_array_add (list, l->data);
   return list;
 }

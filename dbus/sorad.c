@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * sorad: the daemon on the bus.  It queues jobs, has workers run them, and keeps their results; it loads no plugin
- * and needs no privilege.
+ * sorad: the daemon on the bus.  It queues jobs, has workers run them, and keeps their results; it
+ * loads no plugin and needs no privilege.
  */
 #include "config.h"
 
@@ -64,26 +64,29 @@ on_idle_check (gpointer data)
   Daemon *daemon = data;
   gint64 idle = g_get_monotonic_time () - daemon->bus->last_use;
   if (sorad_store_size (daemon->store) == 0
-      && idle > (gint64) daemon->config->idle_exit_seconds * G_USEC_PER_SEC)
+      && idle > (gint64)daemon->config->idle_exit_seconds * G_USEC_PER_SEC)
     end (daemon, FALSE);
   return G_SOURCE_CONTINUE;
 }
 
-/* The name is taken when everything can be served: whoever activates sorad never meets half of it. */
+/* The name is taken when everything can be served: whoever activates sorad never meets half of it.
+ */
 static void
 on_catalogue_ready (gpointer data)
 {
   Daemon *daemon = data;
   g_autoptr (GError) error = NULL;
-  daemon->bus = sorad_bus_new (daemon->connection, daemon->config, daemon->store, daemon->catalogue);
+  daemon->bus
+      = sorad_bus_new (daemon->connection, daemon->config, daemon->store, daemon->catalogue);
   if (!sorad_bus_register (daemon->bus, &error))
     {
       g_printerr ("sorad: %s\n", error->message);
       end (daemon, TRUE);
       return;
     }
-  daemon->name_id = g_bus_own_name_on_connection (daemon->connection, SORA_BUS_NAME, G_BUS_NAME_OWNER_FLAGS_NONE,
-                                                  NULL, on_name_lost, daemon, NULL);
+  daemon->name_id = g_bus_own_name_on_connection (daemon->connection, SORA_BUS_NAME,
+                                                  G_BUS_NAME_OWNER_FLAGS_NONE, NULL, on_name_lost,
+                                                  daemon, NULL);
   if (daemon->config->idle_exit_seconds > 0)
     g_timeout_add_seconds (1, on_idle_check, daemon);
 }
@@ -150,19 +153,26 @@ read_options (int argc, char **argv, GError **error)
   g_auto (GStrv) model_dirs = NULL;
   const GOptionEntry entries[] = {
     { "session", 0, 0, G_OPTION_ARG_NONE, &session, "Serve one user, on the session bus", NULL },
-    { "system", 0, 0, G_OPTION_ARG_NONE, &on_system, "Serve all users, on the system bus (default)", NULL },
-    { "config", 0, 0, G_OPTION_ARG_FILENAME, &file, "Settings, instead of the installed file", "FILE" },
-    { "plugin-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &plugin_dirs, "Folder of plugins, instead of the installed", "DIR" },
-    { "pipeline-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &pipeline_dirs, "Folder of pipelines, likewise", "DIR" },
-    { "model-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &model_dirs, "Folder of models, likewise", "DIR" },
-    { "default-model", 0, 0, G_OPTION_ARG_STRING, &default_model, "Model of requests that name none", "ID" },
+    { "system", 0, 0, G_OPTION_ARG_NONE, &on_system, "Serve all users, on the system bus (default)",
+      NULL },
+    { "config", 0, 0, G_OPTION_ARG_FILENAME, &file, "Settings, instead of the installed file",
+      "FILE" },
+    { "plugin-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &plugin_dirs,
+      "Folder of plugins, instead of the installed", "DIR" },
+    { "pipeline-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &pipeline_dirs,
+      "Folder of pipelines, likewise", "DIR" },
+    { "model-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &model_dirs, "Folder of models, likewise",
+      "DIR" },
+    { "default-model", 0, 0, G_OPTION_ARG_STRING, &default_model,
+      "Model of requests that name none", "ID" },
     { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &state_dir, "Where results are kept", "DIR" },
     { "worker", 0, 0, G_OPTION_ARG_FILENAME, &worker, "The program sora-worker", "FILE" },
     { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version and exit", NULL },
     { NULL },
   };
   g_autoptr (GOptionContext) options = g_option_context_new (NULL);
-  g_option_context_set_summary (options, "Makes video from text for the programs on the bus: see sorad(8).");
+  g_option_context_set_summary (options,
+                                "Makes video from text for the programs on the bus: see sorad(8).");
   g_option_context_add_main_entries (options, entries, NULL);
   if (!g_option_context_parse (options, &argc, &argv, error))
     return NULL;
@@ -174,7 +184,8 @@ read_options (int argc, char **argv, GError **error)
   if (argc > 1 || (session && on_system))
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST, "%s",
-                   argc > 1 ? "there are no arguments but options; see --help" : "--session and --system exclude each other");
+                   argc > 1 ? "there are no arguments but options; see --help"
+                            : "--session and --system exclude each other");
       return NULL;
     }
   SoradConfig *config = sorad_config_load (session, file, error);
@@ -196,14 +207,15 @@ run (Daemon *daemon, GError **error)
   daemon->store = sorad_store_open (daemon->config->state_dir, error);
   if (!daemon->store)
     return FALSE;
-  daemon->connection
-      = g_bus_get_sync (daemon->config->session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, error);
+  daemon->connection = g_bus_get_sync (
+      daemon->config->session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, error);
   if (!daemon->connection)
     return FALSE;
   g_dbus_connection_set_exit_on_close (daemon->connection, FALSE);
   gulong closed = g_signal_connect (daemon->connection, "closed", G_CALLBACK (on_closed), daemon);
   daemon->loop = g_main_loop_new (NULL, FALSE);
-  guint signals[] = { g_unix_signal_add (SIGTERM, on_signal, daemon), g_unix_signal_add (SIGINT, on_signal, daemon) };
+  guint signals[] = { g_unix_signal_add (SIGTERM, on_signal, daemon),
+                      g_unix_signal_add (SIGINT, on_signal, daemon) };
   daemon->catalogue = sorad_catalogue_new (daemon->config, daemon->store);
   sorad_catalogue_start (daemon->catalogue, daemon->connection, on_catalogue_ready, daemon);
   g_main_loop_run (daemon->loop);

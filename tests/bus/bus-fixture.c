@@ -59,7 +59,7 @@ spawn (const char *const *argv, const char *const *environment, GSubprocessFlags
 static gboolean
 on_deadline (gpointer data)
 {
-  *(gboolean *) data = TRUE;
+  *(gboolean *)data = TRUE;
   return G_SOURCE_REMOVE;
 }
 
@@ -80,8 +80,9 @@ bus_fixture_connect (BusFixture *fixture)
   g_autoptr (GError) error = NULL;
   GDBusConnection *connection = g_dbus_connection_new_for_address_sync (
       fixture->address,
-      G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION, NULL,
-      NULL, &error);
+      G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT
+          | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+      NULL, NULL, &error);
   ck_assert_msg (connection != NULL, "%s", error ? error->message : "");
   return connection;
 }
@@ -100,13 +101,13 @@ read_address (GSubprocess *bus)
 static void
 on_appeared (GDBusConnection *connection, const char *name, const char *owner, gpointer data)
 {
-  *(gboolean *) data = TRUE;
+  *(gboolean *)data = TRUE;
 }
 
 static gboolean
 is_true (gpointer data)
 {
-  return *(gboolean *) data;
+  return *(gboolean *)data;
 }
 
 void
@@ -121,17 +122,28 @@ bus_fixture_start_sorad (BusFixture *fixture, const BusSetup *setup)
   ck_assert (g_file_set_contents (settings, setup->settings ? setup->settings : "", -1, NULL));
   g_ptr_array_add (environment, address);
   for (const char *const *e = setup->environment; e && *e; e++)
-    g_ptr_array_add (environment, (gpointer) *e);
+    g_ptr_array_add (environment, (gpointer)*e);
   g_ptr_array_add (environment, NULL);
-  const char *argv[] = { ABS_BUILDDIR "/dbus/sorad", "--session", "--config", settings, "--state-dir", state,
-                         "--worker", setup->worker ? setup->worker : ABS_BUILDDIR "/dbus/sora-worker",
-                         "--plugin-dir", setup->plugin_dir ? setup->plugin_dir : empty,
-                         "--pipeline-dir", setup->pipeline_dir ? setup->pipeline_dir : empty,
-                         "--model-dir", setup->model_dir ? setup->model_dir : empty, NULL };
+  const char *argv[] = { ABS_BUILDDIR "/dbus/sorad",
+                         "--session",
+                         "--config",
+                         settings,
+                         "--state-dir",
+                         state,
+                         "--worker",
+                         setup->worker ? setup->worker : ABS_BUILDDIR "/dbus/sora-worker",
+                         "--plugin-dir",
+                         setup->plugin_dir ? setup->plugin_dir : empty,
+                         "--pipeline-dir",
+                         setup->pipeline_dir ? setup->pipeline_dir : empty,
+                         "--model-dir",
+                         setup->model_dir ? setup->model_dir : empty,
+                         NULL };
   gboolean appeared = FALSE;
-  fixture->sorad = spawn (argv, (const char *const *) environment->pdata, G_SUBPROCESS_FLAGS_NONE);
-  guint watch = g_bus_watch_name_on_connection (fixture->connection, SORA_BUS_NAME, G_BUS_NAME_WATCHER_FLAGS_NONE,
-                                                on_appeared, NULL, &appeared, NULL);
+  fixture->sorad = spawn (argv, (const char *const *)environment->pdata, G_SUBPROCESS_FLAGS_NONE);
+  guint watch = g_bus_watch_name_on_connection (fixture->connection, SORA_BUS_NAME,
+                                                G_BUS_NAME_WATCHER_FLAGS_NONE, on_appeared, NULL,
+                                                &appeared, NULL);
   bus_wait_until (is_true, &appeared, "sorad's name on the bus");
   g_bus_unwatch_name (watch);
 }
@@ -148,7 +160,8 @@ bus_fixture_new (const BusSetup *setup)
   g_autofree char *text = g_strdup_printf (bus_config, fixture->dir);
   g_autofree char *option = g_strconcat ("--config-file=", config, NULL);
   ck_assert (g_file_set_contents (config, text, -1, NULL));
-  const char *argv[] = { "dbus-daemon", option, "--nofork", "--nopidfile", "--nosyslog", "--print-address=1", NULL };
+  const char *argv[] = { "dbus-daemon",       option, "--nofork", "--nopidfile", "--nosyslog",
+                         "--print-address=1", NULL };
   fixture->bus = spawn (argv, NULL, G_SUBPROCESS_FLAGS_STDOUT_PIPE);
   fixture->address = read_address (fixture->bus);
   fixture->connection = bus_fixture_connect (fixture);
@@ -178,7 +191,8 @@ bus_fixture_free (BusFixture *fixture)
   /* A clean end: under sanitizers the daemon's leaks are found here. */
   g_subprocess_send_signal (fixture->sorad, SIGTERM);
   ck_assert (g_subprocess_wait (fixture->sorad, NULL, NULL));
-  ck_assert_msg (g_subprocess_get_if_exited (fixture->sorad) && g_subprocess_get_exit_status (fixture->sorad) == 0,
+  ck_assert_msg (g_subprocess_get_if_exited (fixture->sorad)
+                     && g_subprocess_get_exit_status (fixture->sorad) == 0,
                  "sorad did not end well: status %x", g_subprocess_get_status (fixture->sorad));
   g_dbus_connection_close_sync (fixture->connection, NULL, NULL);
   g_object_unref (fixture->connection);
@@ -198,8 +212,9 @@ GVariant *
 bus_call (GDBusConnection *connection, const char *path, const char *interface, const char *method,
           GVariant *arguments, GError **error)
 {
-  GVariant *reply = g_dbus_connection_call_sync (connection, SORA_BUS_NAME, path, interface, method, arguments, NULL,
-                                                 G_DBUS_CALL_FLAGS_NONE, BUS_DEADLINE_MS, NULL, error);
+  GVariant *reply
+      = g_dbus_connection_call_sync (connection, SORA_BUS_NAME, path, interface, method, arguments,
+                                     NULL, G_DBUS_CALL_FLAGS_NONE, BUS_DEADLINE_MS, NULL, error);
   if (error && *error)
     g_dbus_error_strip_remote_error (*error);
   return reply;
@@ -241,8 +256,8 @@ GVariant *
 bus_get (GDBusConnection *connection, const char *path, const char *interface, const char *property)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply
-      = bus_call (connection, path, PROPERTIES, "Get", g_variant_new ("(ss)", interface, property), &error);
+  g_autoptr (GVariant) reply = bus_call (connection, path, PROPERTIES, "Get",
+                                         g_variant_new ("(ss)", interface, property), &error);
   ck_assert_msg (reply != NULL, "Get %s: %s", property, error ? error->message : "");
   GVariant *value;
   g_variant_get (reply, "(v)", &value);
@@ -257,7 +272,8 @@ bus_get_string (GDBusConnection *connection, const char *job, const char *proper
 }
 
 void
-bus_wait_property (GDBusConnection *connection, const char *job, const char *property, const char *value)
+bus_wait_property (GDBusConnection *connection, const char *job, const char *property,
+                   const char *value)
 {
   gint64 deadline = g_get_monotonic_time () + BUS_DEADLINE_MS * 1000;
   for (;;)
@@ -265,7 +281,8 @@ bus_wait_property (GDBusConnection *connection, const char *job, const char *pro
       g_autofree char *now = bus_get_string (connection, job, property);
       if (g_str_equal (now, value))
         return;
-      ck_assert_msg (g_get_monotonic_time () < deadline, "%s is '%s', expected '%s'", property, now, value);
+      ck_assert_msg (g_get_monotonic_time () < deadline, "%s is '%s', expected '%s'", property, now,
+                     value);
     }
 }
 
@@ -275,8 +292,8 @@ bus_open (GDBusConnection *connection, const char *job, const char *method, GVar
 {
   g_autoptr (GUnixFDList) fds = NULL;
   g_autoptr (GVariant) answer = g_dbus_connection_call_with_unix_fd_list_sync (
-      connection, SORA_BUS_NAME, job, JOB, method, arguments, NULL, G_DBUS_CALL_FLAGS_NONE, BUS_DEADLINE_MS,
-      NULL, &fds, NULL, error);
+      connection, SORA_BUS_NAME, job, JOB, method, arguments, NULL, G_DBUS_CALL_FLAGS_NONE,
+      BUS_DEADLINE_MS, NULL, &fds, NULL, error);
   if (!answer)
     {
       g_dbus_error_strip_remote_error (*error);
@@ -297,20 +314,20 @@ bus_read_result (GDBusConnection *connection, const char *job, const char *name,
   g_variant_dict_init (&options, NULL);
   if (name)
     g_variant_dict_insert (&options, "name", "s", name);
-  int fd = bus_open (connection, job, "OpenResult", g_variant_new ("(@a{sv})", g_variant_dict_end (&options)), NULL,
-                     &error);
+  int fd = bus_open (connection, job, "OpenResult",
+                     g_variant_new ("(@a{sv})", g_variant_dict_end (&options)), NULL, &error);
   ck_assert_msg (fd >= 0, "OpenResult: %s", error ? error->message : "");
   struct stat st;
   ck_assert_int_eq (fstat (fd, &st), 0);
-  char *text = g_malloc0 ((gsize) st.st_size + 1);
-  for (gsize done = 0; done < (gsize) st.st_size;)
+  char *text = g_malloc0 ((gsize)st.st_size + 1);
+  for (gsize done = 0; done < (gsize)st.st_size;)
     {
-      ssize_t n = read (fd, text + done, (gsize) st.st_size - done);
+      ssize_t n = read (fd, text + done, (gsize)st.st_size - done);
       ck_assert_int_gt (n, 0);
-      done += (gsize) n;
+      done += (gsize)n;
     }
   close (fd);
   if (size)
-    *size = (gsize) st.st_size;
+    *size = (gsize)st.st_size;
   return text;
 }

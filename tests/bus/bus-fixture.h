@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A private bus with a sorad of its own, for one test.  Nothing sleeps: everything waits for a state, with a deadline.
+ * A private bus with a sorad of its own, for one test.  Nothing sleeps: everything waits for a
+ * state, with a deadline.
  */
 #pragma once
 #include <gio/gio.h>
@@ -13,17 +14,19 @@ G_BEGIN_DECLS
 #define JOB "org.sorad.Sora1.Job"
 #define PROPERTIES "org.freedesktop.DBus.Properties"
 
-typedef struct {
+typedef struct
+{
   char *dir; /* everything of it lies in here */
   char *address;
   GSubprocess *bus, *sorad;
   GDBusConnection *connection;
 } BusFixture;
 
-typedef struct {
-  const char *worker; /* NULL: the real one */
+typedef struct
+{
+  const char *worker;                                /* NULL: the real one */
   const char *plugin_dir, *pipeline_dir, *model_dir; /* NULL: empty folders */
-  const char *settings; /* of sorad.conf; may be NULL */
+  const char *settings;                              /* of sorad.conf; may be NULL */
   const char *const *environment; /* NAME=VALUE of sorad, NULL-terminated; may be NULL */
 } BusSetup;
 
@@ -40,15 +43,17 @@ GDBusConnection *bus_fixture_connect (BusFixture *fixture); /* one more client *
 void bus_wait_until (gboolean (*done) (gpointer data), gpointer data, const char *what);
 
 /* NULL with @error, remote prefix taken off. */
-GVariant *bus_call (GDBusConnection *connection, const char *path, const char *interface, const char *method,
-                    GVariant *arguments, GError **error);
+GVariant *bus_call (GDBusConnection *connection, const char *path, const char *interface,
+                    const char *method, GVariant *arguments, GError **error);
 /* Submits to "fake": the job's path. */
 char *bus_submit (GDBusConnection *connection, const char *mode, GVariant *options, GError **error);
 char *bus_wait (GDBusConnection *connection, const char *job); /* final state */
-GVariant *bus_get (GDBusConnection *connection, const char *path, const char *interface, const char *property);
+GVariant *bus_get (GDBusConnection *connection, const char *path, const char *interface,
+                   const char *property);
 char *bus_get_string (GDBusConnection *connection, const char *job, const char *property);
 /* Waits until a job's property has that string. */
-void bus_wait_property (GDBusConnection *connection, const char *job, const char *property, const char *value);
+void bus_wait_property (GDBusConnection *connection, const char *job, const char *property,
+                        const char *value);
 /* Opens a result and reads it. */
 char *bus_read_result (GDBusConnection *connection, const char *job, const char *name, gsize *size);
 int bus_open (GDBusConnection *connection, const char *job, const char *method, GVariant *arguments,

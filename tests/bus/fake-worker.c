@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A worker for tests: speaks the protocol on descriptor 3, and behaves or misbehaves as the request's parameter "mode"
- * says.  It runs no graph, so the daemon can be tested against faults that no honest worker has.
+ * A worker for tests: speaks the protocol on descriptor 3, and behaves or misbehaves as the
+ * request's parameter "mode" says.  It runs no graph, so the daemon can be tested against faults
+ * that no honest worker has.
  */
 #include "config.h"
 
@@ -22,7 +23,8 @@ static GByteArray *input;
 static gpointer
 heartbeat (gpointer unused)
 {
-  for (guint64 n = 0; sora_channel_send (channel, SORA_MESSAGE_HEARTBEAT, 0, g_variant_new ("(t)", n), NULL); n++)
+  for (guint64 n = 0;
+       sora_channel_send (channel, SORA_MESSAGE_HEARTBEAT, 0, g_variant_new ("(t)", n), NULL); n++)
     g_usleep (200 * 1000);
   return NULL;
 }
@@ -76,7 +78,8 @@ send_result (guint64 job)
   g_variant_dict_init (&result, NULL);
   g_variant_dict_insert (&result, "seconds", "d", 0.5);
   g_variant_dict_insert_value (&result, "stages", g_variant_builder_end (&stages));
-  sora_channel_send (channel, SORA_MESSAGE_RESULT, job, g_variant_new ("(@a{sv})", g_variant_dict_end (&result)), NULL);
+  sora_channel_send (channel, SORA_MESSAGE_RESULT, job,
+                     g_variant_new ("(@a{sv})", g_variant_dict_end (&result)), NULL);
 }
 
 static void
@@ -88,8 +91,8 @@ send_preview (guint64 job, guint width, guint height, gsize size)
   g_variant_dict_init (&details, NULL);
   g_variant_dict_insert (&details, "width", "u", width);
   g_variant_dict_insert (&details, "height", "u", height);
-  sora_channel_send_blob (channel, job, "preview", "preview", -1, pixels, size, g_variant_dict_end (&details),
-                          NULL, NULL);
+  sora_channel_send_blob (channel, job, "preview", "preview", -1, pixels, size,
+                          g_variant_dict_end (&details), NULL, NULL);
 }
 
 /* Raw bytes, past the channel's own checks. */
@@ -103,7 +106,7 @@ send_raw (const void *data, gsize size)
       if (n <= 0)
         return;
       bytes += n;
-      size -= (gsize) n;
+      size -= (gsize)n;
     }
 }
 
@@ -116,8 +119,9 @@ bytes_variant (const void *data, gsize size)
 static void
 begin_artifact (guint64 job, guint id, const char *kind, const char *name, guint64 size)
 {
-  sora_channel_send (channel, SORA_MESSAGE_BLOB_BEGIN, job,
-                     g_variant_new ("(usst@a{sv})", id, kind, name, size, g_variant_new ("a{sv}", NULL)), NULL);
+  sora_channel_send (
+      channel, SORA_MESSAGE_BLOB_BEGIN, job,
+      g_variant_new ("(usst@a{sv})", id, kind, name, size, g_variant_new ("a{sv}", NULL)), NULL);
 }
 
 static void
@@ -127,8 +131,10 @@ misbehave (const char *mode, guint64 job)
   if (g_str_equal (mode, "bad-digest"))
     {
       begin_artifact (job, 900, "artifact", "clip.txt", 5);
-      sora_channel_send (channel, SORA_MESSAGE_BLOB_CHUNK, job, g_variant_new ("(u@ay)", 900, bytes_variant ("hello", 5)), NULL);
-      sora_channel_send (channel, SORA_MESSAGE_BLOB_END, job, g_variant_new ("(u@ay)", 900, bytes_variant (zeros, 32)), NULL);
+      sora_channel_send (channel, SORA_MESSAGE_BLOB_CHUNK, job,
+                         g_variant_new ("(u@ay)", 900, bytes_variant ("hello", 5)), NULL);
+      sora_channel_send (channel, SORA_MESSAGE_BLOB_END, job,
+                         g_variant_new ("(u@ay)", 900, bytes_variant (zeros, 32)), NULL);
     }
   else if (g_str_equal (mode, "bad-name"))
     begin_artifact (job, 900, "artifact", "../evil", 5);
@@ -139,7 +145,8 @@ misbehave (const char *mode, guint64 job)
   else if (g_str_equal (mode, "chunk-overflow"))
     {
       begin_artifact (job, 900, "artifact", "clip.txt", 3);
-      sora_channel_send (channel, SORA_MESSAGE_BLOB_CHUNK, job, g_variant_new ("(u@ay)", 900, bytes_variant ("hello", 5)), NULL);
+      sora_channel_send (channel, SORA_MESSAGE_BLOB_CHUNK, job,
+                         g_variant_new ("(u@ay)", 900, bytes_variant ("hello", 5)), NULL);
     }
   else if (g_str_equal (mode, "preview-lie"))
     send_preview (job, 4000, 4000, 12);
@@ -154,7 +161,7 @@ misbehave (const char *mode, guint64 job)
     {
       guint8 noise[4096];
       for (gsize i = 0; i < sizeof noise; i++)
-        noise[i] = (guint8) (i * 31 + 7);
+        noise[i] = (guint8)(i * 31 + 7);
       send_raw (noise, sizeof noise);
     }
   else if (g_str_equal (mode, "half-frame"))
@@ -177,7 +184,7 @@ end_as_told (const char *mode, guint64 job, const char *text)
     }
   else if (g_str_equal (mode, "pid"))
     {
-      g_autofree char *pid = g_strdup_printf ("%d", (int) getpid ());
+      g_autofree char *pid = g_strdup_printf ("%d", (int)getpid ());
       send_artifact (job, "pid.txt", pid, strlen (pid));
       send_result (job);
     }
@@ -204,7 +211,8 @@ end_as_told (const char *mode, guint64 job, const char *text)
     send_error (job, "org.sorad.Sora1.Error.NoMemory", "stage 'work': does not fit");
   else if (g_str_equal (mode, "warn"))
     {
-      sora_channel_send (channel, SORA_MESSAGE_LOG, job, g_variant_new ("(iss)", 2, "work", "frames rounded up"), NULL);
+      sora_channel_send (channel, SORA_MESSAGE_LOG, job,
+                         g_variant_new ("(iss)", 2, "work", "frames rounded up"), NULL);
       send_result (job);
     }
   else if (g_str_equal (mode, "flood"))
@@ -257,11 +265,13 @@ run (gpointer data)
   GVariant *mode = request ? g_hash_table_lookup (request->params, "mode") : NULL;
   GVariant *text = request ? g_hash_table_lookup (request->params, "text") : NULL;
   if (!mode)
-    send_error (message->job, "org.sorad.Sora1.Error.InvalidRequest", "parameter 'mode' is missing");
+    send_error (message->job, "org.sorad.Sora1.Error.InvalidRequest",
+                "parameter 'mode' is missing");
   else
     {
       send_progress (message->job, 0.25, "work", 0, 2);
-      end_as_told (g_variant_get_string (mode, NULL), message->job, text ? g_variant_get_string (text, NULL) : "");
+      end_as_told (g_variant_get_string (mode, NULL), message->job,
+                   text ? g_variant_get_string (text, NULL) : "");
     }
   sora_message_free (message);
   return NULL;
@@ -277,9 +287,10 @@ check (SoraMessage *message)
   g_variant_builder_init (&rows, G_VARIANT_TYPE ("aa{sv}"));
   g_variant_builder_add_value (&rows, g_variant_dict_end (&row));
   g_variant_dict_init (&summary, NULL);
-  g_variant_dict_insert (&summary, "peak-bytes", "t", (guint64) 42);
+  g_variant_dict_insert (&summary, "peak-bytes", "t", (guint64)42);
   sora_channel_send (channel, SORA_MESSAGE_CHECKED, message->job,
-                     g_variant_new ("(@aa{sv}@a{sv})", g_variant_builder_end (&rows), g_variant_dict_end (&summary)),
+                     g_variant_new ("(@aa{sv}@a{sv})", g_variant_builder_end (&rows),
+                                    g_variant_dict_end (&summary)),
                      NULL);
 }
 
@@ -295,8 +306,9 @@ take_input (SoraMessage *message)
       blob = sora_blob_begin (message, G_MAXINT64, NULL);
       return;
     }
-  if (message->type == SORA_MESSAGE_BLOB_CHUNK && sora_blob_chunk (blob, message, &data, &size, NULL))
-    g_byte_array_append (input, data, (guint) size);
+  if (message->type == SORA_MESSAGE_BLOB_CHUNK
+      && sora_blob_chunk (blob, message, &data, &size, NULL))
+    g_byte_array_append (input, data, (guint)size);
   gboolean end = message->type == SORA_MESSAGE_BLOB_END;
   if (end && !sora_blob_end (blob, message, NULL))
     _exit (9);
@@ -309,7 +321,7 @@ static void
 dispatch (SoraMessage *message)
 {
   g_autoptr (SoraMessage) owned = message;
-  switch ((SoraMessageType) message->type)
+  switch ((SoraMessageType)message->type)
     {
     case SORA_MESSAGE_RUN:
       g_atomic_int_set (&cancelled, FALSE);
@@ -322,7 +334,8 @@ dispatch (SoraMessage *message)
     case SORA_MESSAGE_DESCRIBE:
       if (g_getenv ("SORA_FAKE_DESCRIBE_CRASH"))
         abort ();
-      send_error (message->job, "org.sorad.Sora1.Error.InvalidPlugin", "the fake worker describes nothing");
+      send_error (message->job, "org.sorad.Sora1.Error.InvalidPlugin",
+                  "the fake worker describes nothing");
       return;
     case SORA_MESSAGE_CANCEL:
     case SORA_MESSAGE_WANT_PREVIEW:
@@ -344,7 +357,8 @@ main (int argc, char **argv)
   input = g_byte_array_new ();
   channel = sora_channel_new (3, 3, SORA_SIDE_WORKER);
   sora_channel_send (channel, SORA_MESSAGE_HELLO, 0,
-                     g_variant_new ("(us@a{sv})", version ? (guint) atoi (version) : SORA_PROTOCOL_VERSION, "fake",
+                     g_variant_new ("(us@a{sv})",
+                                    version ? (guint)atoi (version) : SORA_PROTOCOL_VERSION, "fake",
                                     g_variant_new ("a{sv}", NULL)),
                      NULL);
   g_thread_unref (g_thread_new ("heartbeat", heartbeat, NULL));

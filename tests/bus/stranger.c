@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Another user, for tests that run as root: becomes uid 65534, connects to the bus and does one thing.
+ * Another user, for tests that run as root: becomes uid 65534, connects to the bus and does one
+ * thing.
  *
- *   stranger ADDRESS probe JOB OTHER   every method and property of JOB must answer as those of OTHER, which never was
- *   stranger ADDRESS list              prints how many jobs it sees
- *   stranger ADDRESS submit MODE       prints the job's path
+ *   stranger ADDRESS probe JOB OTHER   every method and property of JOB must answer as those of
+ * OTHER, which never was stranger ADDRESS list              prints how many jobs it sees stranger
+ * ADDRESS submit MODE       prints the job's path
  */
 #include "config.h"
 
@@ -26,8 +27,9 @@ static char *
 ask (const char *job, const char *interface, const char *method, GVariant *arguments)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply = g_dbus_connection_call_sync (bus, SORAD, job, interface, method, arguments, NULL,
-                                                            G_DBUS_CALL_FLAGS_NONE, 20000, NULL, &error);
+  g_autoptr (GVariant) reply
+      = g_dbus_connection_call_sync (bus, SORAD, job, interface, method, arguments, NULL,
+                                     G_DBUS_CALL_FLAGS_NONE, 20000, NULL, &error);
   g_autofree char *text = reply ? g_variant_print (reply, TRUE) : g_strdup (error->message);
   g_autofree char *name = error ? g_dbus_error_get_remote_error (error) : g_strdup ("-");
   const char *id = strrchr (job, '/') + 1;
@@ -37,13 +39,15 @@ ask (const char *job, const char *interface, const char *method, GVariant *argum
 }
 
 static gboolean
-same (const char *job, const char *other, const char *interface, const char *method, GVariant *arguments)
+same (const char *job, const char *other, const char *interface, const char *method,
+      GVariant *arguments)
 {
   g_autoptr (GVariant) held = arguments ? g_variant_ref_sink (arguments) : NULL;
   g_autofree char *one = ask (job, interface, method, held);
   g_autofree char *two = ask (other, interface, method, held);
   gboolean introspect = g_str_equal (method, "Introspect");
-  gboolean ok = g_str_equal (one, two) && (introspect || strstr (one, "Error.NotFound: ") || strstr (one, "InvalidArgs"));
+  gboolean ok = g_str_equal (one, two)
+                && (introspect || strstr (one, "Error.NotFound: ") || strstr (one, "InvalidArgs"));
   if (!ok)
     g_printerr ("%s.%s:\n  %s\n  %s\n", interface, method, one, two);
   return ok;
@@ -61,15 +65,19 @@ static gboolean
 probe (const char *job, const char *other)
 {
   GDBusInterfaceInfo *info = sora_bus_job_interface_info ();
-  gboolean ok = same (job, other, "org.freedesktop.DBus.Properties", "GetAll", g_variant_new ("(s)", info->name));
+  gboolean ok = same (job, other, "org.freedesktop.DBus.Properties", "GetAll",
+                      g_variant_new ("(s)", info->name));
   ok = same (job, other, "org.freedesktop.DBus.Introspectable", "Introspect", NULL) && ok;
   for (GDBusMethodInfo **method = info->methods; *method; method++)
     ok = same (job, other, info->name, (*method)->name, arguments_of (*method)) && ok;
   for (GDBusPropertyInfo **property = info->properties; *property; property++)
     {
-      ok = same (job, other, "org.freedesktop.DBus.Properties", "Get", g_variant_new ("(ss)", info->name, (*property)->name)) && ok;
+      ok = same (job, other, "org.freedesktop.DBus.Properties", "Get",
+                 g_variant_new ("(ss)", info->name, (*property)->name))
+           && ok;
       ok = same (job, other, "org.freedesktop.DBus.Properties", "Set",
-                 g_variant_new ("(ssv)", info->name, (*property)->name, g_variant_new_string ("x"))) && ok;
+                 g_variant_new ("(ssv)", info->name, (*property)->name, g_variant_new_string ("x")))
+           && ok;
     }
   return ok;
 }
@@ -78,8 +86,9 @@ static gboolean
 call_manager (const char *method, GVariant *arguments)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply = g_dbus_connection_call_sync (bus, SORAD, "/org/sorad/Sora1", "org.sorad.Sora1.Manager",
-                                                            method, arguments, NULL, G_DBUS_CALL_FLAGS_NONE, 20000, NULL, &error);
+  g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
+      bus, SORAD, "/org/sorad/Sora1", "org.sorad.Sora1.Manager", method, arguments, NULL,
+      G_DBUS_CALL_FLAGS_NONE, 20000, NULL, &error);
   if (!reply)
     {
       g_printerr ("%s: %s\n", method, error->message);
@@ -103,8 +112,10 @@ main (int argc, char **argv)
     return 3;
   g_autoptr (GError) error = NULL;
   bus = g_dbus_connection_new_for_address_sync (
-      argv[1], G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION, NULL, NULL,
-      &error);
+      argv[1],
+      G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT
+          | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+      NULL, NULL, &error);
   if (!bus)
     {
       g_printerr ("%s\n", error->message);
@@ -120,7 +131,8 @@ main (int argc, char **argv)
       GVariantDict parameters;
       g_variant_dict_init (&parameters, NULL);
       g_variant_dict_insert (&parameters, "mode", "s", argv[3]);
-      ok = call_manager ("Submit", g_variant_new ("(s@a{sv}a{sv})", "fake", g_variant_dict_end (&parameters), NULL));
+      ok = call_manager ("Submit", g_variant_new ("(s@a{sv}a{sv})", "fake",
+                                                  g_variant_dict_end (&parameters), NULL));
     }
   g_object_unref (bus);
   return ok ? EXIT_SUCCESS : EXIT_FAILURE;

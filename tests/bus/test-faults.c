@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What goes wrong: cancelled jobs, workers that crash, hang, lie or flood, and limits.  After each fault the daemon is
- * the same process and the next job is done.
+ * What goes wrong: cancelled jobs, workers that crash, hang, lie or flood, and limits.  After each
+ * fault the daemon is the same process and the next job is done.
  */
 #include "config.h"
 
@@ -42,10 +42,9 @@ teardown (void)
 static void
 assert_goes_on (void)
 {
-  g_autoptr (GVariant) owner
-      = g_dbus_connection_call_sync (bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus",
-                                     "GetConnectionUnixProcessID", g_variant_new ("(s)", SORA_BUS_NAME), NULL,
-                                     G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
+  g_autoptr (GVariant) owner = g_dbus_connection_call_sync (
+      bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "GetConnectionUnixProcessID",
+      g_variant_new ("(s)", SORA_BUS_NAME), NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
   guint32 pid;
   ck_assert_ptr_nonnull (owner);
   g_variant_get (owner, "(u)", &pid);
@@ -81,10 +80,7 @@ START_TEST (bus_error_names_the_model_file)
 }
 END_TEST
 
-START_TEST (exit_names_status)
-{
-  assert_fails ("exit", ".WorkerDied", "ended with status 3");
-}
+START_TEST (exit_names_status) { assert_fails ("exit", ".WorkerDied", "ended with status 3"); }
 END_TEST
 
 START_TEST (stopped_worker_is_found_hung)
@@ -114,10 +110,7 @@ static const struct
   { "too-large", ".NoSpace", "delete older jobs" },
 };
 
-START_TEST (liar_is_ended)
-{
-  assert_fails (lies[_i].mode, lies[_i].error, lies[_i].part);
-}
+START_TEST (liar_is_ended) { assert_fails (lies[_i].mode, lies[_i].error, lies[_i].part); }
 END_TEST
 
 START_TEST (flood_of_progress_is_taken)
@@ -227,7 +220,8 @@ START_TEST (large_requests_are_refused)
   g_autofree char *mode = g_strnfill (4096, 'm');
   g_autoptr (GError) error = NULL;
   ck_assert_ptr_null (bus_submit (bus, mode, NULL, &error));
-  ck_assert_msg (g_error_matches (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST), "%s", error->message);
+  ck_assert_msg (g_error_matches (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST), "%s",
+                 error->message);
   ck_assert_ptr_nonnull (strstr (error->message, "at most 2048"));
   assert_goes_on ();
   bus_fixture_free (fixture);
@@ -244,7 +238,8 @@ on_answer (GObject *source, GAsyncResult *result, gpointer data)
 {
   Answers *answers = data;
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
+  g_autoptr (GVariant) reply
+      = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
   answers->answered++;
   if (g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_LIMITS_EXCEEDED))
     answers->refused++;
@@ -253,7 +248,7 @@ on_answer (GObject *source, GAsyncResult *result, gpointer data)
 static gboolean
 some_refused (gpointer data)
 {
-  return ((Answers *) data)->refused >= 50;
+  return ((Answers *)data)->refused >= 50;
 }
 
 START_TEST (calls_without_reply_are_bounded)
@@ -262,18 +257,22 @@ START_TEST (calls_without_reply_are_bounded)
   g_autofree char *job = bus_submit (bus, "wait", NULL, NULL);
   Answers answers = { 0 };
   for (guint i = 0; i < 70; i++)
-    g_dbus_connection_call (bus, SORA_BUS_NAME, job, JOB, "Wait", NULL, NULL, G_DBUS_CALL_FLAGS_NONE, G_MAXINT, NULL,
-                            on_answer, &answers);
+    g_dbus_connection_call (bus, SORA_BUS_NAME, job, JOB, "Wait", NULL, NULL,
+                            G_DBUS_CALL_FLAGS_NONE, G_MAXINT, NULL, on_answer, &answers);
   bus_wait_until (some_refused, &answers, "the refusal of 50 of 70 calls");
   ck_assert_uint_eq (answers.answered, answers.refused); /* the others wait */
-  /* A second connection of the same user shares the bound; when the first goes, its calls are given back. */
+  /* A second connection of the same user shares the bound; when the first goes, its calls are given
+   * back. */
   g_autoptr (GError) error = NULL;
   GDBusConnection *other = bus_fixture_connect (fixture);
-  g_autoptr (GVariant) before = bus_call (other, MANAGER_PATH, MANAGER, "ListJobs", g_variant_new ("(a{sv})", NULL), NULL);
+  g_autoptr (GVariant) before
+      = bus_call (other, MANAGER_PATH, MANAGER, "ListJobs", g_variant_new ("(a{sv})", NULL), NULL);
   g_clear_pointer (&before, g_variant_unref);
-  before = bus_call (other, MANAGER_PATH, MANAGER, "ListJobs", g_variant_new ("(a{sv})", NULL), &error);
+  before = bus_call (other, MANAGER_PATH, MANAGER, "ListJobs", g_variant_new ("(a{sv})", NULL),
+                     &error);
   ck_assert_ptr_null (before);
-  ck_assert_msg (g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_LIMITS_EXCEEDED), "%s", error->message);
+  ck_assert_msg (g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_LIMITS_EXCEEDED), "%s",
+                 error->message);
   g_dbus_connection_close_sync (bus, NULL, NULL);
   gint64 deadline = g_get_monotonic_time () + BUS_DEADLINE_MS * 1000;
   for (gboolean back = FALSE; !back;)
@@ -338,12 +337,14 @@ START_TEST (second_daemon_on_a_state_folder_is_refused)
   start (NULL, NULL);
   g_autofree char *state = g_build_filename (fixture->dir, "state", NULL);
   g_autofree char *address = g_strconcat ("DBUS_SESSION_BUS_ADDRESS=", fixture->address, NULL);
-  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDERR_PIPE);
+  g_autoptr (GSubprocessLauncher) launcher
+      = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_STDERR_PIPE);
   g_autoptr (GError) error = NULL;
   g_autofree char *text = NULL;
-  g_subprocess_launcher_setenv (launcher, "DBUS_SESSION_BUS_ADDRESS", address + strlen ("DBUS_SESSION_BUS_ADDRESS="), TRUE);
-  g_autoptr (GSubprocess) second = g_subprocess_launcher_spawn (launcher, &error, ABS_BUILDDIR "/dbus/sorad", "--session",
-                                                                "--state-dir", state, NULL);
+  g_subprocess_launcher_setenv (launcher, "DBUS_SESSION_BUS_ADDRESS",
+                                address + strlen ("DBUS_SESSION_BUS_ADDRESS="), TRUE);
+  g_autoptr (GSubprocess) second = g_subprocess_launcher_spawn (
+      launcher, &error, ABS_BUILDDIR "/dbus/sorad", "--session", "--state-dir", state, NULL);
   ck_assert_ptr_nonnull (second);
   ck_assert (g_subprocess_communicate_utf8 (second, NULL, NULL, NULL, &text, NULL));
   ck_assert_int_eq (g_subprocess_get_exit_status (second), 1);
@@ -360,8 +361,9 @@ START_TEST (misspelt_setting_is_refused)
   int fd = g_file_open_tmp ("sorad-XXXXXX.conf", &path, NULL);
   ck_assert_int_ge (fd, 0);
   ck_assert (g_file_set_contents (path, "[Limits]\nQueudJobs=5\n", -1, NULL));
-  g_autoptr (GSubprocess) process = g_subprocess_new (G_SUBPROCESS_FLAGS_STDERR_PIPE, &error, ABS_BUILDDIR "/dbus/sorad",
-                                                      "--session", "--config", path, NULL);
+  g_autoptr (GSubprocess) process
+      = g_subprocess_new (G_SUBPROCESS_FLAGS_STDERR_PIPE, &error, ABS_BUILDDIR "/dbus/sorad",
+                          "--session", "--config", path, NULL);
   ck_assert (g_subprocess_communicate_utf8 (process, NULL, NULL, NULL, &text, NULL));
   ck_assert_int_eq (g_subprocess_get_exit_status (process), 1);
   ck_assert_msg (strstr (text, "[Limits] QueudJobs: there is no such setting") != NULL, "%s", text);
@@ -382,7 +384,7 @@ main (void)
   tcase_add_test (faults, exit_names_status);
   tcase_add_test (faults, stopped_worker_is_found_hung);
   tcase_add_test (faults, cut_frame_is_a_death);
-  tcase_add_loop_test (faults, liar_is_ended, 0, (int) G_N_ELEMENTS (lies));
+  tcase_add_loop_test (faults, liar_is_ended, 0, (int)G_N_ELEMENTS (lies));
   tcase_add_test (faults, flood_of_progress_is_taken);
   tcase_add_test (faults, running_job_is_cancelled_within_a_second);
   tcase_add_test (faults, job_that_ignores_cancel_is_killed);

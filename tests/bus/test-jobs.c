@@ -53,10 +53,11 @@ text_parameters (const char *mode, const char *text)
 static char *
 submit (GVariant *parameters, GVariant *options, GError **error)
 {
-  g_autoptr (GVariant) reply = bus_call (bus, MANAGER_PATH, MANAGER, "Submit",
-                                         g_variant_new ("(s@a{sv}@a{sv})", "fake", parameters,
-                                                        options ? options : g_variant_new ("a{sv}", NULL)),
-                                         error);
+  g_autoptr (GVariant) reply
+      = bus_call (bus, MANAGER_PATH, MANAGER, "Submit",
+                  g_variant_new ("(s@a{sv}@a{sv})", "fake", parameters,
+                                 options ? options : g_variant_new ("a{sv}", NULL)),
+                  error);
   char *job = NULL;
   if (reply)
     g_variant_get (reply, "(o)", &job);
@@ -67,8 +68,8 @@ static void
 assert_error (GError *error, int code, const char *part)
 {
   ck_assert_ptr_nonnull (error);
-  ck_assert_msg (g_error_matches (error, SORA_ERROR, code), "%s %d: %s", g_quark_to_string (error->domain), error->code,
-                 error->message);
+  ck_assert_msg (g_error_matches (error, SORA_ERROR, code), "%s %d: %s",
+                 g_quark_to_string (error->domain), error->code, error->message);
   ck_assert_msg (strstr (error->message, part) != NULL, "'%s' lacks '%s'", error->message, part);
 }
 
@@ -90,8 +91,10 @@ START_TEST (submitted_job_is_done_and_its_result_read)
   g_autoptr (GVariant) file = g_variant_get_child_value (files, 0);
   const char *name, *type, *sha256, *stage;
   guint64 size;
-  ck_assert (g_variant_lookup (file, "name", "&s", &name) && g_variant_lookup (file, "media-type", "&s", &type));
-  ck_assert (g_variant_lookup (file, "sha256", "&s", &sha256) && g_variant_lookup (file, "stage", "&s", &stage));
+  ck_assert (g_variant_lookup (file, "name", "&s", &name)
+             && g_variant_lookup (file, "media-type", "&s", &type));
+  ck_assert (g_variant_lookup (file, "sha256", "&s", &sha256)
+             && g_variant_lookup (file, "stage", "&s", &stage));
   ck_assert (g_variant_lookup (file, "size", "t", &size));
   ck_assert_str_eq (name, "clip.txt");
   ck_assert_str_eq (type, "text/plain");
@@ -129,15 +132,18 @@ END_TEST
 START_TEST (request_is_told_back)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *job = submit (text_parameters ("done", "hello"), option ("seed", g_variant_new_uint64 (77)), &error);
+  g_autofree char *job = submit (text_parameters ("done", "hello"),
+                                 option ("seed", g_variant_new_uint64 (77)), &error);
   ck_assert_ptr_nonnull (job);
   g_autoptr (GVariant) reply = bus_call (bus, job, JOB, "GetRequest", NULL, &error);
   ck_assert_ptr_nonnull (reply);
   g_autoptr (GVariant) request = g_variant_get_child_value (reply, 0);
   const char *pipeline, *text;
   guint64 seed;
-  g_autoptr (GVariant) parameters = g_variant_lookup_value (request, "parameters", G_VARIANT_TYPE_VARDICT);
-  ck_assert (g_variant_lookup (request, "pipeline", "&s", &pipeline) && g_variant_lookup (request, "seed", "t", &seed));
+  g_autoptr (GVariant) parameters
+      = g_variant_lookup_value (request, "parameters", G_VARIANT_TYPE_VARDICT);
+  ck_assert (g_variant_lookup (request, "pipeline", "&s", &pipeline)
+             && g_variant_lookup (request, "seed", "t", &seed));
   ck_assert (g_variant_lookup (parameters, "text", "&s", &text));
   ck_assert_str_eq (pipeline, "fake");
   ck_assert_str_eq (text, "hello");
@@ -162,21 +168,25 @@ START_TEST (bad_requests_are_refused)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
     {
       g_autoptr (GError) error = NULL;
-      ck_assert_ptr_null (submit (text_parameters ("done", ""), option (cases[i].key, g_variant_new_string (cases[i].text)), &error));
+      ck_assert_ptr_null (submit (text_parameters ("done", ""),
+                                  option (cases[i].key, g_variant_new_string (cases[i].text)),
+                                  &error));
       assert_error (error, SORA_ERROR_INVALID_REQUEST, cases[i].part);
     }
   GError *error = NULL;
   ck_assert_ptr_null (submit (option ("colour", g_variant_new_string ("blue")), NULL, &error));
   assert_error (error, SORA_ERROR_INVALID_REQUEST, "no parameter 'colour'");
   g_clear_error (&error);
-  ck_assert_ptr_null (submit (option ("nostage.mode", g_variant_new_string ("blue")), NULL, &error));
+  ck_assert_ptr_null (
+      submit (option ("nostage.mode", g_variant_new_string ("blue")), NULL, &error));
   assert_error (error, SORA_ERROR_INVALID_REQUEST, "no parameter 'nostage.mode'");
   g_clear_error (&error);
   ck_assert_ptr_null (submit (option ("mode", g_variant_new ("(ss)", "a", "b")), NULL, &error));
   assert_error (error, SORA_ERROR_INVALID_REQUEST, "'(ss)' fits no parameter");
   g_clear_error (&error);
-  g_autoptr (GVariant) reply = bus_call (bus, MANAGER_PATH, MANAGER, "Submit",
-                                         g_variant_new ("(sa{sv}a{sv})", "../fake.pipeline", NULL, NULL), &error);
+  g_autoptr (GVariant) reply
+      = bus_call (bus, MANAGER_PATH, MANAGER, "Submit",
+                  g_variant_new ("(sa{sv}a{sv})", "../fake.pipeline", NULL, NULL), &error);
   ck_assert_ptr_null (reply);
   assert_error (error, SORA_ERROR_NOT_FOUND, "no pipeline");
   g_clear_error (&error);
@@ -189,7 +199,8 @@ START_TEST (bad_requests_are_refused)
   assert_error (error, SORA_ERROR_NOT_FOUND, "no plugin");
   g_clear_error (&error);
   GVariant *states = g_variant_new_parsed ("['tired']");
-  reply = bus_call (bus, MANAGER_PATH, MANAGER, "ListJobs", g_variant_new ("(@a{sv})", option ("states", states)), &error);
+  reply = bus_call (bus, MANAGER_PATH, MANAGER, "ListJobs",
+                    g_variant_new ("(@a{sv})", option ("states", states)), &error);
   assert_error (error, SORA_ERROR_INVALID_REQUEST, "'tired' is no state");
   g_clear_error (&error);
 }
@@ -210,8 +221,8 @@ submit_handle (gint32 handle, int fd, GError **error)
   g_variant_dict_insert_value (&dict, "file", g_variant_new_handle (handle));
   g_autoptr (GVariant) reply = g_dbus_connection_call_with_unix_fd_list_sync (
       bus, SORA_BUS_NAME, MANAGER_PATH, MANAGER, "Submit",
-      g_variant_new ("(s@a{sv}a{sv})", "fake", g_variant_dict_end (&dict), NULL), NULL, G_DBUS_CALL_FLAGS_NONE,
-      BUS_DEADLINE_MS, fds, NULL, NULL, error);
+      g_variant_new ("(s@a{sv}a{sv})", "fake", g_variant_dict_end (&dict), NULL), NULL,
+      G_DBUS_CALL_FLAGS_NONE, BUS_DEADLINE_MS, fds, NULL, NULL, error);
   if (reply)
     g_variant_get (reply, "(o)", &job);
   else if (error)
@@ -225,7 +236,7 @@ memory_file (gsize size)
   int fd = memfd_create ("input", MFD_CLOEXEC);
   g_autofree char *bytes = g_strnfill (size, 'i');
   ck_assert_int_ge (fd, 0);
-  ck_assert_int_eq (write (fd, bytes, size), (ssize_t) size);
+  ck_assert_int_eq (write (fd, bytes, size), (ssize_t)size);
   return fd;
 }
 
@@ -245,7 +256,8 @@ START_TEST (input_file_is_copied)
   ck_assert_uint_eq (size, 9 << 20);
   g_autoptr (GVariant) reply = bus_call (bus, job, JOB, "GetRequest", NULL, &error);
   g_autoptr (GVariant) request = g_variant_get_child_value (reply, 0);
-  g_autoptr (GVariant) parameters = g_variant_lookup_value (request, "parameters", G_VARIANT_TYPE_VARDICT);
+  g_autoptr (GVariant) parameters
+      = g_variant_lookup_value (request, "parameters", G_VARIANT_TYPE_VARDICT);
   g_autoptr (GVariant) file = g_variant_lookup_value (parameters, "file", G_VARIANT_TYPE_VARDICT);
   guint64 told;
   ck_assert (file && g_variant_lookup (file, "size", "t", &told));
@@ -313,16 +325,19 @@ START_TEST (results_are_opened_by_listed_names_only)
   g_autofree char *job = bus_submit (bus, "two-files", NULL, NULL);
   g_autofree char *state = bus_wait (bus, job);
   ck_assert_str_eq (state, "done");
-  static const char *const names[] = { "../lock", "../../sorad.conf", "/etc/passwd", "c.txt", "", "a.txt/.." };
+  static const char *const names[]
+      = { "../lock", "../../sorad.conf", "/etc/passwd", "c.txt", "", "a.txt/.." };
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
     {
       g_autoptr (GError) error = NULL;
       GVariant *options = option ("name", g_variant_new_string (names[i]));
-      ck_assert_int_lt (bus_open (bus, job, "OpenResult", g_variant_new ("(@a{sv})", options), NULL, &error), 0);
+      ck_assert_int_lt (
+          bus_open (bus, job, "OpenResult", g_variant_new ("(@a{sv})", options), NULL, &error), 0);
       assert_error (error, SORA_ERROR_NOT_FOUND, "no result file");
     }
   g_autoptr (GError) error = NULL;
-  ck_assert_int_lt (bus_open (bus, job, "OpenResult", g_variant_new ("(a{sv})", NULL), NULL, &error), 0);
+  ck_assert_int_lt (
+      bus_open (bus, job, "OpenResult", g_variant_new ("(a{sv})", NULL), NULL, &error), 0);
   assert_error (error, SORA_ERROR_INVALID_REQUEST, "2 result files");
   gsize size;
   g_autofree char *a = bus_read_result (bus, job, "a.txt", &size);
@@ -350,7 +365,8 @@ START_TEST (preview_is_sealed)
   g_variant_get (reply, "(huu)", NULL, &width, &height);
   ck_assert_uint_eq (width, 4);
   ck_assert_uint_eq (height, 2);
-  ck_assert_int_eq (fcntl (fd, F_GET_SEALS), F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  ck_assert_int_eq (fcntl (fd, F_GET_SEALS),
+                    F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
   ck_assert_int_eq (lseek (fd, 0, SEEK_END), 24);
   ck_assert_int_ne (ftruncate (fd, 0), 0);
   ck_assert_ptr_eq (mmap (NULL, 24, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED);
@@ -415,7 +431,8 @@ START_TEST (own_jobs_are_listed)
   g_autofree char *first = bus_submit (bus, "done", NULL, NULL);
   g_autofree char *state = bus_wait (bus, first);
   g_autofree char *second = bus_submit (bus, "wait", NULL, NULL);
-  g_autoptr (GVariant) all = bus_call (bus, MANAGER_PATH, MANAGER, "ListJobs", g_variant_new ("(a{sv})", NULL), NULL);
+  g_autoptr (GVariant) all
+      = bus_call (bus, MANAGER_PATH, MANAGER, "ListJobs", g_variant_new ("(a{sv})", NULL), NULL);
   g_autoptr (GVariant) rows = g_variant_get_child_value (all, 0);
   ck_assert_str_eq (state, "done");
   ck_assert_uint_eq (g_variant_n_children (rows), 2);
@@ -423,7 +440,9 @@ START_TEST (own_jobs_are_listed)
   g_variant_get_child (rows, 0, "(&o@a{sv})", &path, NULL);
   ck_assert_str_eq (path, first);
   GVariant *states = g_variant_new_parsed ("['running', 'queued']");
-  g_autoptr (GVariant) some = bus_call (bus, MANAGER_PATH, MANAGER, "ListJobs", g_variant_new ("(@a{sv})", option ("states", states)), NULL);
+  g_autoptr (GVariant) some
+      = bus_call (bus, MANAGER_PATH, MANAGER, "ListJobs",
+                  g_variant_new ("(@a{sv})", option ("states", states)), NULL);
   g_autoptr (GVariant) active = g_variant_get_child_value (some, 0);
   ck_assert_uint_eq (g_variant_n_children (active), 1);
   g_autoptr (GVariant) properties = NULL;
@@ -438,15 +457,16 @@ END_TEST
 START_TEST (check_answers_without_a_job)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply
-      = bus_call (bus, MANAGER_PATH, MANAGER, "Check",
-                  g_variant_new ("(s@a{sv}a{sv})", "fake", text_parameters ("done", ""), NULL), &error);
+  g_autoptr (GVariant) reply = bus_call (
+      bus, MANAGER_PATH, MANAGER, "Check",
+      g_variant_new ("(s@a{sv}a{sv})", "fake", text_parameters ("done", ""), NULL), &error);
   ck_assert_msg (reply != NULL, "%s", error ? error->message : "");
   g_autoptr (GVariant) summary = g_variant_get_child_value (reply, 1);
   guint64 peak;
   ck_assert (g_variant_lookup (summary, "peak-bytes", "t", &peak));
   ck_assert_uint_eq (peak, 42);
-  g_autoptr (GVariant) jobs = bus_call (bus, MANAGER_PATH, MANAGER, "ListJobs", g_variant_new ("(a{sv})", NULL), NULL);
+  g_autoptr (GVariant) jobs
+      = bus_call (bus, MANAGER_PATH, MANAGER, "ListJobs", g_variant_new ("(a{sv})", NULL), NULL);
   g_autoptr (GVariant) rows = g_variant_get_child_value (jobs, 0);
   ck_assert_uint_eq (g_variant_n_children (rows), 0);
 }
@@ -462,8 +482,8 @@ typedef struct
 } Seen;
 
 static void
-on_changed (GDBusConnection *connection, const char *sender, const char *path, const char *interface,
-            const char *signal, GVariant *parameters, gpointer data)
+on_changed (GDBusConnection *connection, const char *sender, const char *path,
+            const char *interface, const char *signal, GVariant *parameters, gpointer data)
 {
   Seen *seen = data;
   g_autoptr (GVariant) changed = g_variant_get_child_value (parameters, 1);
@@ -477,7 +497,7 @@ on_changed (GDBusConnection *connection, const char *sender, const char *path, c
 static gboolean
 is_done (gpointer data)
 {
-  return ((Seen *) data)->done;
+  return ((Seen *)data)->done;
 }
 
 START_TEST (changes_go_to_subscribers_alone)
@@ -486,10 +506,12 @@ START_TEST (changes_go_to_subscribers_alone)
   Seen mine = { 0 }, theirs = { 0 };
   g_autofree char *gate = bus_submit (bus, "wait", NULL, NULL);
   g_autofree char *job = bus_submit (bus, "done", NULL, NULL);
-  guint a = g_dbus_connection_signal_subscribe (bus, NULL, PROPERTIES, "PropertiesChanged", job, NULL,
-                                                G_DBUS_SIGNAL_FLAGS_NONE, on_changed, &mine, NULL);
-  guint b = g_dbus_connection_signal_subscribe (other, NULL, PROPERTIES, "PropertiesChanged", job, NULL,
-                                                G_DBUS_SIGNAL_FLAGS_NONE, on_changed, &theirs, NULL);
+  guint a
+      = g_dbus_connection_signal_subscribe (bus, NULL, PROPERTIES, "PropertiesChanged", job, NULL,
+                                            G_DBUS_SIGNAL_FLAGS_NONE, on_changed, &mine, NULL);
+  guint b
+      = g_dbus_connection_signal_subscribe (other, NULL, PROPERTIES, "PropertiesChanged", job, NULL,
+                                            G_DBUS_SIGNAL_FLAGS_NONE, on_changed, &theirs, NULL);
   g_autoptr (GVariant) subscribed = bus_call (bus, job, JOB, "Subscribe", NULL, NULL);
   ck_assert_ptr_nonnull (subscribed);
   g_autoptr (GVariant) opened = bus_call (bus, gate, JOB, "Cancel", NULL, NULL);
@@ -514,8 +536,9 @@ START_TEST (unsubscribed_hears_nothing)
   Seen mine = { 0 };
   g_autofree char *gate = bus_submit (bus, "wait", NULL, NULL);
   g_autofree char *job = bus_submit (bus, "done", NULL, NULL);
-  guint a = g_dbus_connection_signal_subscribe (bus, NULL, PROPERTIES, "PropertiesChanged", job, NULL,
-                                                G_DBUS_SIGNAL_FLAGS_NONE, on_changed, &mine, NULL);
+  guint a
+      = g_dbus_connection_signal_subscribe (bus, NULL, PROPERTIES, "PropertiesChanged", job, NULL,
+                                            G_DBUS_SIGNAL_FLAGS_NONE, on_changed, &mine, NULL);
   g_autoptr (GVariant) in = bus_call (bus, job, JOB, "Subscribe", NULL, NULL);
   g_autoptr (GVariant) out = bus_call (bus, job, JOB, "Unsubscribe", NULL, NULL);
   g_autoptr (GVariant) opened = bus_call (bus, gate, JOB, "Cancel", NULL, NULL);
@@ -572,7 +595,8 @@ END_TEST
 static gboolean
 list_is_empty (gpointer unused)
 {
-  g_autoptr (GVariant) all = bus_call (bus, MANAGER_PATH, MANAGER, "ListJobs", g_variant_new ("(a{sv})", NULL), NULL);
+  g_autoptr (GVariant) all
+      = bus_call (bus, MANAGER_PATH, MANAGER, "ListJobs", g_variant_new ("(a{sv})", NULL), NULL);
   g_autoptr (GVariant) rows = g_variant_get_child_value (all, 0);
   g_main_context_wakeup (NULL);
   return g_variant_n_children (rows) == 0;
@@ -581,8 +605,10 @@ list_is_empty (gpointer unused)
 START_TEST (ephemeral_job_ends_with_its_client)
 {
   GDBusConnection *other = bus_fixture_connect (fixture);
-  g_autofree char *running = bus_submit (other, "wait", option ("ephemeral", g_variant_new_boolean (TRUE)), NULL);
-  g_autofree char *queued = bus_submit (other, "wait", option ("ephemeral", g_variant_new_boolean (TRUE)), NULL);
+  g_autofree char *running
+      = bus_submit (other, "wait", option ("ephemeral", g_variant_new_boolean (TRUE)), NULL);
+  g_autofree char *queued
+      = bus_submit (other, "wait", option ("ephemeral", g_variant_new_boolean (TRUE)), NULL);
   bus_wait_property (bus, running, "State", "running");
   ck_assert_ptr_nonnull (queued);
   ck_assert (!list_is_empty (NULL));
@@ -606,7 +632,8 @@ END_TEST
 START_TEST (catalogue_is_listed)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply = bus_call (bus, MANAGER_PATH, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", NULL, &error);
+  g_autoptr (GVariant) reply = bus_call (bus, MANAGER_PATH, "org.freedesktop.DBus.ObjectManager",
+                                         "GetManagedObjects", NULL, &error);
   ck_assert_msg (reply != NULL, "%s", error ? error->message : "");
   g_autofree char *text = g_variant_print (reply, FALSE);
   ck_assert_ptr_nonnull (strstr (text, "/org/sorad/Sora1/pipelines/fake"));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Who sees what: the permission table against the introspection data (R2), a stranger against other users' jobs (R12),
- * and what goes over the bus unasked (R8).
+ * Who sees what: the permission table against the introspection data (R2), a stranger against other
+ * users' jobs (R12), and what goes over the bus unasked (R8).
  */
 #include "config.h"
 
@@ -39,14 +39,14 @@ assert_listed (const GDBusInterfaceInfo *info)
   SoradPermission permission;
   guint n = 0;
   for (GDBusMethodInfo **method = info->methods; method && *method; method++, n++)
-    ck_assert_msg (sorad_permission_lookup (info->name, (*method)->name, &permission), "%s.%s is not listed", info->name,
-                   (*method)->name);
+    ck_assert_msg (sorad_permission_lookup (info->name, (*method)->name, &permission),
+                   "%s.%s is not listed", info->name, (*method)->name);
   for (GDBusPropertyInfo **property = info->properties; property && *property; property++, n++)
     {
-      ck_assert_msg (sorad_permission_lookup (info->name, (*property)->name, &permission), "%s.%s is not listed",
-                     info->name, (*property)->name);
-      ck_assert_msg ((*property)->flags == G_DBUS_PROPERTY_INFO_FLAGS_READABLE, "%s.%s can be written", info->name,
-                     (*property)->name);
+      ck_assert_msg (sorad_permission_lookup (info->name, (*property)->name, &permission),
+                     "%s.%s is not listed", info->name, (*property)->name);
+      ck_assert_msg ((*property)->flags == G_DBUS_PROPERTY_INFO_FLAGS_READABLE,
+                     "%s.%s can be written", info->name, (*property)->name);
     }
   return n;
 }
@@ -87,7 +87,8 @@ static guint
 walk (const char *path)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply = bus_call (bus, path, "org.freedesktop.DBus.Introspectable", "Introspect", NULL, &error);
+  g_autoptr (GVariant) reply
+      = bus_call (bus, path, "org.freedesktop.DBus.Introspectable", "Introspect", NULL, &error);
   ck_assert_msg (reply != NULL, "%s: %s", path, error ? error->message : "");
   const char *xml;
   guint n = 0;
@@ -96,16 +97,19 @@ walk (const char *path)
   ck_assert_ptr_nonnull (node);
   for (GDBusInterfaceInfo **info = node->interfaces; info && *info; info++)
     {
-      static const char *const standard[] = { "org.freedesktop.DBus.Properties", "org.freedesktop.DBus.Introspectable",
-                                              "org.freedesktop.DBus.Peer", "org.freedesktop.DBus.ObjectManager", NULL };
+      static const char *const standard[]
+          = { "org.freedesktop.DBus.Properties", "org.freedesktop.DBus.Introspectable",
+              "org.freedesktop.DBus.Peer", "org.freedesktop.DBus.ObjectManager", NULL };
       if (g_strv_contains (standard, (*info)->name))
         continue;
-      ck_assert_msg (g_str_has_prefix ((*info)->name, "org.sorad.Sora1."), "%s shows %s", path, (*info)->name);
+      ck_assert_msg (g_str_has_prefix ((*info)->name, "org.sorad.Sora1."), "%s shows %s", path,
+                     (*info)->name);
       n += assert_listed (*info);
     }
   for (GDBusNodeInfo **child = node->nodes; child && *child; child++)
     {
-      g_autofree char *below = g_strdup_printf ("%s/%s", g_str_equal (path, "/") ? "" : path, (*child)->path);
+      g_autofree char *below
+          = g_strdup_printf ("%s/%s", g_str_equal (path, "/") ? "" : path, (*child)->path);
       n += walk (below);
     }
   return n;
@@ -138,16 +142,16 @@ count_signals (GDBusConnection *connection, GDBusMessage *message, gboolean inco
 }
 
 static void
-on_appended (GDBusConnection *connection, const char *sender, const char *path, const char *interface,
-             const char *signal, GVariant *parameters, gpointer data)
+on_appended (GDBusConnection *connection, const char *sender, const char *path,
+             const char *interface, const char *signal, GVariant *parameters, gpointer data)
 {
-  *(gboolean *) data = TRUE;
+  *(gboolean *)data = TRUE;
 }
 
 static gboolean
 is_true (gpointer flag)
 {
-  return *(gboolean *) flag;
+  return *(gboolean *)flag;
 }
 
 START_TEST (broadcasts_hold_nothing_private)
@@ -156,8 +160,9 @@ START_TEST (broadcasts_hold_nothing_private)
   g_autoptr (GString) seen = g_string_new (NULL);
   gboolean heard = FALSE;
   /* Everything that sorad says to all. */
-  guint id = g_dbus_connection_signal_subscribe (listener, SORA_BUS_NAME, NULL, NULL, NULL, NULL,
-                                                 G_DBUS_SIGNAL_FLAGS_NONE, on_appended, &heard, NULL);
+  guint id
+      = g_dbus_connection_signal_subscribe (listener, SORA_BUS_NAME, NULL, NULL, NULL, NULL,
+                                            G_DBUS_SIGNAL_FLAGS_NONE, on_appended, &heard, NULL);
   guint filter = g_dbus_connection_add_filter (listener, count_signals, seen, NULL);
   g_autofree char *first = bus_submit (bus, "wait", NULL, NULL);
   g_autoptr (GVariant) subscribed = bus_call (bus, first, JOB, "Subscribe", NULL, NULL);
@@ -185,12 +190,13 @@ stranger (const char *verb, const char *a, const char *b)
   char *out = NULL;
   g_autofree char *problem = NULL;
   const char *argv[] = { ABS_BUILDDIR "/tests/bus/stranger", fixture->address, verb, a, b, NULL };
-  g_autoptr (GSubprocess) process
-      = g_subprocess_newv (argv, G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE, &error);
+  g_autoptr (GSubprocess) process = g_subprocess_newv (
+      argv, G_SUBPROCESS_FLAGS_STDOUT_PIPE | G_SUBPROCESS_FLAGS_STDERR_PIPE, &error);
   ck_assert_msg (process != NULL, "%s", error ? error->message : "");
   ck_assert (g_subprocess_communicate_utf8 (process, NULL, NULL, &out, &problem, NULL));
-  ck_assert_msg (g_subprocess_get_if_exited (process) && g_subprocess_get_exit_status (process) == 0,
-                 "stranger %s: status %d\n%s", verb, g_subprocess_get_exit_status (process), problem);
+  ck_assert_msg (
+      g_subprocess_get_if_exited (process) && g_subprocess_get_exit_status (process) == 0,
+      "stranger %s: status %d\n%s", verb, g_subprocess_get_exit_status (process), problem);
   return g_strchomp (out);
 }
 
@@ -249,12 +255,15 @@ END_TEST
 
 START_TEST (paths_that_never_were_answer_alike)
 {
-  static const char *const paths[] = { nobody, "/org/sorad/Sora1/jobs/x", "/org/sorad/Sora1/jobs/0000000001" };
+  static const char *const paths[]
+      = { nobody, "/org/sorad/Sora1/jobs/x", "/org/sorad/Sora1/jobs/0000000001" };
   for (gsize i = 0; i < G_N_ELEMENTS (paths); i++)
     {
       g_autoptr (GError) error = NULL;
-      ck_assert_ptr_null (bus_call (bus, paths[i], PROPERTIES, "Get", g_variant_new ("(ss)", JOB, "State"), &error));
-      ck_assert_msg (g_error_matches (error, SORA_ERROR, SORA_ERROR_NOT_FOUND), "%s", error->message);
+      ck_assert_ptr_null (bus_call (bus, paths[i], PROPERTIES, "Get",
+                                    g_variant_new ("(ss)", JOB, "State"), &error));
+      ck_assert_msg (g_error_matches (error, SORA_ERROR, SORA_ERROR_NOT_FOUND), "%s",
+                     error->message);
       ck_assert_ptr_nonnull (strstr (error->message, strrchr (paths[i], '/') + 1));
     }
 }

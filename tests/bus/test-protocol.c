@@ -12,21 +12,24 @@
 
 #include "dbus/sora-channel.h"
 
-#define assert_protocol_error(error, part)                                                            \
-  do                                                                                                  \
-    {                                                                                                 \
-      ck_assert_ptr_nonnull (error);                                                                  \
-      ck_assert_msg (g_error_matches (error, SORA_ERROR, SORA_ERROR_PROTOCOL), "%s", (error)->message); \
-      ck_assert_msg (strstr ((error)->message, part) != NULL, "'%s' lacks '%s'", (error)->message, part); \
-    }                                                                                                 \
+#define assert_protocol_error(error, part)                                                         \
+  do                                                                                               \
+    {                                                                                              \
+      ck_assert_ptr_nonnull (error);                                                               \
+      ck_assert_msg (g_error_matches (error, SORA_ERROR, SORA_ERROR_PROTOCOL), "%s",               \
+                     (error)->message);                                                            \
+      ck_assert_msg (strstr ((error)->message, part) != NULL, "'%s' lacks '%s'", (error)->message, \
+                     part);                                                                        \
+    }                                                                                              \
   while (0)
 
 static GBytes *
 progress_frame (double fraction)
 {
   g_autoptr (GError) error = NULL;
-  GBytes *frame = sora_message_encode (SORA_MESSAGE_PROGRESS, 7,
-                                       g_variant_new ("(dusuud)", fraction, 0u, "denoise", 3u, 20u, 12.5), &error);
+  GBytes *frame = sora_message_encode (
+      SORA_MESSAGE_PROGRESS, 7, g_variant_new ("(dusuud)", fraction, 0u, "denoise", 3u, 20u, 12.5),
+      &error);
   ck_assert_ptr_nonnull (frame);
   return frame;
 }
@@ -48,8 +51,10 @@ feed_header (SoraParser *parser, guint32 length, guint16 type, guint16 flags, gu
 
 START_TEST (layout_is_as_documented)
 {
-  g_autoptr (GBytes) frame = sora_message_encode (SORA_MESSAGE_HEARTBEAT, 0x1122334455667788, g_variant_new ("(t)", (guint64) 5), NULL);
-  const guint8 expected[] = { 8, 0, 0, 0, 2, 0, 0, 0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 5, 0, 0, 0, 0, 0, 0, 0 };
+  g_autoptr (GBytes) frame = sora_message_encode (SORA_MESSAGE_HEARTBEAT, 0x1122334455667788,
+                                                  g_variant_new ("(t)", (guint64)5), NULL);
+  const guint8 expected[] = { 8,    0,    0,    0,    2, 0, 0, 0, 0x88, 0x77, 0x66, 0x55,
+                              0x44, 0x33, 0x22, 0x11, 5, 0, 0, 0, 0,    0,    0,    0 };
   ck_assert_uint_eq (g_bytes_get_size (frame), sizeof expected);
   ck_assert_mem_eq (g_bytes_get_data (frame, NULL), expected, sizeof expected);
 }
@@ -117,7 +122,8 @@ refuse_header (guint32 length, guint16 type, guint16 flags, SoraSide side, const
 
 START_TEST (oversize_is_refused_at_the_header)
 {
-  refuse_header (SORA_FRAME_MAX_PAYLOAD + 1, SORA_MESSAGE_RUN, 0, SORA_SIDE_WORKER, "at most 16777216");
+  refuse_header (SORA_FRAME_MAX_PAYLOAD + 1, SORA_MESSAGE_RUN, 0, SORA_SIDE_WORKER,
+                 "at most 16777216");
   refuse_header (0xffffffff, 999, SORA_FRAME_OPTIONAL, SORA_SIDE_WORKER, "4294967295");
   refuse_header (65, SORA_MESSAGE_HEARTBEAT, 0, SORA_SIDE_DAEMON, "HEARTBEAT claims 65 bytes");
 }
@@ -154,7 +160,8 @@ END_TEST
 START_TEST (wrong_way_is_refused)
 {
   refuse_header (24, SORA_MESSAGE_RUN, 0, SORA_SIDE_DAEMON, "RUN cannot come from a worker");
-  refuse_header (24, SORA_MESSAGE_PROGRESS, 0, SORA_SIDE_WORKER, "PROGRESS cannot come from a daemon");
+  refuse_header (24, SORA_MESSAGE_PROGRESS, 0, SORA_SIDE_WORKER,
+                 "PROGRESS cannot come from a daemon");
 }
 END_TEST
 
@@ -189,7 +196,8 @@ START_TEST (encode_refuses_what_is_too_large)
 {
   g_autofree char *text = g_strnfill (70 * 1024, 'x');
   g_autoptr (GError) error = NULL;
-  ck_assert_ptr_null (sora_message_encode (SORA_MESSAGE_LOG, 1, g_variant_new ("(iss)", 2, "stage", text), &error));
+  ck_assert_ptr_null (
+      sora_message_encode (SORA_MESSAGE_LOG, 1, g_variant_new ("(iss)", 2, "stage", text), &error));
   assert_protocol_error (error, "LOG");
 }
 END_TEST
@@ -230,9 +238,10 @@ receive_blobs (gpointer data)
         {
           if (!sora_blob_chunk (blob, message, &bytes, &size, &receiver->error))
             break;
-          g_byte_array_append (receiver->bytes, bytes, (guint) size);
+          g_byte_array_append (receiver->bytes, bytes, (guint)size);
           receiver->taken += size;
-          receiver->most_unacknowledged = MAX (receiver->most_unacknowledged, receiver->taken - receiver->acknowledged);
+          receiver->most_unacknowledged
+              = MAX (receiver->most_unacknowledged, receiver->taken - receiver->acknowledged);
           if (receiver->taken - receiver->acknowledged >= SORA_BLOB_WINDOW)
             {
               receiver->acknowledged = receiver->taken;
@@ -264,8 +273,9 @@ make_pair (SoraChannel **daemon, SoraChannel **worker)
 static void
 say_hello (SoraChannel *channel, guint version)
 {
-  ck_assert (sora_channel_send (channel, SORA_MESSAGE_HELLO, 0,
-                                g_variant_new ("(us@a{sv})", version, "9.9", g_variant_new ("a{sv}", NULL)), NULL));
+  ck_assert (sora_channel_send (
+      channel, SORA_MESSAGE_HELLO, 0,
+      g_variant_new ("(us@a{sv})", version, "9.9", g_variant_new ("a{sv}", NULL)), NULL));
 }
 
 static gpointer
@@ -289,11 +299,13 @@ START_TEST (blob_arrives_whole_within_the_window)
   gsize size = 21 * 1000 * 1000;
   g_autofree guint8 *data = g_malloc (size);
   for (gsize i = 0; i < size; i++)
-    data[i] = (guint8) (i * 7 + (i >> 8));
+    data[i] = (guint8)(i * 7 + (i >> 8));
   g_autoptr (GError) error = NULL;
-  ck_assert_msg (sora_channel_send_blob (worker, 3, "artifact", "clip.mp4", -1, data, size, NULL, NULL, &error), "%s",
-                 error ? error->message : "");
-  ck_assert (sora_channel_send_blob (worker, 3, "artifact", "empty", -1, NULL, 0, NULL, NULL, NULL));
+  ck_assert_msg (sora_channel_send_blob (worker, 3, "artifact", "clip.mp4", -1, data, size, NULL,
+                                         NULL, &error),
+                 "%s", error ? error->message : "");
+  ck_assert (
+      sora_channel_send_blob (worker, 3, "artifact", "empty", -1, NULL, 0, NULL, NULL, NULL));
   sora_channel_shutdown (worker);
   g_thread_join (receiving);
   g_thread_join (acks);
@@ -316,7 +328,8 @@ START_TEST (blob_can_be_stopped)
   gint stop = TRUE;
   g_autoptr (GError) error = NULL;
   make_pair (&daemon, &worker);
-  ck_assert (!sora_channel_send_blob (worker, 3, "artifact", "clip", -1, "abc", 3, NULL, &stop, &error));
+  ck_assert (
+      !sora_channel_send_blob (worker, 3, "artifact", "clip", -1, "abc", 3, NULL, &stop, &error));
   ck_assert (g_error_matches (error, SORA_ERROR, SORA_ERROR_CANCELLED));
   sora_channel_unref (daemon);
   sora_channel_unref (worker);
@@ -337,15 +350,18 @@ static SoraBlob *
 begin_of (guint64 size)
 {
   g_autoptr (SoraMessage) message = make_message (
-      SORA_MESSAGE_BLOB_BEGIN, g_variant_new ("(usst@a{sv})", 5u, "artifact", "clip", size, g_variant_new ("a{sv}", NULL)));
+      SORA_MESSAGE_BLOB_BEGIN,
+      g_variant_new ("(usst@a{sv})", 5u, "artifact", "clip", size, g_variant_new ("a{sv}", NULL)));
   return sora_blob_begin (message, 1000, NULL);
 }
 
 static SoraMessage *
 chunk_of (guint id, const char *text)
 {
-  return make_message (SORA_MESSAGE_BLOB_CHUNK,
-                       g_variant_new ("(u@ay)", id, g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, text, strlen (text), 1)));
+  return make_message (
+      SORA_MESSAGE_BLOB_CHUNK,
+      g_variant_new ("(u@ay)", id,
+                     g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, text, strlen (text), 1)));
 }
 
 START_TEST (digest_must_match)
@@ -354,14 +370,16 @@ START_TEST (digest_must_match)
   g_autoptr (SoraMessage) chunk = chunk_of (5, "abc");
   guint8 digest[32] = { 0 };
   g_autoptr (SoraMessage) end = make_message (
-      SORA_MESSAGE_BLOB_END, g_variant_new ("(u@ay)", 5u, g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, digest, 32, 1)));
+      SORA_MESSAGE_BLOB_END,
+      g_variant_new ("(u@ay)", 5u, g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, digest, 32, 1)));
   g_autoptr (GError) error = NULL;
   gconstpointer data;
   gsize size;
   ck_assert (sora_blob_chunk (blob, chunk, &data, &size, NULL));
   ck_assert (!sora_blob_end (blob, end, &error));
   assert_protocol_error (error, "digest");
-  ck_assert_str_eq (blob->sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  ck_assert_str_eq (blob->sha256,
+                    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 END_TEST
 
@@ -372,7 +390,8 @@ START_TEST (blob_bounds_are_checked)
   g_autoptr (SoraMessage) foreign = chunk_of (6, "a");
   g_autoptr (SoraMessage) empty = chunk_of (5, "");
   g_autoptr (SoraMessage) early = make_message (
-      SORA_MESSAGE_BLOB_END, g_variant_new ("(u@ay)", 5u, g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, "", 0, 1)));
+      SORA_MESSAGE_BLOB_END,
+      g_variant_new ("(u@ay)", 5u, g_variant_new_fixed_array (G_VARIANT_TYPE_BYTE, "", 0, 1)));
   gconstpointer data;
   gsize size;
   ck_assert_ptr_null (begin_of (1001));
@@ -415,7 +434,7 @@ greet_with_other_version (SoraChannel *channel)
 static void
 greet_with_heartbeat (SoraChannel *channel)
 {
-  sora_channel_send (channel, SORA_MESSAGE_HEARTBEAT, 0, g_variant_new ("(t)", (guint64) 1), NULL);
+  sora_channel_send (channel, SORA_MESSAGE_HEARTBEAT, 0, g_variant_new ("(t)", (guint64)1), NULL);
 }
 
 START_TEST (greeting_is_checked)
@@ -448,7 +467,8 @@ START_TEST (acknowledging_the_unsent_is_refused)
     }
   while (message->type != SORA_MESSAGE_BLOB_BEGIN);
   sora_message_free (message);
-  ck_assert (sora_channel_send (daemon, SORA_MESSAGE_BLOB_ACK, 3, g_variant_new ("(utb)", 1u, (guint64) 4, TRUE), NULL));
+  ck_assert (sora_channel_send (daemon, SORA_MESSAGE_BLOB_ACK, 3,
+                                g_variant_new ("(utb)", 1u, (guint64)4, TRUE), NULL));
   ck_assert (sora_channel_receive (worker, &message, NULL));
   ck_assert_uint_eq (message->type, SORA_MESSAGE_HELLO);
   sora_message_free (message);
@@ -477,7 +497,8 @@ START_TEST (cut_stream_is_told)
 }
 END_TEST
 
-/* A fixed number of damaged streams: whatever comes, no crash, and what is taken is in normal form. */
+/* A fixed number of damaged streams: whatever comes, no crash, and what is taken is in normal form.
+ */
 START_TEST (damaged_streams_do_no_harm)
 {
   g_autoptr (GRand) rand = g_rand_new_with_seed (20251122);
@@ -487,7 +508,8 @@ START_TEST (damaged_streams_do_no_harm)
     {
       g_autofree guint8 *damaged = g_memdup2 (g_bytes_get_data (frame, NULL), size);
       for (guint n = g_rand_int_range (rand, 1, 6); n > 0; n--)
-        damaged[g_rand_int_range (rand, 0, (gint32) size)] ^= (guint8) (1 << g_rand_int_range (rand, 0, 8));
+        damaged[g_rand_int_range (rand, 0, (gint32)size)]
+            ^= (guint8)(1 << g_rand_int_range (rand, 0, 8));
       g_autoptr (SoraParser) parser = sora_parser_new (SORA_SIDE_DAEMON);
       g_autoptr (SoraMessage) message = NULL;
       sora_parser_feed (parser, damaged, size);

@@ -82,7 +82,7 @@ submit (guint32 uid, const char *mode)
   submission->uid = uid;
   submission->pipeline = g_strdup ("fake");
   submission->request = g_variant_ref_sink (sora_request_to_variant (request));
-  submission->inputs = g_ptr_array_new_with_free_func ((GDestroyNotify) sorad_input_free);
+  submission->inputs = g_ptr_array_new_with_free_func ((GDestroyNotify)sorad_input_free);
   SoradJob *job = sorad_store_add (store, submission);
   sorad_scheduler_submit (scheduler, job);
   return job;
@@ -97,7 +97,7 @@ all_over (gpointer count)
 static gboolean
 is_running (gpointer job)
 {
-  return ((SoradJob *) job)->state == SORAD_JOB_RUNNING;
+  return ((SoradJob *)job)->state == SORAD_JOB_RUNNING;
 }
 
 START_TEST (newcomer_waits_for_one_job)
@@ -154,7 +154,7 @@ START_TEST (store_counts_by_user)
   SoradJob *mine = submit (1, "wait");
   submit (2, "wait");
   ck_assert_uint_eq (sorad_store_count (store, 1, SORAD_JOB_ACTIVE), 1);
-  ck_assert_uint_eq (sorad_store_count (store, 1, (guint) SORAD_JOB_OVER), 0);
+  ck_assert_uint_eq (sorad_store_count (store, 1, (guint)SORAD_JOB_OVER), 0);
   ck_assert_uint_eq (sorad_store_count (store, 3, ~0u), 0);
   ck_assert_ptr_eq (sorad_store_find (store, mine->id), mine);
   ck_assert_uint_eq (strlen (mine->id), 10);

@@ -29,7 +29,8 @@ setup (void)
   g_autofree char *manifest = g_build_filename (plugins, "rogue.plugin", NULL);
   ck_assert_int_eq (symlink (ABS_BUILDDIR "/tests/bus/rogue/.libs/rogue.so", module), 0);
   ck_assert_int_eq (symlink (ABS_SRCDIR "/tests/bus/rogue/rogue.plugin", manifest), 0);
-  fixture = bus_fixture_new (&(BusSetup){ .plugin_dir = plugins, .pipeline_dir = ABS_SRCDIR "/tests/bus/pipelines" });
+  fixture = bus_fixture_new (
+      &(BusSetup){ .plugin_dir = plugins, .pipeline_dir = ABS_SRCDIR "/tests/bus/pipelines" });
   bus = fixture->connection;
 }
 
@@ -62,7 +63,8 @@ static char *
 submit (const char *mode, const char *text, gint64 size)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply = bus_call (bus, MANAGER_PATH, MANAGER, "Submit", arguments (mode, text, size), &error);
+  g_autoptr (GVariant) reply
+      = bus_call (bus, MANAGER_PATH, MANAGER, "Submit", arguments (mode, text, size), &error);
   char *job;
   ck_assert_msg (reply != NULL, "%s", error ? error->message : "");
   g_variant_get (reply, "(o)", &job);
@@ -86,12 +88,14 @@ START_TEST (job_runs_through_the_graph)
   ck_assert_str_eq (text, "a red ball");
   g_autoptr (GVariant) result = bus_call (bus, job, JOB, "GetResult", NULL, NULL);
   g_autoptr (GVariant) details = g_variant_get_child_value (result, 1);
-  g_autoptr (GVariant) stages = g_variant_lookup_value (details, "stages", G_VARIANT_TYPE ("aa{sv}"));
+  g_autoptr (GVariant) stages
+      = g_variant_lookup_value (details, "stages", G_VARIANT_TYPE ("aa{sv}"));
   ck_assert_uint_eq (g_variant_n_children (stages), 1);
   g_autoptr (GVariant) stage = g_variant_get_child_value (stages, 0);
   const char *id, *version;
   double seconds;
-  ck_assert (g_variant_lookup (stage, "stage", "&s", &id) && g_variant_lookup (stage, "seconds", "d", &seconds));
+  ck_assert (g_variant_lookup (stage, "stage", "&s", &id)
+             && g_variant_lookup (stage, "seconds", "d", &seconds));
   ck_assert_str_eq (id, "act");
   ck_assert (seconds >= 0 && seconds < 10);
   ck_assert (g_variant_lookup (details, "version", "&s", &version));
@@ -101,9 +105,11 @@ END_TEST
 
 START_TEST (name_names_the_file)
 {
-  g_autoptr (GVariant) reply = bus_call (
-      bus, MANAGER_PATH, MANAGER, "Submit",
-      g_variant_new ("(s@a{sv}@a{sv})", "rogue", g_variant_new_parsed ("@a{sv} {}"), g_variant_new_parsed ("{'name': <'ball'>}")), NULL);
+  g_autoptr (GVariant) reply
+      = bus_call (bus, MANAGER_PATH, MANAGER, "Submit",
+                  g_variant_new ("(s@a{sv}@a{sv})", "rogue", g_variant_new_parsed ("@a{sv} {}"),
+                                 g_variant_new_parsed ("{'name': <'ball'>}")),
+                  NULL);
   const char *job;
   g_variant_get (reply, "(&o)", &job);
   assert_ends (job, "done", "");
@@ -125,8 +131,8 @@ START_TEST (input_file_reaches_the_stage)
   g_variant_dict_insert_value (&dict, "file", g_variant_new_handle (0));
   g_autoptr (GVariant) reply = g_dbus_connection_call_with_unix_fd_list_sync (
       bus, SORA_BUS_NAME, MANAGER_PATH, MANAGER, "Submit",
-      g_variant_new ("(s@a{sv}a{sv})", "rogue", g_variant_dict_end (&dict), NULL), NULL, G_DBUS_CALL_FLAGS_NONE,
-      BUS_DEADLINE_MS, fds, NULL, NULL, &error);
+      g_variant_new ("(s@a{sv}a{sv})", "rogue", g_variant_dict_end (&dict), NULL), NULL,
+      G_DBUS_CALL_FLAGS_NONE, BUS_DEADLINE_MS, fds, NULL, NULL, &error);
   ck_assert_msg (reply != NULL, "%s", error ? error->message : "");
   const char *job;
   g_variant_get (reply, "(&o)", &job);
@@ -151,7 +157,7 @@ START_TEST (warning_reaches_the_job_once)
   assert_ends (job, "done", "");
   g_autoptr (GVariant) warnings = bus_get (bus, job, JOB, "Warnings");
   g_autofree const char **texts = g_variant_get_strv (warnings, NULL);
-  ck_assert_uint_eq (g_strv_length ((char **) texts), 1);
+  ck_assert_uint_eq (g_strv_length ((char **)texts), 1);
   ck_assert_msg (strstr (texts[0], "32 is a strange size") != NULL, "%s", texts[0]);
   ck_assert_msg (strstr (texts[0], "act") != NULL, "%s", texts[0]);
 }
@@ -187,7 +193,8 @@ START_TEST (cancel_works_either_way)
       gint64 took = g_get_monotonic_time () - begun;
       ck_assert_ptr_nonnull (reply);
       assert_ends (job, "cancelled", "cancelled");
-      ck_assert_msg (took < (i == 0 ? 1 : 3) * G_USEC_PER_SEC, "%s: %" G_GINT64_FORMAT " us", stubborn[i], took);
+      ck_assert_msg (took < (i == 0 ? 1 : 3) * G_USEC_PER_SEC, "%s: %" G_GINT64_FORMAT " us",
+                     stubborn[i], took);
     }
 }
 END_TEST
@@ -221,7 +228,8 @@ END_TEST
 START_TEST (check_gives_the_plan)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply = bus_call (bus, MANAGER_PATH, MANAGER, "Check", arguments ("write", NULL, 32), &error);
+  g_autoptr (GVariant) reply
+      = bus_call (bus, MANAGER_PATH, MANAGER, "Check", arguments ("write", NULL, 32), &error);
   ck_assert_msg (reply != NULL, "%s", error ? error->message : "");
   g_autoptr (GVariant) rows = g_variant_get_child_value (reply, 0);
   g_autoptr (GVariant) summary = g_variant_get_child_value (reply, 1);
@@ -230,16 +238,21 @@ START_TEST (check_gives_the_plan)
   guint64 work, peak;
   guint steps;
   ck_assert_uint_eq (g_variant_n_children (rows), 1);
-  ck_assert (g_variant_lookup (row, "plugin", "&s", &plugin) && g_variant_lookup (row, "work-bytes", "t", &work));
-  ck_assert (g_variant_lookup (row, "steps", "u", &steps) && g_variant_lookup (summary, "peak-bytes", "t", &peak));
+  ck_assert (g_variant_lookup (row, "plugin", "&s", &plugin)
+             && g_variant_lookup (row, "work-bytes", "t", &work));
+  ck_assert (g_variant_lookup (row, "steps", "u", &steps)
+             && g_variant_lookup (summary, "peak-bytes", "t", &peak));
   ck_assert_str_eq (plugin, "rogue");
   ck_assert_uint_eq (work, 1000);
   ck_assert_uint_eq (steps, 2);
   ck_assert_uint_ge (peak, 1000);
-  ck_assert_ptr_null (bus_call (bus, MANAGER_PATH, MANAGER, "Check", arguments ("write", NULL, 5000), &error));
-  ck_assert_msg (g_error_matches (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST), "%s", error->message);
+  ck_assert_ptr_null (
+      bus_call (bus, MANAGER_PATH, MANAGER, "Check", arguments ("write", NULL, 5000), &error));
+  ck_assert_msg (g_error_matches (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST), "%s",
+                 error->message);
   g_clear_error (&error);
-  ck_assert_ptr_null (bus_call (bus, MANAGER_PATH, MANAGER, "Check", arguments ("infer-crash", NULL, 0), &error));
+  ck_assert_ptr_null (
+      bus_call (bus, MANAGER_PATH, MANAGER, "Check", arguments ("infer-crash", NULL, 0), &error));
   ck_assert_msg (g_error_matches (error, SORA_ERROR, SORA_ERROR_WORKER_DIED), "%s", error->message);
 }
 END_TEST
@@ -260,7 +273,8 @@ find_row (GVariant *rows, const char *key, const char *value)
 
 START_TEST (pipeline_tells_its_parameters)
 {
-  g_autoptr (GVariant) rows = bus_get (bus, MANAGER_PATH "/pipelines/rogue", "org.sorad.Sora1.Pipeline", "Parameters");
+  g_autoptr (GVariant) rows
+      = bus_get (bus, MANAGER_PATH "/pipelines/rogue", "org.sorad.Sora1.Pipeline", "Parameters");
   g_autoptr (GVariant) size = find_row (rows, "name", "size");
   g_autoptr (GVariant) mode = find_row (rows, "name", "mode");
   g_autoptr (GVariant) text = find_row (rows, "name", "text");
@@ -269,10 +283,14 @@ START_TEST (pipeline_tells_its_parameters)
   const char *type, *signature, *unit;
   gint64 minimum, maximum, multiple, value;
   gboolean secret, required;
-  ck_assert (g_variant_lookup (size, "type", "&s", &type) && g_variant_lookup (size, "signature", "&s", &signature));
-  ck_assert (g_variant_lookup (size, "minimum", "x", &minimum) && g_variant_lookup (size, "maximum", "x", &maximum));
-  ck_assert (g_variant_lookup (size, "multiple", "x", &multiple) && g_variant_lookup (size, "default", "x", &value));
-  ck_assert (g_variant_lookup (size, "unit", "&s", &unit) && g_variant_lookup (size, "required", "b", &required));
+  ck_assert (g_variant_lookup (size, "type", "&s", &type)
+             && g_variant_lookup (size, "signature", "&s", &signature));
+  ck_assert (g_variant_lookup (size, "minimum", "x", &minimum)
+             && g_variant_lookup (size, "maximum", "x", &maximum));
+  ck_assert (g_variant_lookup (size, "multiple", "x", &multiple)
+             && g_variant_lookup (size, "default", "x", &value));
+  ck_assert (g_variant_lookup (size, "unit", "&s", &unit)
+             && g_variant_lookup (size, "required", "b", &required));
   ck_assert_str_eq (type, "integer");
   ck_assert_str_eq (signature, "x");
   ck_assert_str_eq (unit, "px");
@@ -300,7 +318,8 @@ START_TEST (plugin_is_described)
   ck_assert_str_eq (g_variant_get_string (version, NULL), "1.0.0");
   g_autoptr (GVariant) stage = find_row (stages, "id", "rogue");
   ck_assert_ptr_nonnull (stage);
-  g_autoptr (GVariant) outputs = g_variant_lookup_value (stage, "outputs", G_VARIANT_TYPE ("aa{sv}"));
+  g_autoptr (GVariant) outputs
+      = g_variant_lookup_value (stage, "outputs", G_VARIANT_TYPE ("aa{sv}"));
   g_autoptr (GVariant) output = find_row (outputs, "semantic", "sora.file/1");
   ck_assert_ptr_nonnull (output);
 }
@@ -311,7 +330,8 @@ START_TEST (daemon_maps_no_plugin)
 {
   g_autofree char *job = submit ("write", NULL, 0);
   assert_ends (job, "done", "");
-  g_autofree char *path = g_strdup_printf ("/proc/%s/maps", g_subprocess_get_identifier (fixture->sorad));
+  g_autofree char *path
+      = g_strdup_printf ("/proc/%s/maps", g_subprocess_get_identifier (fixture->sorad));
   g_autofree char *maps = NULL;
   ck_assert (g_file_get_contents (path, &maps, NULL, NULL));
   ck_assert_ptr_nonnull (strstr (maps, "libsora-core"));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A plugin whose stage does in a real worker what its parameter says: writes its input to a file, shows a picture,
- * waits, does not stop when told, crashes, or leaves.
+ * A plugin whose stage does in a real worker what its parameter says: writes its input to a file,
+ * shows a picture, waits, does not stop when told, crashes, or leaves.
  */
 #include <signal.h>
 #include <string.h>
@@ -10,7 +10,8 @@
 
 #include "core/sora-plugin.h"
 
-static const char *const modes[] = { "write", "preview", "wait", "ignore", "crash", "leave", "infer-crash", NULL };
+static const char *const modes[]
+    = { "write", "preview", "wait", "ignore", "crash", "leave", "infer-crash", NULL };
 static const SoraParam mode = { .struct_size = sizeof (SoraParam),
                                 .type = SORA_PARAM_ENUM,
                                 .name = "mode",
@@ -37,7 +38,9 @@ static const SoraParam file = { .struct_size = sizeof (SoraParam),
                                 .name = "file",
                                 .help = "What to write instead of the text." };
 static const SoraParam *const params[] = { &mode, &text, &size, &file, NULL };
-static const SoraPort out = { .struct_size = sizeof (SoraPort), .name = "file", .semantic = "sora.file/1", .help = "A file." };
+static const SoraPort out = {
+  .struct_size = sizeof (SoraPort), .name = "file", .semantic = "sora.file/1", .help = "A file."
+};
 static const SoraPort *const none[] = { NULL };
 static const SoraPort *const outputs[] = { &out, NULL };
 
@@ -130,8 +133,8 @@ run (const SoraHost *host, SoraContext *ctx, void *instance)
       ssize_t n = write (fd, data, bytes);
       if (n < 0)
         return host->fail (ctx, "the file cannot be written");
-      data = (const char *) data + n;
-      bytes -= (size_t) n;
+      data = (const char *)data + n;
+      bytes -= (size_t)n;
     }
   return SORA_OK;
 }

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Starts sora-worker with the daemon's folders and a small environment.
+ */
+#include "config.h"
+#include "sorad-process-launch.h"
+
+#include <string.h>
+
+/* The worker gets what it needs of the environment, not what happens to be in the daemon's. */
+static char **
+worker_environment (void)
+{
+  static const char *const names[] = { "PATH",
+                                       "HOME",
+                                       "USER",
+                                       "LANG",
+                                       "LC_ALL",
+                                       "LC_CTYPE",
+                                       "XDG_CACHE_HOME",
+                                       "XDG_DATA_HOME",
+                                       "LD_LIBRARY_PATH",
+                                       NULL };
+  static const char *const prefixes[] = { "G_DEBUG", "G_MESSAGES_", "OMP_",  "DNNL_",  "ONEDNN_",
+                                          "SORA_",   "ASAN_",       "LSAN_", "UBSAN_", NULL };
+  g_auto (GStrv) all = g_get_environ ();
+  GPtrArray *kept = g_ptr_array_new ();
+  for (gsize i = 0; all[i]; i++)
+    {
+      g_autofree char *name = g_strndup (all[i], strcspn (all[i], "="));
+      gboolean keep = g_strv_contains (names, name);
+      for (gsize p = 0; prefixes[p] && !keep; p++)
+        keep = g_str_has_prefix (name, prefixes[p]);
+      if (keep)
+        g_ptr_array_add (kept, g_strdup (all[i]));
+    }
+  g_ptr_array_add (kept, NULL);
+  return (char **)g_ptr_array_free (kept, FALSE);
+}
+
+static void
+add_dirs (GPtrArray *argv, const char *option, char **dirs)
+{
+  for (; dirs && *dirs; dirs++)
+    g_ptr_array_add (argv, g_strdup_printf ("%s=%s", option, *dirs));
+}
+
+static GPtrArray *
+worker_arguments (const SoradConfig *config, const char *work_dir)
+{
+  GPtrArray *argv = g_ptr_array_new_with_free_func (g_free);
+  g_ptr_array_add (argv, g_strdup (config->worker));
+  add_dirs (argv, "--plugin-dir", config->plugin_dirs);
+  add_dirs (argv, "--pipeline-dir", config->pipeline_dirs);
+  add_dirs (argv, "--model-dir", config->model_dirs);
+  if (config->default_model)
+    g_ptr_array_add (argv, g_strdup_printf ("--default-model=%s", config->default_model));
+  g_ptr_array_add (argv, g_strdup_printf ("--tmp-dir=%s", work_dir));
+  if (config->memory_max)
+    g_ptr_array_add (argv, g_strdup_printf ("--memory-max=%" G_GUINT64_FORMAT, config->memory_max));
+  g_ptr_array_add (argv, NULL);
+  return argv;
+}
+
+GSubprocess *
+sorad_process_launch (const SoradConfig *config, const char *work_dir, int socket, GError **error)
+{
+  g_autoptr (GPtrArray) argv = worker_arguments (config, work_dir);
+  g_auto (GStrv) environment = worker_environment ();
+  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
+  g_subprocess_launcher_set_environ (launcher, environment);
+  g_subprocess_launcher_set_cwd (launcher, "/");
+  g_subprocess_launcher_take_fd (launcher, socket, 3);
+  GSubprocess *subprocess
+      = g_subprocess_launcher_spawnv (launcher, (const char *const *)argv->pdata, error);
+  g_subprocess_launcher_close (launcher);
+  if (!subprocess)
+    g_prefix_error (error, "cannot start a worker: ");
+  return subprocess;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * How a worker process is started: program, arguments, environment.  A harder sandbox wraps it
+ * here.
+ */
+#pragma once
+#include "sorad-config.h"
+
+G_BEGIN_DECLS
+
+/* @socket: its end of the stream, taken; it becomes descriptor 3. */
+GSubprocess *sorad_process_launch (const SoradConfig *config, const char *work_dir, int socket,
+                                   GError **error);
+
+G_END_DECLS
