@@ -5,6 +5,7 @@
  */
 #include "config.h"
 #include <string.h>
+#include "sora-model.h"
 #include "sora-pipeline.h"
 #include "sora-registry.h"
 #include "sora-test-util.h"
@@ -119,6 +120,40 @@ START_TEST (every_pipeline_names_what_there_is)
 }
 END_TEST
 
+START_TEST (the_embedded_model_is_whole)
+{
+  static const struct
+  {
+    const char *component, *class_name;
+    gboolean weights;
+  } parts[] = { { "scheduler", "UniPCMultistepScheduler", FALSE },
+                { "text_encoder", "UMT5EncoderModel", TRUE },
+                { "tokenizer", NULL, FALSE },
+                { "transformer", "WanTransformer3DModel", TRUE },
+                { "vae", "AutoencoderKLWan", TRUE } };
+  g_autoptr (GError) error = NULL;
+  g_autofree char *dir = g_build_filename (g_getenv ("SORA_TEST_SRCDIR"), "models", NULL);
+  const char *dirs[] = { dir, NULL };
+  g_autoptr (SoraModel) model = sora_model_find (dirs, "sora-shapes-1", &error);
+  sora_assert_no_error (error);
+  ck_assert_str_eq (sora_model_family (model), "WanPipeline");
+  for (gsize i = 0; i < G_N_ELEMENTS (parts); i++)
+    {
+      uint64_t bytes, parameters;
+      ck_assert_msg (sora_model_has_component (model, parts[i].component), "no '%s'", parts[i].component);
+      if (parts[i].class_name != NULL)
+        ck_assert_str_eq (sora_model_component_class (model, parts[i].component), parts[i].class_name);
+      ck_assert (sora_model_size (model, parts[i].component, &bytes, &parameters, &error));
+      ck_assert_int_eq (bytes > 0, parts[i].weights);
+    }
+  uint64_t bytes, parameters;
+  ck_assert (sora_model_size (model, NULL, &bytes, &parameters, &error));
+  ck_assert_uint_le (bytes, 40000000);
+  ck_assert_ptr_nonnull (sora_model_digest (model, &error));
+  ck_assert (sora_model_unchanged (model, &error));
+}
+END_TEST
+
 int
 main (void)
 {
@@ -126,5 +161,6 @@ main (void)
   TCase *tcase = sora_test_case (suite, "shipped");
   tcase_add_test (tcase, every_plugin_loads);
   tcase_add_test (tcase, every_pipeline_names_what_there_is);
+  tcase_add_test (tcase, the_embedded_model_is_whole);
   return sora_test_main (suite);
 }
