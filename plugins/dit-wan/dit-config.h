@@ -30,6 +30,14 @@ typedef struct
   int64_t frames_made;     /* by this many latent frames */
 } DitGeometry;
 
+/** dit_latent_count: Returns: how many values the latents have. */
+static inline size_t
+dit_latent_count (const DitGeometry *geometry)
+{
+  const int64_t *shape = geometry->latent;
+  return (size_t)(shape[0] * shape[1] * shape[2] * shape[3]);
+}
+
 /**
  * dit_config_read:
  * @host: the host

@@ -398,7 +398,7 @@ run_texts (DitForward *self, SoraKitTeam *team, int first_text, const float *tem
   const DitConfig *c = &self->model->config;
   const DitGeometry *g = &self->geometry;
   int64_t dim = c->dim, rows = self->batch * g->tokens;
-  size_t size = (size_t)(g->latent[0] * g->latent[1] * g->latent[2] * g->latent[3]);
+  size_t size = dit_latent_count (g);
   for (int i = 0; i < self->batch; i++)
     memcpy (self->x + i * g->tokens * dim, self->embedded,
             (size_t)(g->tokens * dim) * sizeof *self->x);
@@ -429,7 +429,7 @@ dit_forward_run (DitForward *self, SoraKitTeam *team, const float *latents, floa
   const DitConfig *c = &model->config;
   const DitGeometry *g = &self->geometry;
   int64_t dim = c->dim;
-  size_t size = (size_t)(g->latent[0] * g->latent[1] * g->latent[2] * g->latent[3]);
+  size_t size = dit_latent_count (g);
   float *sinusoids = self->time, *temb = sinusoids + c->freq_dim, *silu = temb + dim,
         *time_proj = silu + dim;
 

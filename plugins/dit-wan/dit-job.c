@@ -92,6 +92,7 @@ dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
                               (int)job->steps, error, sizeof error);
   if (schedule == NULL)
     return host->fail (ctx, "scheduler: %s", error);
+  job->sampler_bytes = sora_kit_sampler_state_size (schedule, dit_latent_count (&job->geometry));
   sora_kit_sampler_free (schedule);
   return SORA_OK;
 }
@@ -100,17 +101,17 @@ SoraCost
 dit_job_cost (const DitJob *job, uint64_t stored_bytes)
 {
   int64_t rows[DIT_MAX_TEXTS];
-  const int64_t *shape = job->geometry.latent;
-  uint64_t latent_bytes = (uint64_t)(shape[0] * shape[1] * shape[2] * shape[3]) * sizeof (float);
+  uint64_t latent_bytes = dit_latent_count (&job->geometry) * sizeof (float);
   for (int i = 0; i < job->n_texts; i++)
     rows[i] = job->text_rows[i] >= 0 ? job->text_rows[i] : job->padded[i];
   SoraCost cost = { .struct_size = sizeof cost };
   cost.weights_bytes = stored_bytes;
   cost.packed_bytes = dit_model_bytes (&job->config);
-  /* The sample is the output; beside it the model's outputs and what the sampler remembers (the
-   * last three outputs and a sample); a few MiB are the tiles and scratchpads of the threads.  */
+  /* The sample is the output; beside it stand the model's outputs and the sampler's memory.  A few
+   * MiB are the tiles and scratchpads of the threads.  */
   cost.work_bytes = dit_forward_bytes (&job->config, &job->geometry, rows, job->n_texts)
-                    + (uint64_t)(job->n_texts + 5) * latent_bytes + (UINT64_C (4) << 20);
+                    + (uint64_t)job->n_texts * latent_bytes + job->sampler_bytes
+                    + (UINT64_C (4) << 20);
   cost.output_bytes = latent_bytes;
   cost.flops
       = (double)job->steps * dit_forward_flops (&job->config, &job->geometry, rows, job->n_texts);

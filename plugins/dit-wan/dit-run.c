@@ -293,7 +293,7 @@ prepare (Loop *loop, SoraContext *ctx)
   result = host->reserve (ctx, SORA_MEMORY_WORK, cost.work_bytes);
   if (result != SORA_OK)
     return result;
-  loop->n = (size_t)(g->latent[0] * g->latent[1] * g->latent[2] * g->latent[3]);
+  loop->n = dit_latent_count (g);
   loop->sample = host->tensor_new (ctx, SORA_F32, 4, g->latent);
   if (loop->sample == NULL)
     return SORA_FAILED;

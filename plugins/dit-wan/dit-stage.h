@@ -21,6 +21,7 @@ typedef struct
   int sampler_kind; /* SoraKitSamplerKind */
   int is_probe;     /* one forward at `timestep`, nothing else */
   double timestep;
+  uint64_t sampler_bytes;           /* what the sampler remembers between steps */
   int n_texts;                      /* 2 with guidance */
   int64_t text_rows[DIT_MAX_TEXTS]; /* -1: not known before run */
   int64_t padded[DIT_MAX_TEXTS];
