@@ -56,7 +56,7 @@ broken "header that lies about its length" 1 "vae/diffusion_pytorch_model.safete
 model; rm "$work/model/$shard"
 broken "missing shard" 3 "model-00002-of-00002.safetensors"
 model; sed -i 's/encoder.final_layer_norm.weight/encoder.final_layer_norm.weighx/' "$work/model/text_encoder/model.safetensors.index.json" "$work/model/$shard" "$work/model/${shard/00002-of/00001-of}"
-broken "missing tensor" 1 "encoder.final_layer_norm.weight"
+broken "missing tensor" 2 "encoder.final_layer_norm.weight"
 model; rm "$work/model/vae/diffusion_pytorch_model.safetensors"; printf 'PK\3\4' > "$work/model/vae/diffusion_pytorch_model.bin"
 broken "pickle" 1 "diffusion_pytorch_model.bin.*safetensors"
 model; sed -i 's/"num_layers": [0-9]*/"num_layers": 2000000000/' "$work/model/transformer/config.json"

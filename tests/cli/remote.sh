@@ -70,7 +70,7 @@ code=0; ctl wait -q "$long" 2> "$work/stderr" || code=$?
 ctl jobs | grep -q "^$long  *cancelled" || complain "jobs after cancel: $(ctl jobs)"
 
 # -- Ctrl-C in generate stops the job.
-ctl generate -m small-a --width 256 --height 256 --frames 65 --steps 1000 "interrupted" > /dev/null 2>&1 &
+"$soractl" --session generate -m small-a --width 256 --height 256 --frames 65 --steps 1000 "interrupted" > /dev/null 2>&1 &
 client=$!
 running () { ctl jobs --json --state running | grep -q interrupted; }
 until_true 60 running || complain "the interrupted job did not start"
