@@ -139,6 +139,11 @@ sorad_ask (const SoradConfig *config, SoradStore *store, SoraMessageType questio
 void
 sorad_ask_drop_all (void)
 {
+  g_autoptr (GError) error = g_error_new (SORA_ERROR, SORA_ERROR_CANCELLED, "sorad ends");
   while (askings)
-    asking_free (askings->data);
+    {
+      Asking *asking = askings->data;
+      asking->answered (NULL, error, asking->data);
+      asking_free (asking);
+    }
 }

@@ -14,7 +14,8 @@ typedef void (*SoradAnswered) (GVariant *answer, const GError *error, gpointer d
 void sorad_ask (const SoradConfig *config, SoradStore *store, SoraMessageType question,
                 GVariant *payload, GPtrArray *inputs, guint timeout_seconds, SoradAnswered answered,
                 gpointer data);
-/* At the end of the daemon: nobody is answered any more. */
+/* At the end of the daemon: whoever waits is answered with SORA_ERROR_CANCELLED, and asks no more.
+ */
 void sorad_ask_drop_all (void);
 
 G_END_DECLS

@@ -441,6 +441,9 @@ sorad_bus_free (SoradBus *bus)
     g_dbus_connection_unregister_object (bus->connection, bus->manager_id);
   if (bus->jobs_id)
     g_dbus_connection_unregister_subtree (bus->connection, bus->jobs_id);
+  bus->ending = TRUE;
+  while (bus->in_threads > 0) /* they use the store */
+    g_main_context_iteration (NULL, TRUE);
   drop_all_waiters (bus);
   sorad_scheduler_free (bus->scheduler);
   sorad_clients_free (bus->clients);

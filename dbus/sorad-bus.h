@@ -25,9 +25,10 @@ struct SoradBus
   guint manager_id, jobs_id;
   guint told_length, told_running; /* what was broadcast of the queue */
   guint notify_source;
-  GThreadPool *copiers; /* of input files */
-  GHashTable *asking;   /* uid -> how many submissions and checks are on their way */
-  gint64 last_use;      /* monotonic, for the idle exit */
+  guint in_threads; /* calls whose files are copied or opened at the moment */
+  gboolean ending;
+  GHashTable *asking; /* uid -> how many submissions and checks are on their way */
+  gint64 last_use;    /* monotonic, for the idle exit */
 };
 
 SoradBus *sorad_bus_new (GDBusConnection *connection, const SoradConfig *config, SoradStore *store,

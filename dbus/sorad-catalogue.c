@@ -283,6 +283,8 @@ static void
 on_described_alone (GVariant *answer, const GError *error, gpointer data)
 {
   SoradCatalogue *catalogue = data;
+  if (g_error_matches (error, SORA_ERROR, SORA_ERROR_CANCELLED))
+    return;
   guint n = catalogue->plugins->len;
   gboolean plugin = catalogue->next < n;
   GHashTable *table = plugin ? catalogue->plugin_descriptions : catalogue->pipeline_descriptions;
@@ -326,6 +328,8 @@ static void
 on_described (GVariant *answer, const GError *error, gpointer data)
 {
   SoradCatalogue *catalogue = data;
+  if (g_error_matches (error, SORA_ERROR, SORA_ERROR_CANCELLED))
+    return;
   if (!answer)
     {
       g_message ("describing all plugins at once failed, trying one by one: %s", error->message);

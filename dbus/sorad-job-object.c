@@ -60,6 +60,7 @@ get_result (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invocation)
 
 typedef struct
 {
+  SoradBus *bus;
   SoradStore *store;
   char *id, *name;
 } Opening;
@@ -90,6 +91,7 @@ on_opened (GObject *source, GAsyncResult *result, gpointer data)
 {
   GDBusMethodInvocation *invocation = data;
   g_autoptr (GError) error = NULL;
+  ((Opening *)g_task_get_task_data (G_TASK (result)))->bus->in_threads--;
   int fd = (int)g_task_propagate_int (G_TASK (result), &error);
   if (error)
     {
@@ -163,7 +165,9 @@ open_result (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invocation)
       return;
     }
   Opening *opening = g_new0 (Opening, 1);
+  opening->bus = bus;
   opening->store = bus->store;
+  bus->in_threads++;
   opening->id = g_strdup (job->id);
   opening->name = name;
   g_autoptr (GTask) task = g_task_new (NULL, NULL, on_opened, invocation);

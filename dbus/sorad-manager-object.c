@@ -203,7 +203,14 @@ on_copied (GObject *source, GAsyncResult *result, gpointer data)
 {
   Request *request = data;
   g_autoptr (GError) error = NULL;
-  if (g_task_propagate_boolean (G_TASK (result), &error))
+  request->bus->in_threads--;
+  gboolean ok = g_task_propagate_boolean (G_TASK (result), &error);
+  if (ok && request->bus->ending)
+    {
+      g_set_error (&error, SORA_ERROR, SORA_ERROR_FAILED, "sorad ends");
+      ok = FALSE;
+    }
+  if (ok)
     finish_request (request);
   else
     request_fail (request, error);
@@ -240,6 +247,7 @@ begin_request (SoradBus *bus, guint32 uid, GDBusMethodInvocation *invocation, gb
     }
   g_autoptr (GTask) task = g_task_new (NULL, NULL, on_copied, request);
   g_task_set_task_data (task, request, NULL);
+  bus->in_threads++;
   g_task_run_in_thread (task, copy_in_thread);
 }
 

@@ -214,15 +214,14 @@ run (Daemon *daemon, GError **error)
   g_dbus_connection_set_exit_on_close (daemon->connection, FALSE);
   gulong closed = g_signal_connect (daemon->connection, "closed", G_CALLBACK (on_closed), daemon);
   daemon->loop = g_main_loop_new (NULL, FALSE);
-  guint signals[] = { g_unix_signal_add (SIGTERM, on_signal, daemon),
-                      g_unix_signal_add (SIGINT, on_signal, daemon) };
+  /* These stay to the end: a second signal is no more urgent than the first. */
+  g_unix_signal_add (SIGTERM, on_signal, daemon);
+  g_unix_signal_add (SIGINT, on_signal, daemon);
   daemon->catalogue = sorad_catalogue_new (daemon->config, daemon->store);
   sorad_catalogue_start (daemon->catalogue, daemon->connection, on_catalogue_ready, daemon);
   g_main_loop_run (daemon->loop);
 
   g_signal_handler_disconnect (daemon->connection, closed);
-  for (gsize i = 0; i < G_N_ELEMENTS (signals); i++)
-    g_source_remove (signals[i]);
   return TRUE;
 }
 

@@ -282,6 +282,11 @@ check (SoraMessage *message)
 {
   GVariantDict row, summary;
   GVariantBuilder rows;
+  g_autoptr (GVariant) description = g_variant_get_child_value (message->payload, 0);
+  g_autoptr (SoraRequest) request = sora_request_from_variant (description, NULL);
+  GVariant *mode = request ? g_hash_table_lookup (request->params, "mode") : NULL;
+  if (mode && g_str_equal (g_variant_get_string (mode, NULL), "ignore"))
+    return;
   g_variant_dict_init (&row, NULL);
   g_variant_dict_insert (&row, "stage", "s", "work");
   g_variant_builder_init (&rows, G_VARIANT_TYPE ("aa{sv}"));

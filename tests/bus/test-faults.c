@@ -7,6 +7,7 @@
 
 #include <check.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -323,11 +324,38 @@ START_TEST (idle_daemon_ends)
 }
 END_TEST
 
-START_TEST (daemon_ends_while_a_job_runs)
+static void
+on_check_ended (GObject *source, GAsyncResult *result, gpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) reply
+      = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
+  ck_assert_ptr_null (reply);
+  ck_assert_msg (strstr (error->message, "sorad ends") != NULL, "%s", error->message);
+  *(gboolean *)data = TRUE;
+}
+
+static gboolean
+is_true (gpointer flag)
+{
+  return *(gboolean *)flag;
+}
+
+/* Whoever waits is answered, and nothing is left behind. */
+START_TEST (daemon_ends_while_it_works)
 {
   start (NULL, NULL);
+  gboolean ended = FALSE;
   g_autofree char *job = bus_submit (bus, "ignore", NULL, NULL);
   bus_wait_property (bus, job, "Stage", "work");
+  g_dbus_connection_call (
+      bus, SORA_BUS_NAME, MANAGER_PATH, MANAGER, "Check",
+      g_variant_new ("(s@a{sv}a{sv})", "fake", g_variant_new_parsed ("{'mode': <'ignore'>}"), NULL),
+      NULL, G_DBUS_CALL_FLAGS_NONE, BUS_DEADLINE_MS, NULL, on_check_ended, &ended);
+  g_autofree char *state = bus_get_string (bus, job, "State"); /* the Check has come before */
+  ck_assert_str_eq (state, "running");
+  g_subprocess_send_signal (fixture->sorad, SIGTERM);
+  bus_wait_until (is_true, &ended, "the end of the Check");
   bus_fixture_free (fixture); /* asserts the clean end */
 }
 END_TEST
@@ -400,7 +428,7 @@ main (void)
   tcase_add_test (settings, worker_of_another_version_is_refused);
   tcase_add_test (settings, plugin_that_crashes_when_described_is_told);
   tcase_add_test (settings, idle_daemon_ends);
-  tcase_add_test (settings, daemon_ends_while_a_job_runs);
+  tcase_add_test (settings, daemon_ends_while_it_works);
   tcase_add_test (settings, second_daemon_on_a_state_folder_is_refused);
   tcase_add_test (settings, misspelt_setting_is_refused);
   suite_add_tcase (suite, settings);
