@@ -80,7 +80,7 @@ code=0; wait "$client" || code=$?
 ctl jobs --json --state cancelled | grep -q interrupted || complain "Ctrl-C left the job: $(ctl jobs)"
 
 # -- Preview: a job that decodes for a while.
-shown=$(ctl generate -q -d -m small-a --width 128 --height 128 --frames 401 --steps 1 --seed 1 ball)
+shown=$(ctl generate -q -d -m small-a --width 128 --height 128 --frames 97 --steps 1 --seed 1 ball)
 preview () { ctl preview -o preview.png "$shown" > /dev/null 2> "$work/stderr"; }
 until_true 60 preview || complain "preview: $(cat "$work/stderr")"
 head -c 4 preview.png | grep -q PNG || complain "the preview is no PNG"
