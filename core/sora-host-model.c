@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Host functions: models.  In infer the plan's models are asked; in create and run those of the
- * instance, which may be older than the plan but have the same digests.
+ * instance, which may be older than the plan but have the same files.
  */
 #include "config.h"
 #include "sora-host-private.h"

@@ -32,7 +32,7 @@ static int G_GNUC_PRINTF (2, 3) host_fail (SoraContext *ctx, const char *format,
 {
   /* From any thread of the stage: a worker of a parallel loop may be the one that finds the fault.
    */
-  if (!sora_context_enter (ctx, "fail", SORA_PHASES_ALL, SORA_CALL_ANY_THREAD))
+  if (ctx == NULL || !sora_context_enter (ctx, "fail", SORA_PHASES_ALL, SORA_CALL_ANY_THREAD))
     return SORA_FAILED;
   va_list args;
   va_start (args, format);

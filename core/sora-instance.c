@@ -137,9 +137,7 @@ sora_instance_claim (SoraNode *node, SoraTask *task,
                      void (*log) (SoraContext *ctx, int level, const char *message),
                      gpointer log_data, GError **error)
 {
-  g_autofree char *key = sora_recipe_instance_key (node, error);
-  if (key == NULL)
-    return NULL;
+  g_autofree char *key = sora_recipe_instance_key (node);
   SoraInstance *instance = find_warm (key);
   if (instance != NULL)
     return instance;

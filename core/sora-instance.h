@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Instances of stages, kept warm in the process from job to job: keyed by plugin, class, load-time
- * parameters and the digests of the models.  An idle instance that holds weights is asked to
+ * parameters and models, whose files are compared before it is used again.  An idle instance that holds weights is asked to
  * release them when a ledger needs room.
  *
  * All functions take the pool's own lock; those that call the plugin hold no lock while they do.

@@ -18,7 +18,8 @@
  *    SORA_FAILED must have called host->fail() with the reason.
  *  - Threads: create, infer, release and destroy are never called at the same time for one instance.
  *    `run` has a thread of its own, on which all host calls of that run are made, except those that say
- *    "any thread".  Heavy work goes through host->compute().
+ *    "any thread".  Heavy work goes through host->compute(); inside it those that do not wait may be called
+ *    as well, but never pull, push, reserve or compute.
  *  - The floating-point control bits (MXCSR without its flags, x87 control word) must be unchanged at
  *    each return and at each host call on the stage thread; a change fails the stage.
  *  - The verb tells ownership: `push` and `make_writable` consume the reference they are given, whatever
@@ -144,7 +145,8 @@ typedef struct {
   const char *semantic; /* "sora.latents.video/1"; two ports connect only if these agree */
   uint32_t dtypes;      /* SORA_DTYPE_BIT()s that it takes or may give; 0 for files */
   uint32_t reserved;
-  const char *dims;     /* "C,T,H,W": symbols or numbers, one an axis; NULL for files */
+  const char *dims;     /* "C,T,H,W": symbols or numbers, one an axis; NULL for files.  A symbol
+                         * has one value over all ports of the stage */
   const char *help;
 } SoraPort;
 
@@ -259,7 +261,8 @@ struct SoraHost {
 
   /* -- Ports in infer.  input_spec [infer run]: SORA_NOT_FOUND for an unconnected optional input.  The
    * attributes of a stream or tensor ("fps", "padded_length", "watermark") are fixed in infer, and travel
-   * from set_output_attr_* of one stage to input_attr_* of the next. */
+   * from set_output_attr_* of one stage to input_attr_* of the next.  An output without a spec is not given
+   * with these parameters; one with a spec is held to it in run: dtype, shape, chunk, length. */
   int (*input_spec) (SoraContext *ctx, const char *port, SoraSpec *spec);
   int (*set_output_spec) (SoraContext *ctx, const char *port, const SoraSpec *spec); /* [infer] */
   int (*set_cost) (SoraContext *ctx, const SoraCost *cost);                          /* [infer] */
@@ -278,8 +281,9 @@ struct SoraHost {
   SoraTensor *(*make_writable) (SoraContext *ctx, SoraTensor *tensor); /* consumes; same buffer if sole owner */
   SoraTensor *(*tensor_slice) (SoraTensor *tensor, int64_t start, int64_t length); /* first axis, shares memory */
 
-  /* -- Flow [run].  pull gives SORA_OK and a reference, SORA_EOS or SORA_CANCELLED.  push consumes; what was
-   * pushed must not be written any more.  Both block.  Outputs close by themselves when run returns. */
+  /* -- Flow [run].  pull gives SORA_OK and a reference, SORA_EOS (also for an unconnected optional input) or
+   * SORA_CANCELLED.  push consumes; what was pushed must not be written any more.  Both block.  Outputs close
+   * by themselves when run returns. */
   int (*pull) (SoraContext *ctx, const char *port, SoraTensor **tensor);
   int (*push) (SoraContext *ctx, const char *port, SoraTensor *tensor);
 

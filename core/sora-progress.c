@@ -43,13 +43,18 @@ void
 sora_progress_set (SoraProgress *progress, guint index, double fraction)
 {
   double overall = 0;
+  gboolean done = TRUE;
 
   /* The comparison is false for a NaN, which so never gets in. */
   if (fraction > progress->fractions[index])
     progress->fractions[index] = MIN (fraction, 1);
   for (guint i = 0; i < progress->n; i++)
-    overall += progress->weights[i] * progress->fractions[i];
-  progress->overall = CLAMP (overall, progress->overall, 1);
+    {
+      overall += progress->weights[i] * progress->fractions[i];
+      done &= progress->fractions[i] >= 1;
+    }
+  /* The weights sum to one but for rounding; the end is the end. */
+  progress->overall = done ? 1 : CLAMP (overall, progress->overall, 1);
 }
 
 gboolean

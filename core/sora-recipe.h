@@ -8,8 +8,8 @@
 
 G_BEGIN_DECLS
 
-/* Plugin, class, load-time parameters, model digests. */
-char *sora_recipe_instance_key (SoraNode *node, GError **error);
+/* Plugin, class, load-time parameters, model paths. */
+char *sora_recipe_instance_key (SoraNode *node);
 /* The bytes that a stage makes: run, stage, plugin with the digest of its file, host version,
  * instruction set, all parameters, seed, model digests, digests of the input tensors.  Only for
  * nodes without edges into them. */

@@ -14,7 +14,7 @@ typedef struct SoraRunner SoraRunner;
  * or call the runner, except sora_runner_cancel. */
 typedef struct {
   /* Overall fraction 0..1 weighted by cost; the stage that works, its step of steps (0: not counted), and the
-   * seconds expected to remain (negative: not known yet).  At most 20 a second, and at each new step. */
+   * seconds expected to remain (negative: not known yet).  At most 20 a second, and at each new step and end of a stage. */
   void (*progress) (gpointer data, double fraction, guint run, const char *stage, guint step, guint steps,
                     double remaining);
   /* level is SoraLogLevel. */

@@ -452,7 +452,7 @@ task_main (gpointer data)
     sora_node_prefix_error (task->node, &error);
   if (ok)
     {
-      sora_runner_report (runner, task, 1, FALSE);
+      sora_runner_report (runner, task, 1, TRUE);
       sora_runner_stage_done (runner, task);
     }
 
