@@ -7,7 +7,10 @@ import dit_fast
 import make_latents
 
 
-def scheduler(shift=3.0):
+SHIFT = 12.0  # what a prompt says is decided above sigma 0.9: see RECIPE.md
+
+
+def scheduler(shift=SHIFT):
     """The scheduler that is shipped: UniPC on flow sigmas; the network predicts the clean sample."""
     return UniPCMultistepScheduler(
         prediction_type="sample", use_flow_sigmas=True, flow_shift=shift, solver_order=2,
@@ -16,7 +19,7 @@ def scheduler(shift=3.0):
 
 
 @torch.no_grad()
-def sample_texts(pair, vae, info, texts, steps=16, guidance=3.0, seed=0, shift=3.0):
+def sample_texts(pair, vae, info, texts, steps=16, guidance=3.0, seed=0, shift=SHIFT):
     """Clips [N, 3, T, H, W] in [-1, 1] for a list of prompts."""
     pieces = make_latents.spiece()
     n = len(texts)

@@ -33,6 +33,7 @@ class Pair(torch.nn.Module):
                                         args["text_dim"] // 32, 32, 2 * args["text_dim"])
         self.dit = dit_fast.build_dit(args["channels"], args["text_dim"], args["width"] // 32, 32,
                                       args["layers"], 4 * args["width"])
+        dit_fast.hear_the_prompt(self.dit, self.text)
 
 
 def warm_up(loss_of, batch, shape, optimizer):
@@ -52,7 +53,7 @@ def parse():
     p.add_argument("--layers", type=int, default=5)
     p.add_argument("--text-dim", type=int, default=160)
     p.add_argument("--text-layers", type=int, default=3)
-    p.add_argument("--shift", type=float, default=3.0)
+    p.add_argument("--shift", type=float, default=sampler.SHIFT)
     p.add_argument("--floor", type=float, default=0.1, help="the least sigma of the loss weight")
     p.add_argument("--dropout", type=float, default=0.1)
     p.add_argument("--seed", type=int, default=5)
@@ -87,10 +88,10 @@ def held_out_prompts(count, seed=21):
     return scenes, [captions.caption(s, rng) for s in scenes]
 
 
-def grade(pair, vae, info, log, step, count=40):
+def grade(pair, vae, info, log, step, count=32):
     """Draws held-out prompts with the weights as they are, decodes and judges them."""
     scenes, texts = held_out_prompts(count)
-    clips = sampler.sample_texts(pair, vae, info, texts, steps=16, guidance=3.0, seed=3)
+    clips = sampler.sample_texts(pair, vae, info, texts, steps=16, guidance=3.0, seed=3, shift=sampler.SHIFT)
     marks = judge.grade(clips, scenes)
     common.log_line(log, step=step, held_out=marks)
 
