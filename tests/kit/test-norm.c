@@ -152,6 +152,7 @@ START_TEST (test_conversion)
   if (_i)
     sora_kit_fp_leave (saved);
   ck_assert_int_eq (result, SORA_OK);
+  int good = 0;
   for (int i = 0; i < 65536; i++)
     {
       int e = i >> 10 & 31, m = i & 1023;
@@ -159,19 +160,20 @@ START_TEST (test_conversion)
                     : e == 0 ? ldexp (m, -24)
                              : ldexp (1024 + m, e - 25);
       if (isnan (want))
-        ck_assert_float_nan (out[i]);
+        good += isnan (out[i]) != 0;
       else
-        ck_assert_msg ((double)out[i] == (i & 0x8000 ? -want : want)
-                           && !signbit (out[i]) == !(i & 0x8000),
-                       "f16 %04x: %g", (unsigned)i, (double)out[i]);
+        good += (double)out[i] == (i & 0x8000 ? -want : want) && !signbit (out[i]) == !(i & 0x8000);
     }
+  ck_assert_int_eq (good, 65536);
   ck_assert_int_eq (sora_kit_to_f32 (half, SORA_BF16, out, 65536), SORA_OK);
+  good = 0;
   for (int i = 0; i < 65536; i++)
     {
       uint32_t bits;
       memcpy (&bits, &out[i], sizeof bits);
-      ck_assert_uint_eq (bits, (uint32_t)i << 16);
+      good += bits == (uint32_t)i << 16;
     }
+  ck_assert_int_eq (good, 65536);
   ck_assert_int_eq (sora_kit_to_f32 (half, SORA_I16, out, 1), SORA_FAILED);
   sora_kit_free (half);
   sora_kit_free (out);

@@ -59,8 +59,10 @@ START_TEST (test_every_tile_once)
         work_init (&work);
         sora_kit_team_init (&team, NULL, NULL, threads);
         kit_test_ok (&team, sora_kit_parallel (&team, tiles, tile_func, &work));
+        int good = 0;
         for (int64_t i = 0; i < TILES; i++)
-          ck_assert_int_eq (work.seen[i], i < tiles);
+          good += work.seen[i] == (i < tiles);
+        ck_assert_int_eq (good, TILES);
         ck_assert_int_eq (work.wrong, 0);
         ck_assert_int_eq (omp_get_max_threads (), before);
         /* And given back: a denormal is one again.  */
@@ -132,8 +134,10 @@ START_TEST (test_rows)
       {
         memset (rows, 0, sizeof rows);
         kit_test_ok (&team, sora_kit_rows_parallel (&team, n, per_tile, mark_rows, rows));
+        int good = 0;
         for (int64_t i = 0; i <= 100; i++)
-          ck_assert_int_eq (rows[i], i < n);
+          good += rows[i] == (i < n);
+        ck_assert_int_eq (good, 101);
       }
 }
 END_TEST
@@ -159,8 +163,10 @@ START_TEST (test_memory)
       unsigned char *memory = sora_kit_alloc0 (bytes, 1);
       ck_assert_ptr_nonnull (memory);
       ck_assert_uint_eq ((uintptr_t)memory % 64, 0);
-      for (size_t i = 0; i < bytes; i++)
-        ck_assert_msg (memory[i] == 0, "byte %zu of %zu", i, bytes);
+      size_t zeros = 0;
+      while (zeros < bytes && memory[zeros] == 0)
+        zeros++;
+      ck_assert_uint_eq (zeros, bytes);
       sora_kit_free (memory);
     }
 }
