@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * av-writer.c: colour conversion, encoder and muxer.
+ * av-writer.c: encoder and muxer.
  */
 #include "av-writer.h"
+#include "av-convert.h"
 #include "av-io.h"
 
 #include <libavcodec/avcodec.h>
 #include <libavutil/opt.h>
-#include <libswscale/swscale.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,7 +18,6 @@ struct AvWriter {
   AVStream *stream;
   AVFrame *frame;
   AVPacket *packet;
-  struct SwsContext *sws;
   int64_t next; /* number of the next frame */
 };
 
@@ -88,8 +86,14 @@ open_codec (AvWriter *writer, const AvSettings *settings, char *why, size_t why_
       av_dict_set (&options, "cpu-used", "3", 0);
     }
   const int code = avcodec_open2 (codec, encoder, &options);
+  /* What is left over was understood by nobody: this libavcodec is not one that we know. */
+  const AVDictionaryEntry *left = code < 0 ? NULL : av_dict_get (options, "", NULL, AV_DICT_IGNORE_SUFFIX);
+  if (left != NULL)
+    snprintf (why, why_size, "encoder '%s' of this libavcodec does not know the option '%s'", settings->encoder, left->key);
   av_dict_free (&options);
-  return code < 0 ? explain (writer, "cannot start the encoder", code, why, why_size) : 0;
+  if (code < 0)
+    return explain (writer, "cannot start the encoder", code, why, why_size);
+  return left != NULL ? -1 : 0;
 }
 
 static int
@@ -115,18 +119,12 @@ open_muxer (AvWriter *writer, const AvSettings *settings, const SoraKitTag *tags
 }
 
 static int
-open_conversion (AvWriter *writer, const AvSettings *settings, char *why, size_t why_size)
+open_frames (AvWriter *writer, char *why, size_t why_size)
 {
-  writer->sws = sws_getContext (settings->width, settings->height, AV_PIX_FMT_RGB24, settings->width,
-                                settings->height, AV_PIX_FMT_YUV420P,
-                                SWS_BICUBIC | SWS_ACCURATE_RND | SWS_BITEXACT | SWS_FULL_CHR_H_INT, NULL, NULL, NULL);
   writer->frame = av_frame_alloc ();
   writer->packet = av_packet_alloc ();
-  if (writer->sws == NULL || writer->frame == NULL || writer->packet == NULL)
-    return explain (writer, "cannot prepare the colour conversion", AVERROR (ENOMEM), why, why_size);
-  /* From full-range RGB to limited-range BT.709, as the stream is tagged. */
-  const int *bt709 = sws_getCoefficients (SWS_CS_ITU709);
-  sws_setColorspaceDetails (writer->sws, bt709, 1, bt709, 0, 0, 1 << 16, 1 << 16);
+  if (writer->frame == NULL || writer->packet == NULL)
+    return explain (writer, "cannot prepare the frames", AVERROR (ENOMEM), why, why_size);
   return 0;
 }
 
@@ -153,7 +151,7 @@ av_writer_new (int fd, const AvSettings *settings, const SoraKitTag *tags, int n
     }
   if (code < 0 || open_codec (writer, settings, why, why_size) != 0
       || open_muxer (writer, settings, tags, n_tags, why, why_size) != 0
-      || open_conversion (writer, settings, why, why_size) != 0)
+      || open_frames (writer, why, why_size) != 0)
     {
       av_writer_free (writer);
       return NULL;
@@ -197,14 +195,33 @@ av_writer_frame (AvWriter *writer, const uint8_t *rgb, char *why, size_t why_siz
   writer->frame->color_primaries = writer->codec->color_primaries;
   writer->frame->color_trc = writer->codec->color_trc;
   writer->frame->colorspace = writer->codec->colorspace;
+  writer->frame->chroma_location = writer->codec->chroma_sample_location;
   const int code = av_frame_get_buffer (writer->frame, 0);
   if (code < 0)
     return explain (writer, "cannot hold a frame", code, why, why_size);
-  const uint8_t *from[4] = { rgb, NULL, NULL, NULL };
-  const int stride[4] = { 3 * writer->codec->width, 0, 0, 0 };
-  sws_scale (writer->sws, from, stride, 0, writer->codec->height, writer->frame->data, writer->frame->linesize);
+  av_yuv420_from_rgb (rgb, writer->codec->width, writer->codec->height, writer->frame->data, writer->frame->linesize);
   writer->frame->pts = writer->next++;
   return encode (writer, writer->frame, why, why_size);
+}
+
+int
+av_writer_append_xmp (AvWriter *writer, const char *xmp, char *why, size_t why_size)
+{
+  static const uint8_t id[16] = { 0xbe, 0x7a, 0xcf, 0xcb, 0x97, 0xa9, 0x42, 0xe8,
+                                  0x9c, 0x71, 0x99, 0x94, 0x91, 0xe3, 0xaf, 0xac };
+  AVIOContext *io = writer->format->pb;
+  const size_t length = strlen (xmp);
+  const int64_t end = avio_size (io); /* the muxer may have left it anywhere */
+  if (end < 0 || avio_seek (io, end, SEEK_SET) < 0)
+    return explain (writer, "cannot write the file", end < 0 ? (int) end : AVERROR (EIO), why, why_size);
+  avio_wb32 (io, (unsigned) (8 + sizeof id + length));
+  avio_write (io, (const unsigned char *) "uuid", 4);
+  avio_write (io, id, sizeof id);
+  avio_write (io, (const unsigned char *) xmp, (int) length);
+  avio_flush (io);
+  if (io->error < 0 || writer->file.error != 0)
+    return explain (writer, "cannot write the file", io->error, why, why_size);
+  return 0;
 }
 
 int
@@ -234,6 +251,5 @@ av_writer_free (AvWriter *writer)
   avcodec_free_context (&writer->codec);
   av_frame_free (&writer->frame);
   av_packet_free (&writer->packet);
-  sws_freeContext (writer->sws);
   av_free (writer);
 }

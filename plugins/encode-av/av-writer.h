@@ -26,10 +26,13 @@ typedef struct AvWriter AvWriter;
 /* @fd: empty, seekable, open for reading and writing; stays the caller's.  NULL: the reason is in @why. */
 AvWriter *av_writer_new (int fd, const AvSettings *settings, const SoraKitTag *tags, int n_tags, char *why,
                          size_t why_size);
-/* u8 sRGB [height, width, 3].  Nonzero: the reason is in @why. */
+/* u8 sRGB [height, width, 3], converted by av_yuv420_from_rgb().  Nonzero: the reason is in @why. */
 int av_writer_frame (AvWriter *writer, const uint8_t *rgb, char *why, size_t why_size);
 /* Ends the file. */
 int av_writer_finish (AvWriter *writer, char *why, size_t why_size);
+/* After the end of an MP4: a box of its own for an XMP packet, which other readers pass over (XMP specification, part 3,
+ * 1.2.6). */
+int av_writer_append_xmp (AvWriter *writer, const char *xmp, char *why, size_t why_size);
 void av_writer_free (AvWriter *writer);
 
 /* Is that encoder in this libavcodec? */

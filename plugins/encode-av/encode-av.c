@@ -102,6 +102,14 @@ read_settings (const SoraHost *host, SoraContext *ctx, AvSettings *settings, Sor
   return SORA_OK;
 }
 
+/* x264 holds about 40 frames for its look-ahead and references, at 12 bits a pixel and as much again for what it learns
+ * of them; libvpx holds 25 and learns more. */
+static uint64_t
+work_bytes (const SoraKitFrames *frames)
+{
+  return (uint64_t) (frames->width * frames->height) * 3 * 45;
+}
+
 static int
 infer (const SoraHost *host, SoraContext *ctx)
 {
@@ -113,11 +121,11 @@ infer (const SoraHost *host, SoraContext *ctx)
   if (!av_writer_has_encoder (settings.encoder))
     return host->fail (ctx, "this libavcodec has no encoder '%s', which parameter 'format' = '%s' needs",
                        settings.encoder, settings.container);
+  if (!frames.says_fps)
+    host->log (ctx, SORA_LOG_WARNING, "input 'frames' does not say its frames per second: %g are taken", frames.fps);
   SoraCost cost = { .struct_size = sizeof cost };
   const double pixels = (double) frames.width * (double) frames.height;
-  /* x264 holds about 40 frames for its look-ahead and references, at 12 bits a pixel and as much again for what it
-   * learns of them. */
-  cost.work_bytes = (uint64_t) (pixels * 3 * 45);
+  cost.work_bytes = work_bytes (&frames);
   if (frames.count > 0)
     {
       /* An eighth of a byte a pixel is a rich clip; operations are of the order of a thousand a pixel. */
@@ -151,7 +159,8 @@ encode_chunk (const SoraHost *host, SoraContext *ctx, AvWriter *writer, const So
 }
 
 static int
-encode_stream (const SoraHost *host, SoraContext *ctx, AvWriter *writer, const SoraKitFrames *frames, uint8_t *scratch)
+encode_stream (const SoraHost *host, SoraContext *ctx, AvWriter *writer, const SoraKitFrames *frames, uint8_t *scratch,
+               const char *xmp)
 {
   int64_t done = 0;
   char why[256];
@@ -170,7 +179,39 @@ encode_stream (const SoraHost *host, SoraContext *ctx, AvWriter *writer, const S
     }
   if (done == 0)
     return host->fail (ctx, "input 'frames' ended without a frame");
-  return av_writer_finish (writer, why, sizeof why) == 0 ? SORA_OK : host->fail (ctx, "%s", why);
+  if (av_writer_finish (writer, why, sizeof why) != 0
+      || (xmp != NULL && av_writer_append_xmp (writer, xmp, why, sizeof why) != 0))
+    return host->fail (ctx, "%s", why);
+  return SORA_OK;
+}
+
+/* All of a run but its reservation of memory. */
+static int
+make_file (const SoraHost *host, SoraContext *ctx, const AvSettings *settings, const SoraKitFrames *frames)
+{
+  SoraKitTag tags[SORA_KIT_MAX_TAGS + 1];
+  char encoder[160], why[256], name[16];
+  int n_tags = sora_kit_provenance (host, ctx, FRAMES, tags);
+  if (n_tags > 1)
+    {
+      av_writer_describe (settings, encoder, sizeof encoder);
+      tags[n_tags++] = (SoraKitTag) { "sorad.encoder", encoder };
+    }
+  const int webm = !strcmp (settings->container, "webm");
+  snprintf (name, sizeof name, "clip.%s", settings->container);
+  int fd = -1;
+  int rc = host->file_create (ctx, FILE_PORT, name, webm ? "video/webm" : "video/mp4", &fd);
+  if (rc != SORA_OK)
+    return rc;
+  uint8_t *scratch = malloc ((size_t) (frames->width * frames->height * 3));
+  AvWriter *writer = scratch != NULL ? av_writer_new (fd, settings, tags, n_tags, why, sizeof why) : NULL;
+  if (writer != NULL)
+    rc = encode_stream (host, ctx, writer, frames, scratch, webm ? NULL : sora_kit_provenance_xmp (host, ctx));
+  else
+    rc = host->fail (ctx, "%s", scratch != NULL ? why : "out of memory for a frame");
+  av_writer_free (writer);
+  free (scratch);
+  return rc;
 }
 
 static int
@@ -178,32 +219,14 @@ run (const SoraHost *host, SoraContext *ctx, void *instance)
 {
   AvSettings settings;
   SoraKitFrames frames;
-  SoraKitTag tags[SORA_KIT_MAX_TAGS + 1];
-  char encoder[160], why[256], name[16];
   int rc = read_settings (host, ctx, &settings, &frames);
+  if (rc == SORA_OK)
+    rc = host->reserve (ctx, SORA_MEMORY_WORK, work_bytes (&frames));
   if (rc != SORA_OK)
     return rc;
-  int n_tags = sora_kit_provenance (host, ctx, FRAMES, tags);
-  if (n_tags > 1)
-    {
-      av_writer_describe (&settings, encoder, sizeof encoder);
-      tags[n_tags++] = (SoraKitTag) { "sorad.encoder", encoder };
-    }
-  const int webm = !strcmp (settings.container, "webm");
-  snprintf (name, sizeof name, "clip.%s", settings.container);
-  int fd = -1;
-  rc = host->file_create (ctx, FILE_PORT, name, webm ? "video/webm" : "video/mp4", &fd);
-  if (rc != SORA_OK)
-    return rc;
-  uint8_t *scratch = malloc ((size_t) (frames.width * frames.height * 3));
-  AvWriter *writer = scratch != NULL ? av_writer_new (fd, &settings, tags, n_tags, why, sizeof why) : NULL;
-  if (writer != NULL)
-    rc = encode_stream (host, ctx, writer, &frames, scratch);
-  else
-    rc = host->fail (ctx, "%s", scratch != NULL ? why : "out of memory for a frame");
-  av_writer_free (writer);
-  free (scratch);
-  return rc;
+  rc = make_file (host, ctx, &settings, &frames);
+  const int back = host->unreserve (ctx, SORA_MEMORY_WORK, work_bytes (&frames));
+  return rc != SORA_OK ? rc : back;
 }
 
 static const SoraStageClass stage = {

@@ -94,7 +94,7 @@ typedef struct {
   const SoraHost *host;
   SoraContext *ctx;
   const Request *request;
-  SoraKitTag tags[SORA_KIT_MAX_TAGS];
+  SoraKitTag tags[SORA_KIT_MAX_TAGS + 1];
   int n_tags;
   uint8_t *scratch; /* a frame */
   PngBuffer png;
@@ -136,26 +136,39 @@ taken_of (const Request *request)
   return request->frames.count < 1 ? 0 : (request->frames.count - 1) / request->every + 1;
 }
 
+/* What a run holds: a frame, its PNG (which grows by doubling), and the sheet with its own PNG.  Fails the stage where
+ * the sheet would be too large. */
+static int
+measure (const SoraHost *host, SoraContext *ctx, const Request *request, Sheet *sheet, uint64_t *bytes)
+{
+  const uint64_t frame = (uint64_t) (request->frames.width * request->frames.height) * 3;
+  char why[200];
+  *bytes = frame * 3;
+  if (request->layout != LAYOUT_SHEET)
+    return SORA_OK;
+  if (sheet_measure (sheet, request->frames.width, request->frames.height, taken_of (request), request->columns, why,
+                     sizeof why)
+      != 0)
+    return host->fail (ctx, "%s", why);
+  *bytes += (uint64_t) (sheet->width * sheet->height) * 6;
+  return SORA_OK;
+}
+
 static int
 infer (const SoraHost *host, SoraContext *ctx)
 {
   Request request = { 0 };
+  Sheet sheet;
+  SoraCost cost = { .struct_size = sizeof cost };
   int rc = read_request (host, ctx, &request);
+  if (rc == SORA_OK)
+    rc = measure (host, ctx, &request, &sheet, &cost.work_bytes);
   if (rc != SORA_OK)
     return rc;
-  SoraCost cost = { .struct_size = sizeof cost };
+  if (request.layout == LAYOUT_APNG && !request.frames.says_fps)
+    host->log (ctx, SORA_LOG_WARNING, "input 'frames' does not say its frames per second: %g are taken",
+               request.frames.fps);
   const uint64_t frame = (uint64_t) (request.frames.width * request.frames.height) * 3;
-  cost.work_bytes = frame * 3;
-  if (request.layout == LAYOUT_SHEET)
-    {
-      Sheet sheet;
-      char why[200];
-      if (sheet_measure (&sheet, request.frames.width, request.frames.height, taken_of (&request), request.columns, why,
-                         sizeof why)
-          != 0)
-        return host->fail (ctx, "%s", why);
-      cost.work_bytes += (uint64_t) (sheet.width * sheet.height) * 6;
-    }
   cost.output_bytes = frame * (uint64_t) taken_of (&request) / 2;
   cost.flops = (double) frame * (double) taken_of (&request) * 60;
   if (request.frames.count > 0 && request.frames.count <= UINT32_MAX)
@@ -268,6 +281,9 @@ take_stream (Run *run)
     }
   if (run->taken == 0)
     return run->host->fail (run->ctx, "input 'frames' ended without a frame");
+  if (run->request->layout == LAYOUT_SHEET && run->taken < run->sheet.count)
+    return run->host->fail (run->ctx, "input 'frames' ended after %lld frames, and was to have %lld",
+                            (long long) run->number, (long long) run->request->frames.count);
   if (run->request->layout == LAYOUT_SHEET)
     return write_picture (run, "sheet.png", run->sheet.pixels, run->sheet.width, run->sheet.height);
   if (run->request->layout == LAYOUT_APNG)
@@ -282,27 +298,32 @@ static int
 run (const SoraHost *host, SoraContext *ctx, void *instance)
 {
   Request request = { 0 };
+  Run state = { .host = host, .ctx = ctx, .request = &request, .fd = -1 };
+  uint64_t bytes;
   char why[200];
   int rc = read_request (host, ctx, &request);
+  if (rc == SORA_OK)
+    rc = measure (host, ctx, &request, &state.sheet, &bytes);
+  if (rc == SORA_OK)
+    rc = host->reserve (ctx, SORA_MEMORY_WORK, bytes);
   if (rc != SORA_OK)
     return rc;
-  Run state = { .host = host, .ctx = ctx, .request = &request, .fd = -1 };
   state.n_tags = sora_kit_provenance (host, ctx, FRAMES, state.tags);
+  const char *xmp = sora_kit_provenance_xmp (host, ctx);
+  if (xmp != NULL)
+    state.tags[state.n_tags++] = (SoraKitTag) { "XML:com.adobe.xmp", xmp };
   state.scratch = malloc ((size_t) (request.frames.width * request.frames.height * 3));
   if (state.scratch == NULL)
     rc = host->fail (ctx, "out of memory for a frame");
-  else if (request.layout == LAYOUT_SHEET
-           && (sheet_measure (&state.sheet, request.frames.width, request.frames.height, taken_of (&request),
-                              request.columns, why, sizeof why)
-                   != 0
-               || sheet_begin (&state.sheet, why, sizeof why) != 0))
+  else if (request.layout == LAYOUT_SHEET && sheet_begin (&state.sheet, why, sizeof why) != 0)
     rc = host->fail (ctx, "%s", why);
-  if (rc == SORA_OK)
+  else
     rc = take_stream (&state);
   sheet_clear (&state.sheet);
   png_memory_clear (&state.png);
   free (state.scratch);
-  return rc;
+  const int back = host->unreserve (ctx, SORA_MEMORY_WORK, bytes);
+  return rc != SORA_OK ? rc : back;
 }
 
 static const SoraStageClass stage = {

@@ -26,7 +26,8 @@ sora_kit_frames_spec (const SoraHost *host, SoraContext *ctx, const char *port, 
   frames->height = spec.shape[1];
   frames->width = spec.shape[2];
   frames->dtype = spec.dtype;
-  if (host->input_attr_f64 (ctx, port, "fps", &frames->fps) != SORA_OK || !(frames->fps > 0) || frames->fps > 1000)
+  frames->says_fps = host->input_attr_f64 (ctx, port, "fps", &frames->fps) == SORA_OK && frames->fps > 0 && frames->fps <= 1000;
+  if (!frames->says_fps)
     frames->fps = DEFAULT_FPS;
   return SORA_OK;
 }

@@ -12,6 +12,7 @@ typedef struct {
   int64_t width, height;
   int32_t dtype; /* SORA_U8 or SORA_F32 */
   double fps;
+  int says_fps; /* or else fps is a guess */
 } SoraKitFrames;
 
 /* Reads and checks the spec of a "sora.frames.rgb/1" input [T,H,W,3] in infer or run; no fps: 16.  Fails the stage. */

@@ -4,9 +4,9 @@
  *
  * | level of the request | keys |
  * | --- | --- |
- * | minimal (default) | Software, Comment (that it is generated), sorad.model, .pipeline, .seed, .stages, .watermark |
+ * | minimal (default) | XMP; Software, Comment (that it is generated), sorad.model, .pipeline, .seed, .stages, .watermark |
  * | full | these and sorad.prompt |
- * | none | sorad.watermark alone, and only where the mark was left off: leaving it off is always recorded |
+ * | none | no XMP; sorad.watermark alone, and only where the mark was left off: leaving it off is always recorded |
  */
 #ifndef SORA_KIT_PROVENANCE_H
 #define SORA_KIT_PROVENANCE_H
@@ -30,5 +30,17 @@ typedef struct {
  * Returns: the number of tags
  */
 int sora_kit_provenance (const SoraHost *host, SoraContext *ctx, const char *port, SoraKitTag *tags);
+
+/**
+ * sora_kit_provenance_xmp:
+ * @host: the host
+ * @ctx: in run
+ *
+ * What readers of photographs and films look for: the property Iptc4xmpExt:DigitalSourceType, with IPTC's address for
+ * media made by a trained model.
+ *
+ * Returns: an XMP packet, the same for every file; NULL where the request's level is none
+ */
+const char *sora_kit_provenance_xmp (const SoraHost *host, SoraContext *ctx);
 
 #endif
