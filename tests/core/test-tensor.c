@@ -45,6 +45,8 @@ START_TEST (shapes_are_multiplied_with_care)
   ck_assert (!sora_shape_bytes (SORA_F32, 2, negative, &bytes));
   ck_assert (!sora_shape_bytes (SORA_U8, 2, huge, &bytes));
   ck_assert (!sora_shape_bytes (SORA_F32, 2, wide, &bytes));
+  const int64_t wraps[] = { INT64_C (1) << 62, 4 }; /* 2^64 bytes: 0, if nobody looks */
+  ck_assert (!sora_shape_bytes (SORA_U8, 2, wraps, &bytes));
   ck_assert (!sora_shape_bytes (SORA_DTYPE_INVALID, 3, plain, &bytes));
   ck_assert (!sora_shape_bytes (SORA_F32, -1, plain, &bytes));
   ck_assert (!sora_shape_bytes (SORA_F32, 1, NULL, &bytes));
@@ -183,6 +185,18 @@ START_TEST (make_writable_copies_only_what_is_shared)
   slice = sora_tensor_make_writable (slice, &error);
   sora_tensor_get_view (slice, &after);
   ck_assert_ptr_eq (after.data, place);
+
+  /* A slice of a slice, when the one between is gone and somebody holds the whole. */
+  SoraTensor *whole = numbered (6);
+  SoraTensor *between = sora_tensor_slice (whole, 1, 4);
+  SoraTensor *inner = sora_tensor_slice (between, 1, 2);
+  sora_tensor_unref (between);
+  sora_tensor_get_view (inner, &before);
+  inner = sora_tensor_make_writable (inner, &error);
+  sora_tensor_get_view (inner, &after);
+  ck_assert_ptr_ne (before.data, after.data);
+  sora_tensor_unref (inner);
+  sora_tensor_unref (whole);
 
   /* Two slices of one buffer. */
   g_autoptr (SoraTensor) other = sora_tensor_slice (slice, 0, 1);
