@@ -86,7 +86,17 @@ sora_node_load (SoraNode *node, SoraRegistry *registry, const char *name, GError
 {
   g_autofree char *plugin_id = g_strndup (name, strcspn (name, "/"));
 
+  /* A module that was linked with -ffast-math sets the control bits of the thread that loads it. */
+  SoraFpu fpu = sora_fpu_get ();
   node->klass = sora_registry_stage (registry, name, &node->plugin, error);
+  if (!sora_fpu_equal (fpu, sora_fpu_get ()))
+    {
+      sora_fpu_set (fpu);
+      g_message (
+          "loading plugin '%s' changed the floating-point control bits, which were put back: do "
+          "not link it with -ffast-math",
+          plugin_id);
+    }
   if (node->klass == NULL || !probe (node->plugin, error))
     {
       sora_node_prefix_error (node, error);

@@ -229,6 +229,7 @@ push_link (SoraTask *task, SoraLink *link, SoraTensor *tensor, guint64 bytes)
       task_wait (task, SORA_TASK_WAIT_PUSH, link, bytes);
       if (task->refused != NULL)
         {
+          task->refused = NULL;
           char size[32], limit[32];
           sora_context_fail (&task->ctx, SORA_ERROR_NO_MEMORY,
                              "the queue from '%s' to '%s' is full (%u tensors, %s), every stage "
@@ -322,6 +323,8 @@ sora_task_reserve (SoraTask *task, SoraMemoryKind kind, guint64 bytes)
         }
       sora_ledger_note_peak (&runner->ledger);
     }
+  /* Told once: a stage that goes on with less can wait again. */
+  task->refused = NULL;
   g_mutex_unlock (&runner->lock);
   return result;
 }

@@ -4,6 +4,7 @@
  */
 #include "config.h"
 #include "runner-test.h"
+#include "sora-fpu.h"
 
 static const struct
 {
@@ -52,6 +53,17 @@ START_TEST (breaks)
 }
 END_TEST
 
+/* The fixture sets flush-to-zero in a constructor. */
+START_TEST (loading_restores_the_control_bits)
+{
+  SoraFpu before = sora_fpu_get ();
+  g_autoptr (SoraRequest) request = request_new (BREAK);
+  g_autoptr (SoraPlan) plan = sora_plan_new (fixture.environment, request, NULL);
+  ck_assert_ptr_nonnull (plan);
+  ck_assert (sora_fpu_equal (before, sora_fpu_get ()));
+}
+END_TEST
+
 START_TEST (breaks_none) { g_autoptr (SoraRunner) runner = run_ok (BREAK, NULL); }
 END_TEST
 
@@ -79,6 +91,7 @@ main (void)
 
   tcase_add_checked_fixture (tests, fixture_setup, fixture_teardown);
   tcase_add_loop_test (tests, breaks, 0, G_N_ELEMENTS (rules));
+  tcase_add_test (tests, loading_restores_the_control_bits);
   tcase_add_test (tests, breaks_none);
   tcase_add_test (tests, compute_restores_the_control_bits);
   tcase_add_test (tests, a_dropped_stream_may_be_short);

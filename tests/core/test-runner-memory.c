@@ -12,7 +12,8 @@ static GMutex told_lock;
 static void
 catch_message (const char *domain, GLogLevelFlags level, const char *message, gpointer data)
 {
-  if ((level & G_LOG_LEVEL_MASK) > G_LOG_LEVEL_MESSAGE)
+  if ((level & G_LOG_LEVEL_MASK) > G_LOG_LEVEL_MESSAGE
+      || g_str_has_prefix (message, "loading plugin"))
     return;
   g_mutex_lock (&told_lock);
   g_string_append_printf (told, "%s; ", message);
