@@ -103,10 +103,9 @@ remember (SoraPlan *plan, GPtrArray *all)
           if (!g_str_equal (samples->stage, stage->stage) || stage->cost.flops <= 0)
             continue;
           summarise (samples->compute, &first, &minimum, &median);
-          if (median <= 0)
-            summarise (samples->wall, &first, &minimum, &median);
+          /* A light stage's time on the wall is mostly waiting for the one before it: no rate. */
           if (median > 0)
-            soractl_rates_set (stage->plugin, stage->cost.flops / median);
+            soractl_rates_set (stage->plugin, sora_plan_request (plan), stage->cost.flops / median);
         }
     }
 }

@@ -14,9 +14,9 @@
 #define NOMINAL_RATE 40e9
 
 static double
-estimate (const SoraPlanStage *stage, gboolean *measured)
+estimate (SoraPlan *plan, const SoraPlanStage *stage, gboolean *measured)
 {
-  double rate = soractl_rates_get (stage->plugin);
+  double rate = soractl_rates_get (stage->plugin, sora_plan_request (plan));
   *measured = rate > 0;
   return stage->cost.flops / (rate > 0 ? rate : NOMINAL_RATE * g_get_num_processors ());
 }
@@ -47,7 +47,7 @@ print_people (SoraPlan *plan)
     {
       const SoraPlanStage *stage = stages->pdata[i];
       gboolean measured;
-      double seconds = estimate (stage, &measured);
+      double seconds = estimate (plan, stage, &measured);
       all_measured = all_measured && (measured || stage->cost.flops <= 0);
       total += seconds;
       g_autofree char *weights = soractl_format_bytes (stage->cost.packed_bytes),
@@ -81,7 +81,7 @@ print_json (SoraPlan *plan)
     {
       const SoraPlanStage *stage = stages->pdata[i];
       gboolean measured;
-      double seconds = estimate (stage, &measured);
+      double seconds = estimate (plan, stage, &measured);
       total += seconds;
       json_t *outputs = json_array ();
       for (guint k = 0; k < stage->outputs->len; k++)

@@ -12,25 +12,35 @@ rates_path (void)
   return g_build_filename (g_get_user_cache_dir (), "sorad", "rates", NULL);
 }
 
-double
-soractl_rates_get (const char *plugin)
+static char *
+rate_key (const char *plugin, const SoraRequest *request)
 {
-  g_autofree char *path = rates_path ();
+  const char *model = g_hash_table_lookup (request->models, "main");
+  g_autofree char *base = model != NULL ? g_path_get_basename (model) : NULL;
+  char *key = g_strdup_printf ("%s on %s", plugin, base != NULL ? base : "the default model");
+  /* What a key file's keys cannot hold. */
+  return g_strdelimit (key, "[]=\n", '_');
+}
+
+double
+soractl_rates_get (const char *plugin, const SoraRequest *request)
+{
+  g_autofree char *path = rates_path (), *key = rate_key (plugin, request);
   g_autoptr (GKeyFile) file = g_key_file_new ();
   if (!g_key_file_load_from_file (file, path, G_KEY_FILE_NONE, NULL))
     return 0;
-  double rate = g_key_file_get_double (file, "Rates", plugin, NULL);
+  double rate = g_key_file_get_double (file, "Rates", key, NULL);
   return rate > 0 ? rate : 0;
 }
 
 void
-soractl_rates_set (const char *plugin, double flops_per_second)
+soractl_rates_set (const char *plugin, const SoraRequest *request, double flops_per_second)
 {
-  g_autofree char *path = rates_path ();
+  g_autofree char *path = rates_path (), *key = rate_key (plugin, request);
   g_autofree char *folder = g_path_get_dirname (path);
   g_autoptr (GKeyFile) file = g_key_file_new ();
   g_mkdir_with_parents (folder, 0700);
   g_key_file_load_from_file (file, path, G_KEY_FILE_NONE, NULL);
-  g_key_file_set_double (file, "Rates", plugin, flops_per_second);
+  g_key_file_set_double (file, "Rates", key, flops_per_second);
   g_key_file_save_to_file (file, path, NULL);
 }
