@@ -289,6 +289,7 @@ START_TEST (test_conversion)
   uint8_t *const planes[3] = { planes_data[0], planes_data[1], planes_data[2] };
   const int strides[3] = { CW, CW / 2, CW / 2 };
   unsigned state = 1;
+  double worst = 0;
   for (int round = 0; round < 400; round++)
     {
       for (size_t i = 0; i < sizeof rgb; i++)
@@ -303,7 +304,7 @@ START_TEST (test_conversion)
           {
             const uint8_t *p = rgb + (y * CW + x) * 3;
             const double luma = 16 + 219.0 / 255 * (0.2126 * p[0] + 0.7152 * p[1] + 0.0722 * p[2]);
-            ck_assert_double_le (fabs (luma - planes[0][y * CW + x]), 0.502);
+            worst = fmax (worst, fabs (luma - planes[0][y * CW + x]));
           }
       for (int y = 0; y < CH; y += 2)
         for (int x = 0; x < CW; x += 2)
@@ -315,10 +316,11 @@ START_TEST (test_conversion)
                   mean[c] += rgb[((y + j) * CW + (x + i < 0 ? 0 : x + i)) * 3 + c] * (i == 0 ? 0.25 : 0.125);
             const double luma = 0.2126 * mean[0] + 0.7152 * mean[1] + 0.0722 * mean[2];
             const double cb = 128 + 224.0 / 255 * (mean[2] - luma) / 1.8556, cr = 128 + 224.0 / 255 * (mean[0] - luma) / 1.5748;
-            ck_assert_double_le (fabs (cb - planes[1][y / 2 * CW / 2 + x / 2]), 0.502);
-            ck_assert_double_le (fabs (cr - planes[2][y / 2 * CW / 2 + x / 2]), 0.502);
+            worst = fmax (worst, fabs (cb - planes[1][y / 2 * CW / 2 + x / 2]));
+            worst = fmax (worst, fabs (cr - planes[2][y / 2 * CW / 2 + x / 2]));
           }
     }
+  ck_assert_double_le (worst, 0.502);
   /* Greys have no colour; black and white are the ends of the limited range. */
   for (int grey = 0; grey < 256; grey++)
     {

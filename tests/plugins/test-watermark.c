@@ -200,8 +200,10 @@ START_TEST (test_f32)
   ck_assert_int_eq (media_host_run (other), SORA_OK);
   const float *f32 = (const float *) media_host_output (other, &size);
   ck_assert_uint_eq (size, N * sizeof *f32);
+  int other_values = 0;
   for (int i = 0; i < N; i++)
-    ck_assert_int_eq (lrintf (f32[i] * 255.0f), u8[i]);
+    other_values += lrintf (f32[i] * 255.0f) != u8[i];
+  ck_assert_int_eq (other_values, 0);
   free (values);
   free (data);
   media_host_free (media);
