@@ -3,7 +3,7 @@
 
     python export.py ../../models/sora-shapes-1
 
-The averaged weights are taken.  The model card (README.md) is written by hand and left alone.
+The averaged weights are taken, unless --raw is given.  The model card (README.md) is written by hand and left alone.
 """
 import argparse
 import json
@@ -21,17 +21,19 @@ import train_dit
 TOKENIZER_FILES = ("spiece.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
-def trained_pair(name="dit"):
-    """Text encoder and DiT with their averaged weights."""
+def trained_pair(name="dit", raw=False):
+    """Text encoder and DiT with their averaged weights, or with the last ones."""
     state = common.load(f"{name}.pt")
     pair = train_dit.Pair(state["args"])
+    pair.load_state_dict(state["pair"])
     for mine, averaged in zip(pair.parameters(), state["average"]["shadow"]):
-        mine.data.copy_(averaged)
+        if not raw:
+            mine.data.copy_(averaged)
     return pair.requires_grad_(False).eval(), state
 
 
-def export(folder, name):
-    pair, state = trained_pair(name)
+def export(folder, name, raw):
+    pair, state = trained_pair(name, raw)
     info = make_latents.read_json("latents.json")
     plain, _ = make_latents.trained_vae()
     config = {k: v for k, v in plain.config.items() if not k.startswith("_")}
@@ -71,6 +73,7 @@ if __name__ == "__main__":
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("folder", type=pathlib.Path)
     p.add_argument("--name", default="dit")
+    p.add_argument("--raw", action="store_true", help="the last weights: the average lags a fast run")
     arguments = p.parse_args()
     torch.set_num_threads(1)
-    export(arguments.folder, arguments.name)
+    export(arguments.folder, arguments.name, arguments.raw)
