@@ -176,14 +176,14 @@ sora_context_result (SoraContext *ctx, const char *function, int result, int def
       if (ctx->fail_text != NULL && (ctx->broken || result == SORA_FAILED))
         g_set_error_literal (error, SORA_ERROR, code, ctx->fail_text);
       else if (result == SORA_FAILED)
-        g_set_error (error, SORA_ERROR, code, "%s() failed and gave no reason", function);
+        sora_error_set (error, code, "%s() failed and gave no reason", function);
       else if (result == SORA_CANCELLED)
-        g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PLUGIN,
+        sora_error_set (error, SORA_ERROR_INVALID_PLUGIN,
                      "%s() returned SORA_CANCELLED though the job was not stopped", function);
       else if (ctx->fail_text != NULL)
         g_set_error_literal (error, SORA_ERROR, code, ctx->fail_text);
       else
-        g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PLUGIN,
+        sora_error_set (error, SORA_ERROR_INVALID_PLUGIN,
                      "%s() returned %d, expected SORA_OK, SORA_FAILED or SORA_CANCELLED", function,
                      result);
     }

@@ -56,7 +56,7 @@ unify_axis (SoraDims *dims, const SoraPort *port, const char *direction, const S
       if (extent == number)
         return TRUE;
       g_autofree char *shape = sora_shape_to_string (spec->ndim, spec->shape);
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                    "%s '%s' has shape %s: axis %d is %" G_GINT64_FORMAT
                    ", expected %" G_GINT64_FORMAT " (%s)",
                    direction, port->name, shape, axis, extent, number, port->dims);
@@ -75,7 +75,7 @@ unify_axis (SoraDims *dims, const SoraPort *port, const char *direction, const S
   if (binding->extent == extent)
     return TRUE;
   g_autofree char *shape = sora_shape_to_string (spec->ndim, spec->shape);
-  g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+  sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                "%s '%s' has shape %s: %s is %" G_GINT64_FORMAT ", expected %" G_GINT64_FORMAT
                " as in %s (%s)",
                direction, port->name, shape, symbol, extent, binding->extent, binding->where,
@@ -93,7 +93,7 @@ sora_dims_unify (SoraDims *dims, const SoraPort *port, const char *direction,
   if ((guint)spec->ndim != n)
     {
       g_autofree char *shape = sora_shape_to_string (spec->ndim, spec->shape);
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                    "%s '%s' has shape %s, expected %u axes (%s)", direction, port->name, shape, n,
                    port->dims != NULL ? port->dims : "none");
       return FALSE;
@@ -104,7 +104,7 @@ sora_dims_unify (SoraDims *dims, const SoraPort *port, const char *direction,
       for (int d = SORA_F32; d <= SORA_BOOL; d++)
         if (port->dtypes & SORA_DTYPE_BIT (d))
           g_string_append_printf (names, "%s%s", names->len > 0 ? " or " : "", sora_dtype_name (d));
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE, "%s '%s' is %s, expected %s",
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE, "%s '%s' is %s, expected %s",
                    direction, port->name, sora_dtype_name (spec->dtype), names->str);
       return FALSE;
     }

@@ -52,6 +52,22 @@ typedef enum {
 #define SORA_N_ERRORS (SORA_ERROR_PROTOCOL + 1)
 
 /**
+ * sora_error_set:
+ * @error: (out) (optional): where to put it
+ * @code: the code
+ * @format: what, which object, which value, what was expected; what is not UTF-8 in it is replaced, so that the message
+ *   can go over the bus
+ */
+void sora_error_set (GError **error, SoraError code, const char *format, ...) G_GNUC_PRINTF (3, 4);
+
+/**
+ * sora_error_prefix:
+ * @error: (inout) (optional): an error, or none, and then nothing is done
+ * @format: what to put before its message, made valid like sora_error_set()
+ */
+void sora_error_prefix (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+/**
  * sora_error_set_errno:
  * @error: (out) (optional): where to put it
  * @otherwise: the code for an errno that has none of its own

@@ -47,8 +47,8 @@ check_regular (int fd, const char *path, SoraError code, struct stat *st, GError
     }
   if (!S_ISREG (st->st_mode))
     {
-      g_set_error (error, SORA_ERROR, code, "'%s' is %s, expected a regular file", path,
-                   S_ISDIR (st->st_mode) ? "a folder" : "a device, pipe or socket");
+      sora_error_set (error, code, "'%s' is %s, expected a regular file", path,
+                      S_ISDIR (st->st_mode) ? "a folder" : "a device, pipe or socket");
       return FALSE;
     }
   return TRUE;
@@ -113,8 +113,8 @@ open_beneath (int dirfd, const char *folder, const char *name, int flags, SoraEr
   g_autofree char *path = g_build_filename (folder, name, NULL);
   if (!sora_file_name_is_beneath (name))
     {
-      g_set_error (
-          error, SORA_ERROR, code,
+      sora_error_set (
+          error, code,
           "'%s' is not the name of a file inside '%s': expected a relative path without '..'", name,
           folder);
       return -1;
@@ -124,11 +124,12 @@ open_beneath (int dirfd, const char *folder, const char *name, int flags, SoraEr
   if (fd < 0 && (errno == ENOSYS || errno == EPERM))
     fd = sora_file_walk_beneath (dirfd, name, flags);
   if (fd < 0 && (errno == EXDEV || errno == ELOOP))
-    g_set_error (error, SORA_ERROR, code,
-                 "'%s' is a symbolic link out of '%s', which is not followed: put the file itself "
-                 "there (cp -rL "
-                 "copies a folder that way)",
-                 path, folder);
+    sora_error_set (
+        error, code,
+        "'%s' is a symbolic link out of '%s', which is not followed: put the file itself "
+        "there (cp -rL "
+        "copies a folder that way)",
+        path, folder);
   else if (fd < 0)
     sora_error_set_errno (error, code, errno, "cannot open '%s'", path);
   return fd;
@@ -172,8 +173,7 @@ sora_file_read (int fd, const char *display_name, guint64 offset, void *buffer, 
         }
       if (n == 0)
         {
-          g_set_error (error, SORA_ERROR, code, "'%s' became shorter while it was read",
-                       display_name);
+          sora_error_set (error, code, "'%s' became shorter while it was read", display_name);
           return FALSE;
         }
       done += (gsize)n;
@@ -208,9 +208,9 @@ sora_file_read_all (int fd, const char *display_name, gsize limit, SoraError cod
     return NULL;
   if ((guint64)st.st_size > limit)
     {
-      g_set_error (error, SORA_ERROR, code,
-                   "'%s' is %" G_GUINT64_FORMAT " bytes long, expected at most %" G_GSIZE_FORMAT,
-                   display_name, (guint64)st.st_size, limit);
+      sora_error_set (error, code,
+                      "'%s' is %" G_GUINT64_FORMAT " bytes long, expected at most %" G_GSIZE_FORMAT,
+                      display_name, (guint64)st.st_size, limit);
       return NULL;
     }
   gsize length = (gsize)st.st_size;

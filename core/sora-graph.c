@@ -72,29 +72,28 @@ check_kinds (SoraNode *to, const SoraPort *in, SoraNode *from, const SoraPort *o
 {
   if (g_strcmp0 (in->semantic, out->semantic) != 0)
     {
-      g_set_error (
-          error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
           "input '%s' takes %s, but '%s:%s' gives %s; put a stage between that converts it",
           in->name, in->semantic, from->id, out->name, out->semantic);
       return FALSE;
     }
   if (out->dims == NULL || in->dims == NULL)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                    "'%s:%s' is a file, which is a result: it cannot feed input '%s'", from->id,
                    out->name, in->name);
       return FALSE;
     }
   if ((in->dtypes & out->dtypes) == 0)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                    "input '%s' takes none of the dtypes that '%s:%s' gives", in->name, from->id,
                    out->name);
       return FALSE;
     }
   if ((out->flags & SORA_PORT_STREAM) != 0 && (in->flags & SORA_PORT_STREAM) == 0)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                    "input '%s' takes one whole tensor, but '%s:%s' is a stream", in->name, from->id,
                    out->name);
       return FALSE;
@@ -111,7 +110,7 @@ sora_graph_connect (SoraGraph *graph, SoraNode *to, const char *input_name, cons
     {
       g_autoptr (GPtrArray) names = input_names (to);
       g_autofree char *hint = sora_suggest (input_name, names);
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                    "stage '%s': plugin '%s' has no input '%s'%s", to->id, to->plugin->id,
                    input_name, hint);
       return FALSE;
@@ -121,7 +120,7 @@ sora_graph_connect (SoraGraph *graph, SoraNode *to, const char *input_name, cons
     {
       g_autoptr (GPtrArray) names = sora_graph_node_names (graph);
       g_autofree char *hint = sora_suggest (from_id, names);
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                    "stage '%s': input '%s' comes from a stage '%s' that does not exist%s", to->id,
                    input_name, from_id, hint);
       return FALSE;
@@ -131,8 +130,7 @@ sora_graph_connect (SoraGraph *graph, SoraNode *to, const char *input_name, cons
     {
       g_autoptr (GPtrArray) names = output_names (from);
       g_autofree char *hint = sora_suggest (output_name, names);
-      g_set_error (
-          error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
           "stage '%s': input '%s' comes from '%s:%s', but plugin '%s' has no output '%s'%s", to->id,
           input_name, from_id, output_name, from->plugin->id, output_name, hint);
       return FALSE;
@@ -142,7 +140,7 @@ sora_graph_connect (SoraGraph *graph, SoraNode *to, const char *input_name, cons
   SoraNodeOutput *output = g_ptr_array_index (from->outputs, (guint)out);
   if (input->edge != NULL || input->tensor != NULL)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                    "stage '%s': input '%s' is fed twice, by '%s' and by '%s'", to->id, input_name,
                    input->edge != NULL ? input->edge->from->id : "a tensor", from_id);
       return FALSE;
@@ -168,7 +166,7 @@ check_connected (SoraNode *node, GError **error)
       SoraNodeInput *input = g_ptr_array_index (node->inputs, i);
       if (input->edge != NULL || input->tensor != NULL || (input->port->flags & SORA_PORT_OPTIONAL))
         continue;
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                    "stage '%s': input '%s' (%s) is not connected", node->id, input->port->name,
                    input->port->semantic);
       return FALSE;
@@ -201,7 +199,7 @@ set_cycle_error (GPtrArray *left, GError **error)
   g_autoptr (GString) text = g_string_new (node->id);
   for (guint i = path->len; i > first; i--)
     g_string_append_printf (text, " -> %s", ((SoraNode *)g_ptr_array_index (path, i - 1))->id);
-  g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+  sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                "the stages feed each other in a circle: %s", text->str);
 }
 

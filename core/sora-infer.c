@@ -26,14 +26,14 @@ check_spec (const SoraPort *port, const SoraPortSpec *spec, GError **error)
     if (spec->shape[i] < -1 || spec->shape[i] == 0)
       {
         g_autofree char *shape = sora_shape_to_string (spec->ndim, spec->shape);
-        g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PLUGIN,
+        sora_error_set (error, SORA_ERROR_INVALID_PLUGIN,
                      "output '%s' has shape %s: an extent is at least 1 (or -1: not known yet)",
                      port->name, shape);
         return FALSE;
       }
   if (spec->chunk < 0 || (spec->chunk > 0 && (port->flags & SORA_PORT_STREAM) == 0))
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PLUGIN,
+      sora_error_set (error, SORA_ERROR_INVALID_PLUGIN,
                    "output '%s' has a chunk of %" G_GINT64_FORMAT ", expected %s", port->name,
                    spec->chunk, spec->chunk < 0 ? "0 or more" : "0: it is no stream");
       return FALSE;
@@ -45,7 +45,7 @@ check_spec (const SoraPort *port, const SoraPortSpec *spec, GError **error)
   if (known && !sora_shape_bytes (spec->dtype, spec->ndim, spec->shape, &bytes))
     {
       g_autofree char *shape = sora_shape_to_string (spec->ndim, spec->shape);
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+      sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
                    "output '%s' of shape %s is too large", port->name, shape);
       return FALSE;
     }
@@ -62,7 +62,7 @@ drop_missing_output (SoraNode *node, SoraNodeOutput *output, GError **error)
       SoraNodeInput *input = g_ptr_array_index (edge->to->inputs, edge->to_port);
       if ((input->port->flags & SORA_PORT_OPTIONAL) == 0)
         {
-          g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+          sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                        "output '%s' is not given with these parameters, but input '%s' of stage "
                        "'%s' needs it",
                        output->port->name, input->port->name, edge->to->id);

@@ -35,9 +35,9 @@ check_duplicates (const char *text, const char *name, SoraError code, GError **e
         continue; /* GKeyFile says what is wrong with it */
       if (!g_hash_table_add (seen, g_steal_pointer (&entry)))
         {
-          g_set_error (error, SORA_ERROR, code, "'%s', line %u: %s %s%s%s stands there twice", name,
-                       i + 1, *line == '[' ? "group" : "key", line, *line == '[' ? "" : " of ",
-                       *line == '[' ? "" : group);
+          sora_error_set (error, code, "'%s', line %u: %s %s%s%s stands there twice", name, i + 1,
+                          *line == '[' ? "group" : "key", line, *line == '[' ? "" : " of ",
+                          *line == '[' ? "" : group);
           return FALSE;
         }
     }
@@ -51,14 +51,13 @@ sora_keyfile_parse (const char *text, gsize length, const char *name, SoraError 
   g_autoptr (GError) local = NULL;
   if (length > SORA_KEYFILE_MAX_SIZE)
     {
-      g_set_error (error, SORA_ERROR, code,
-                   "'%s' is %" G_GSIZE_FORMAT " bytes long, expected at most %u", name, length,
-                   SORA_KEYFILE_MAX_SIZE);
+      sora_error_set (error, code, "'%s' is %" G_GSIZE_FORMAT " bytes long, expected at most %u",
+                      name, length, SORA_KEYFILE_MAX_SIZE);
       return NULL;
     }
   if (!g_utf8_validate_len (text, length, NULL))
     {
-      g_set_error (error, SORA_ERROR, code, "'%s' is not valid UTF-8", name);
+      sora_error_set (error, code, "'%s' is not valid UTF-8", name);
       return NULL;
     }
   g_autofree char *copy = g_strndup (text, length);
@@ -67,7 +66,7 @@ sora_keyfile_parse (const char *text, gsize length, const char *name, SoraError 
   g_autoptr (GKeyFile) file = g_key_file_new ();
   if (!g_key_file_load_from_data (file, text, length, G_KEY_FILE_NONE, &local))
     {
-      g_set_error (error, SORA_ERROR, code, "'%s': %s", name, local->message);
+      sora_error_set (error, code, "'%s': %s", name, local->message);
       return NULL;
     }
   return g_steal_pointer (&file);
@@ -83,11 +82,11 @@ sora_keyfile_require (GKeyFile *file, const char *group, const char *key, const 
   if (local == NULL && *value != '\0')
     return g_steal_pointer (&value);
   if (local == NULL)
-    g_set_error (error, SORA_ERROR, code, "'%s': [%s] %s= is empty", name, group, key);
+    sora_error_set (error, code, "'%s': [%s] %s= is empty", name, group, key);
   else if (g_error_matches (local, G_KEY_FILE_ERROR, G_KEY_FILE_ERROR_INVALID_VALUE))
-    g_set_error (error, SORA_ERROR, code, "'%s': [%s] %s=: %s", name, group, key, local->message);
+    sora_error_set (error, code, "'%s': [%s] %s=: %s", name, group, key, local->message);
   else
-    g_set_error (error, SORA_ERROR, code, "'%s': [%s] has no %s=", name, group, key);
+    sora_error_set (error, code, "'%s': [%s] has no %s=", name, group, key);
   return NULL;
 }
 

@@ -54,13 +54,25 @@ read_ports (GKeyFile *file, const char *group, const char *key, const char *path
     if (!sora_name_is_valid (list[i])
         || g_strv_contains ((const char *const *)list + i + 1, list[i]))
       {
-        g_set_error (error, SORA_ERROR, CODE,
-                     "'%s': [%s] %s= has '%s', which is not a name or stands there twice", path,
-                     group, key, list[i]);
+        sora_error_set (error, CODE,
+                        "'%s': [%s] %s= has '%s', which is not a name or stands there twice", path,
+                        group, key, list[i]);
         return FALSE;
       }
   *ports = (const char *const *)g_steal_pointer (&list);
   return TRUE;
+}
+
+/* A path need not be UTF-8, but what is told must be. */
+G_GNUC_PRINTF (2, 3)
+static void
+warn (GPtrArray *warnings, const char *format, ...)
+{
+  va_list args;
+  va_start (args, format);
+  g_autofree char *text = g_strdup_vprintf (format, args);
+  va_end (args);
+  g_ptr_array_add (warnings, g_utf8_make_valid (text, -1));
 }
 
 static gboolean
@@ -74,15 +86,14 @@ read_stage (SoraPluginInfo *info, GKeyFile *file, const char *group, GPtrArray *
   stage->id = g_strdup (group + strlen (STAGE_PREFIX));
   if (!sora_name_is_valid (stage->id))
     {
-      g_set_error (error, SORA_ERROR, CODE,
-                   "'%s': '%s' in [%s] is not a name: expected letters, digits, '-' and '_'", path,
-                   stage->id, group);
+      sora_error_set (error, CODE,
+                      "'%s': '%s' in [%s] is not a name: expected letters, digits, '-' and '_'",
+                      path, stage->id, group);
       return FALSE;
     }
   g_autofree char *unknown = sora_keyfile_unknown_key (file, group, known);
   if (unknown != NULL)
-    g_ptr_array_add (warnings,
-                     g_strdup_printf ("'%s': [%s] has an unknown key '%s'", path, group, unknown));
+    warn (warnings, "'%s': [%s] has an unknown key '%s'", path, group, unknown);
   stage->kind = sora_keyfile_require (file, group, "Kind", path, CODE, error);
   if (stage->kind == NULL)
     return FALSE;
@@ -105,15 +116,15 @@ check_abi (GKeyFile *file, const char *path, GError **error)
       || !g_ascii_string_to_unsigned (parts[0], 10, 0, 65535, &major, NULL)
       || !g_ascii_string_to_unsigned (parts[1], 10, 0, 65535, &minor, NULL))
     {
-      g_set_error (error, SORA_ERROR, CODE, "'%s': Abi=%s is not like %u.%u", path, abi,
-                   SORA_ABI_MAJOR, SORA_ABI_MINOR);
+      sora_error_set (error, CODE, "'%s': Abi=%s is not like %u.%u", path, abi, SORA_ABI_MAJOR,
+                      SORA_ABI_MINOR);
       return FALSE;
     }
   if (major != SORA_ABI_MAJOR)
     {
-      g_set_error (error, SORA_ERROR, CODE,
-                   "'%s': it was built for plugin ABI %s, this program has %u.%u: rebuild it", path,
-                   abi, SORA_ABI_MAJOR, SORA_ABI_MINOR);
+      sora_error_set (error, CODE,
+                      "'%s': it was built for plugin ABI %s, this program has %u.%u: rebuild it",
+                      path, abi, SORA_ABI_MAJOR, SORA_ABI_MINOR);
       return FALSE;
     }
   return TRUE;
@@ -134,8 +145,7 @@ read_plugin (SoraPluginInfo *info, GKeyFile *file, GError **error)
                       { "Summary", &info->summary } };
   if (!g_key_file_has_group (file, "Plugin"))
     {
-      g_set_error (error, SORA_ERROR, CODE, "'%s' has no [Plugin] group: it is no plugin manifest",
-                   path);
+      sora_error_set (error, CODE, "'%s' has no [Plugin] group: it is no plugin manifest", path);
       return FALSE;
     }
   for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
@@ -148,10 +158,11 @@ read_plugin (SoraPluginInfo *info, GKeyFile *file, GError **error)
   g_autofree char *expected = g_strconcat (info->id, ".plugin", NULL);
   if (!sora_name_is_valid (info->id) || strcmp (base, expected) != 0)
     {
-      g_set_error (error, SORA_ERROR, CODE,
-                   "'%s': Id=%s is not the file's name: expected letters, digits, '-' and '_', and "
-                   "a file '%s'",
-                   path, info->id, expected);
+      sora_error_set (
+          error, CODE,
+          "'%s': Id=%s is not the file's name: expected letters, digits, '-' and '_', and "
+          "a file '%s'",
+          path, info->id, expected);
       return FALSE;
     }
   return check_abi (file, path, error);
@@ -166,8 +177,8 @@ read_module (SoraPluginInfo *info, GKeyFile *file, GError **error)
     return FALSE;
   if (!sora_name_is_plain_file (module))
     {
-      g_set_error (
-          error, SORA_ERROR, CODE,
+      sora_error_set (
+          error, CODE,
           "'%s': Module=%s is not a plain file name: the module stands beside its manifest",
           info->manifest_path, module);
       return FALSE;
@@ -193,8 +204,7 @@ sora_manifest_parse (const char *text, gsize length, const char *path, GPtrArray
     return NULL;
   g_autofree char *unknown = sora_keyfile_unknown_key (file, "Plugin", known);
   if (unknown != NULL)
-    g_ptr_array_add (warnings,
-                     g_strdup_printf ("'%s': [Plugin] has an unknown key '%s'", path, unknown));
+    warn (warnings, "'%s': [Plugin] has an unknown key '%s'", path, unknown);
   g_auto (GStrv) groups = g_key_file_get_groups (file, NULL);
   for (char **group = groups; *group != NULL; group++)
     {
@@ -204,12 +214,11 @@ sora_manifest_parse (const char *text, gsize length, const char *path, GPtrArray
             return NULL;
         }
       else if (strcmp (*group, "Plugin") != 0)
-        g_ptr_array_add (warnings,
-                         g_strdup_printf ("'%s' has an unknown group [%s]", path, *group));
+        warn (warnings, "'%s' has an unknown group [%s]", path, *group);
     }
   if (info->stages->len == 0)
     {
-      g_set_error (error, SORA_ERROR, CODE, "'%s' has no [Stage ...] group", path);
+      sora_error_set (error, CODE, "'%s' has no [Stage ...] group", path);
       return NULL;
     }
   g_ptr_array_add (info->stages, NULL);
@@ -233,8 +242,8 @@ differs (const SoraPluginInfo *info, const char *what, const char *said, const c
 {
   if (g_strcmp0 (said, is) == 0)
     return FALSE;
-  g_set_error (error, SORA_ERROR, CODE, "'%s' says that the %s is '%s', but the module says '%s'",
-               info->manifest_path, what, said, is);
+  sora_error_set (error, CODE, "'%s' says that the %s is '%s', but the module says '%s'",
+                  info->manifest_path, what, said, is);
   return TRUE;
 }
 

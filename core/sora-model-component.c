@@ -77,9 +77,8 @@ sora_model_list_dir (SoraModel *model, const char *name, GError **error)
   closedir (dir);
   if (names->len > MAX_NAMES)
     {
-      g_set_error (error, SORA_ERROR, CODE,
-                   "'%s/%s' holds more than %u files: this is no model's folder", model->path, name,
-                   MAX_NAMES);
+      sora_error_set (error, CODE, "'%s/%s' holds more than %u files: this is no model's folder",
+                      model->path, name, MAX_NAMES);
       g_clear_pointer (&names, g_ptr_array_unref);
       return NULL;
     }
@@ -98,15 +97,15 @@ sora_model_parse_weight_map (const char *text, gsize length, const char *display
   json_t *value;
   gboolean ok = root != NULL && json_is_object (object) && json_object_size (object) > 0;
   if (root != NULL && !ok)
-    g_set_error (error, SORA_ERROR, CODE, "'%s' has no weight_map", display_name);
+    sora_error_set (error, CODE, "'%s' has no weight_map", display_name);
   json_object_foreach (object, tensor, value)
   {
     const char *shard = json_string_value (value);
     ok = shard != NULL && sora_name_is_plain_file (shard) && g_str_has_suffix (shard, WEIGHTS);
     if (!ok)
       {
-        g_set_error (
-            error, SORA_ERROR, CODE,
+        sora_error_set (
+            error, CODE,
             "'%s': tensor '%s' is in '%s', expected the plain name of a %s file in the same folder",
             display_name, tensor, shard != NULL ? shard : "(not a text)", WEIGHTS);
         break;
@@ -183,8 +182,8 @@ read_shards (SoraModel *model, SoraModelComponent *component, const char *index,
       SoraModelShard *shard = open_shard (model, component, each->data, error);
       if (shard == NULL)
         {
-          g_prefix_error (error, "model '%s', component '%s': shard '%s': ", model->id,
-                          component->name, (const char *)each->data);
+          sora_error_prefix (error, "model '%s', component '%s': shard '%s': ", model->id,
+                             component->name, (const char *)each->data);
           return FALSE;
         }
       add_tensors (component, shard, map, each->data);
@@ -193,9 +192,8 @@ read_shards (SoraModel *model, SoraModelComponent *component, const char *index,
   while (g_hash_table_iter_next (&iter, &tensor, &file))
     if (!g_hash_table_contains (component->by_name, tensor))
       {
-        g_set_error (error, SORA_ERROR, CODE,
-                     "'%s' says that tensor '%s' is in '%s', but it is not", display,
-                     (const char *)tensor, (const char *)file);
+        sora_error_set (error, CODE, "'%s' says that tensor '%s' is in '%s', but it is not",
+                        display, (const char *)tensor, (const char *)file);
         return FALSE;
       }
   return TRUE;
@@ -237,11 +235,11 @@ refuse_doubt (SoraModel *model, SoraModelComponent *component, const GPtrArray *
         || g_str_has_suffix (g_ptr_array_index (names, i), WEIGHTS_INDEX))
       g_string_append_printf (list, "%s%s", list->len > 0 ? ", " : "",
                               (char *)g_ptr_array_index (names, i));
-  g_set_error (error, SORA_ERROR, CODE,
-               "model '%s', component '%s': which of these are its weights? %s. Expected one "
-               "[diffusion_pytorch_]model" WEIGHTS ", or an index file (" WEIGHTS_INDEX
-               ") and its shards",
-               model->id, component->name, list->str);
+  sora_error_set (error, CODE,
+                  "model '%s', component '%s': which of these are its weights? %s. Expected one "
+                  "[diffusion_pytorch_]model" WEIGHTS ", or an index file (" WEIGHTS_INDEX
+                  ") and its shards",
+                  model->id, component->name, list->str);
   g_string_free (list, TRUE);
   return FALSE;
 }
@@ -253,12 +251,12 @@ check_no_pickle (SoraModel *model, SoraModelComponent *component, const GPtrArra
   for (guint i = 0; i < names->len; i++)
     if (sora_model_is_pickle_name (g_ptr_array_index (names, i)))
       {
-        g_set_error (error, SORA_ERROR, CODE,
-                     "model '%s', component '%s' has its weights as a pickle ('%s'), which runs "
-                     "code when it is "
-                     "read: convert it to safetensors (in Diffusers: save_pretrained with "
-                     "safe_serialization=True)",
-                     model->id, component->name, (char *)g_ptr_array_index (names, i));
+        sora_error_set (error, CODE,
+                        "model '%s', component '%s' has its weights as a pickle ('%s'), which runs "
+                        "code when it is "
+                        "read: convert it to safetensors (in Diffusers: save_pretrained with "
+                        "safe_serialization=True)",
+                        model->id, component->name, (char *)g_ptr_array_index (names, i));
         return FALSE;
       }
   return TRUE;
@@ -271,8 +269,8 @@ sora_model_read_component (SoraModel *model, SoraModelComponent *component, GErr
   const char *index, *file;
   if (names == NULL)
     {
-      g_prefix_error (error, "model '%s' has no folder for its component '%s': ", model->id,
-                      component->name);
+      sora_error_prefix (error, "model '%s' has no folder for its component '%s': ", model->id,
+                         component->name);
       return FALSE;
     }
   gboolean sure = choose (names, WEIGHTS_INDEX, &index);
@@ -292,7 +290,7 @@ sora_model_read_component (SoraModel *model, SoraModelComponent *component, GErr
   SoraModelShard *shard = open_shard (model, component, file, error);
   if (shard == NULL)
     {
-      g_prefix_error (error, "model '%s', component '%s': ", model->id, component->name);
+      sora_error_prefix (error, "model '%s', component '%s': ", model->id, component->name);
       return FALSE;
     }
   add_tensors (component, shard, NULL, file);

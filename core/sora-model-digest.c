@@ -99,8 +99,7 @@ digest_of_file (SoraModel *model, const char *name, guint64 *size, GError **erro
           = fstat (fd, &after) == 0 ? sora_file_identity (&after) : (SoraFileIdentity){ 0 };
       if (digest != NULL && !sora_file_identity_equal (&identity, &now))
         {
-          g_set_error (error, SORA_ERROR, CODE, "'%s' was changed while its digest was made",
-                       display);
+          sora_error_set (error, CODE, "'%s' was changed while its digest was made", display);
           g_clear_pointer (&digest, g_free);
         }
       else if (digest != NULL && is_settled (&identity))
@@ -124,8 +123,8 @@ collect (SoraModel *model, const char *folder, int depth, GPtrArray *files, GErr
         {
           if (depth == MAX_DEPTH)
             {
-              g_set_error (error, SORA_ERROR, CODE, "'%s/%s': folders are more than %d deep",
-                           model->path, name, MAX_DEPTH);
+              sora_error_set (error, CODE, "'%s/%s': folders are more than %d deep", model->path,
+                              name, MAX_DEPTH);
               return FALSE;
             }
           if (!collect (model, name, depth + 1, files, error))
@@ -135,8 +134,7 @@ collect (SoraModel *model, const char *folder, int depth, GPtrArray *files, GErr
         g_ptr_array_add (files, g_steal_pointer (&name));
       if (files->len > MAX_FILES)
         {
-          g_set_error (error, SORA_ERROR, CODE, "'%s' holds more than %u files", model->path,
-                       MAX_FILES);
+          sora_error_set (error, CODE, "'%s' holds more than %u files", model->path, MAX_FILES);
           return FALSE;
         }
     }

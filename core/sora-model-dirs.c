@@ -76,9 +76,9 @@ sora_model_find (const char *const *dirs, const char *name, GError **error)
   for (guint i = 0; i < known->len; i++)
     g_string_append_printf (ids, "%s%s", i > 0 ? ", " : "",
                             sora_model_id (g_ptr_array_index (known, i)));
-  g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_FOUND,
-               "there is no model '%s'; there are: %s (a path has a slash in it)", name,
-               ids->len > 0 ? ids->str : "none");
+  sora_error_set (error, SORA_ERROR_NOT_FOUND,
+                  "there is no model '%s'; there are: %s (a path has a slash in it)", name,
+                  ids->len > 0 ? ids->str : "none");
   g_string_free (ids, TRUE);
   return NULL;
 }

@@ -27,9 +27,10 @@ find_tensor (SoraModel *model, SoraModelComponent *component, const char *name, 
 {
   SoraModelTensor *tensor = lookup (component, name);
   if (tensor == NULL)
-    g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_MODEL,
-                 "model '%s', component '%s' (%s): there is no tensor '%s' among its %u", model->id,
-                 component->name, component->class_name, name, component->tensors->len);
+    sora_error_set (error, SORA_ERROR_INVALID_MODEL,
+                    "model '%s', component '%s' (%s): there is no tensor '%s' among its %u",
+                    model->id, component->name, component->class_name, name,
+                    component->tensors->len);
   return tensor;
 }
 
@@ -38,8 +39,8 @@ check_has_weights (SoraModel *model, SoraModelComponent *component, GError **err
 {
   if (component->shards->len > 0)
     return TRUE;
-  g_set_error (
-      error, SORA_ERROR, SORA_ERROR_INVALID_MODEL,
+  sora_error_set (
+      error, SORA_ERROR_INVALID_MODEL,
       "model '%s', component '%s' (%s) has no weights: expected a .safetensors file in '%s/%s'",
       model->id, component->name, component->class_name, model->path, component->name);
   return FALSE;

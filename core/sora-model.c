@@ -23,10 +23,10 @@ sora_model_parse_json (const char *text, gsize length, const char *display_name,
   if (root != NULL && json_is_object (root))
     return root;
   if (root == NULL)
-    g_set_error (error, SORA_ERROR, CODE, "'%s' is not valid JSON: %s (line %d)", display_name,
-                 fault.text, fault.line);
+    sora_error_set (error, CODE, "'%s' is not valid JSON: %s (line %d)", display_name, fault.text,
+                    fault.line);
   else
-    g_set_error (error, SORA_ERROR, CODE, "'%s' is not a JSON object", display_name);
+    sora_error_set (error, CODE, "'%s' is not a JSON object", display_name);
   json_decref (root);
   return NULL;
 }
@@ -45,9 +45,10 @@ add_component (SoraModel *model, const char *name, json_t *value, const char *di
     return TRUE; /* an option that happens to be a list */
   if (!sora_name_is_valid (name))
     {
-      g_set_error (error, SORA_ERROR, CODE,
-                   "'%s': component '%.80s' is not a name: expected letters, digits, '-' and '_'",
-                   display_name, name);
+      sora_error_set (
+          error, CODE,
+          "'%s': component '%.80s' is not a name: expected letters, digits, '-' and '_'",
+          display_name, name);
       return FALSE;
     }
   SoraModelComponent *component = g_new0 (SoraModelComponent, 1);
@@ -68,7 +69,7 @@ take_index (SoraModel *model, json_t *root, const char *display_name, GError **e
   model->family = g_strdup (json_string_value (json_object_get (root, "_class_name")));
   if (model->family == NULL || *model->family == '\0')
     {
-      g_set_error (error, SORA_ERROR, CODE, "'%s' has no _class_name", display_name);
+      sora_error_set (error, CODE, "'%s' has no _class_name", display_name);
       return FALSE;
     }
   json_object_foreach (root, name, value)
@@ -79,7 +80,7 @@ take_index (SoraModel *model, json_t *root, const char *display_name, GError **e
   }
   if (model->components->len == 0)
     {
-      g_set_error (error, SORA_ERROR, CODE, "'%s' names no components", display_name);
+      sora_error_set (error, CODE, "'%s' names no components", display_name);
       return FALSE;
     }
   for (guint i = 0; i < model->components->len; i++)
@@ -139,7 +140,7 @@ sora_model_open (const char *path, GError **error)
   g_autoptr (GBytes) bytes = sora_model_read_file (model, INDEX, error);
   if (bytes == NULL)
     {
-      g_prefix_error (error, "'%s' is no model in the Diffusers layout: ", path);
+      sora_error_prefix (error, "'%s' is no model in the Diffusers layout: ", path);
       return NULL;
     }
   gsize length;
@@ -181,8 +182,8 @@ sora_model_unref (SoraModel *model)
 static gboolean
 changed (const char *folder, const char *name, GError **error)
 {
-  g_set_error (error, SORA_ERROR, CODE,
-               "'%s/%s' was changed since the model was opened: start again", folder, name);
+  sora_error_set (error, CODE, "'%s/%s' was changed since the model was opened: start again",
+                  folder, name);
   return FALSE;
 }
 
@@ -277,8 +278,8 @@ sora_model_find_component (SoraModel *model, const char *name, GError **error)
   if (component != NULL)
     return component;
   g_autofree char *known = g_strjoinv (", ", (char **)model->component_names->pdata);
-  g_set_error (error, SORA_ERROR, CODE, "model '%s' has no component '%s'; it has: %s", model->id,
-               name, known);
+  sora_error_set (error, CODE, "model '%s' has no component '%s'; it has: %s", model->id, name,
+                  known);
   return NULL;
 }
 

@@ -75,7 +75,7 @@ probe (const SoraPlugin *plugin, GError **error)
   if (result == SORA_OK)
     return TRUE;
   g_autofree char *valid = g_utf8_make_valid (why, -1);
-  g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PLUGIN,
+  sora_error_set (error, SORA_ERROR_INVALID_PLUGIN,
                "plugin '%s' cannot run on this machine: %s", plugin->id,
                valid[0] != '\0' ? valid : "it gives no reason");
   return FALSE;

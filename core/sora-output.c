@@ -137,19 +137,19 @@ check_name (SoraOutput *output, const char *name, GError **error)
       || !g_utf8_validate (name, -1, NULL))
     {
       g_autofree char *escaped = g_strescape (name, NULL);
-      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "'%s' is no plain file name for a result",
+      sora_error_set (error, SORA_ERROR_FAILED, "'%s' is no plain file name for a result",
                    escaped);
       return FALSE;
     }
   if (is_taken (output, name))
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "a result file '%s' is created twice",
+      sora_error_set (error, SORA_ERROR_FAILED, "a result file '%s' is created twice",
                    name);
       return FALSE;
     }
   if (!output->overwrite && fstatat (output->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+      sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
                    "'%s/%s' exists already: choose another name, or allow overwriting", output->dir,
                    name);
       return FALSE;
@@ -195,7 +195,7 @@ sora_output_create (SoraOutput *output, const char *stage, const char *port, con
 {
   if (output->dirfd < 0)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+      sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
                    "output '%s' is a file, and no folder for results was given", port);
       return -1;
     }
@@ -347,7 +347,7 @@ sora_output_publish (SoraOutput *output, GError **error)
             unlinkat (output->dirfd, file->name, 0);
         }
       if (saved == EEXIST)
-        g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+        sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
                      "'%s/%s' exists already: choose another name, or allow overwriting",
                      output->dir, failed);
       else

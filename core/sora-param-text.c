@@ -127,7 +127,7 @@ parse_file (const SoraParam *param, const char *who, const char *path, GError **
       = sora_file_load (path, sora_param_max_bytes (param), SORA_ERROR_INVALID_REQUEST, error);
   if (bytes == NULL)
     {
-      g_prefix_error (error, "%s: ", who);
+      sora_error_prefix (error, "%s: ", who);
       return NULL;
     }
   return g_variant_ref_sink (g_variant_new_from_bytes (G_VARIANT_TYPE_BYTESTRING, bytes, TRUE));

@@ -55,7 +55,7 @@ sora_param_refuse (const SoraParam *param, const char *who, GError **error, cons
   va_start (args, format);
   g_autofree char *what = g_strdup_vprintf (format, args);
   va_end (args);
-  g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST, "%s %s", who, what);
+  sora_error_set (error, SORA_ERROR_INVALID_REQUEST, "%s %s", who, what);
   return FALSE;
 }
 

@@ -29,7 +29,7 @@ refuse (const Reader *reader, GError **error, const char *format, ...)
   va_start (args, format);
   g_autofree char *what = g_strdup_vprintf (format, args);
   va_end (args);
-  g_set_error (error, SORA_ERROR, CODE, "pipeline '%s': %s", reader->name, what);
+  sora_error_set (error, CODE, "pipeline '%s': %s", reader->name, what);
   return FALSE;
 }
 

@@ -219,9 +219,9 @@ load_from_dir (const char *dir, const char *base, GError **error)
   g_autofree char *expected = g_strconcat (pipeline->id, SUFFIX, NULL);
   if (strcmp (expected, base) != 0)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
-                   "pipeline '%s' has Id=%s: expected the file's name, or a file named '%s'", path,
-                   pipeline->id, expected);
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
+                      "pipeline '%s' has Id=%s: expected the file's name, or a file named '%s'",
+                      path, pipeline->id, expected);
       return NULL;
     }
   return g_steal_pointer (&pipeline);
@@ -284,9 +284,9 @@ sora_pipeline_find (const char *const *dirs, const char *name, GError **error)
   for (guint i = 0; i < known->len; i++)
     g_string_append_printf (ids, "%s%s", i > 0 ? ", " : "",
                             ((SoraPipeline *)g_ptr_array_index (known, i))->id);
-  g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_FOUND,
-               "there is no pipeline '%s'; there are: %s (a path has a slash in it)", name,
-               ids->len > 0 ? ids->str : "none");
+  sora_error_set (error, SORA_ERROR_NOT_FOUND,
+                  "there is no pipeline '%s'; there are: %s (a path has a slash in it)", name,
+                  ids->len > 0 ? ids->str : "none");
   g_string_free (ids, TRUE);
   return NULL;
 }

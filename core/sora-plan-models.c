@@ -54,7 +54,7 @@ default_model (SoraPlan *plan, SoraEnvironment *environment, const char *role, G
   if (models->len == 0)
     {
       g_autofree char *dirs = g_strjoinv (", ", environment->model_dirs);
-      g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_FOUND,
+      sora_error_set (error, SORA_ERROR_NOT_FOUND,
                    "there is no model for role '%s' in %s%s%s", role,
                    dirs[0] != '\0' ? dirs : "any folder", reasons->len > 0 ? "; " : "",
                    reasons->len > 0 ? (char *)g_ptr_array_index (reasons, 0) : "");
@@ -64,7 +64,7 @@ default_model (SoraPlan *plan, SoraEnvironment *environment, const char *role, G
   for (guint i = 0; i < models->len; i++)
     g_string_append_printf (ids, "%s'%s'", i > 0 ? ", " : "",
                             sora_model_id (g_ptr_array_index (models, i)));
-  g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+  sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
                "no model is chosen for role '%s', and none of %s is the default: name one", role,
                ids->str);
   return NULL;
@@ -80,7 +80,7 @@ check_components (SoraModel *model, const char *components, const char *who, GEr
       const char *name = g_strstrip (names[i]);
       if (name[0] == '\0' || sora_model_has_component (model, name))
         continue;
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_MODEL,
+      sora_error_set (error, SORA_ERROR_INVALID_MODEL,
                    "model '%s' has no component '%s', which %s asks for", sora_model_id (model),
                    name, who);
       return FALSE;
@@ -107,7 +107,7 @@ check_roles (SoraPlan *plan, GError **error)
       while (g_hash_table_iter_next (&known, &name, NULL))
         g_ptr_array_add (names, name);
       g_autofree char *hint = sora_suggest (role, names);
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+      sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
                    "pipeline '%s' has no model role '%s'%s", sora_pipeline_id (plan->pipeline),
                    (char *)role, hint);
       return FALSE;
@@ -135,7 +135,7 @@ check_slots (SoraNode *node, GError **error)
       const SoraModelSlot *slot = node->klass->models[i];
       if (node->models[i] != NULL || (slot->flags & SORA_PORT_OPTIONAL))
         continue;
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                    "stage '%s': plugin '%s' needs a model in '%s': give the stage a Model= role",
                    node->id, node->plugin->id, slot->name);
       return FALSE;
@@ -150,7 +150,7 @@ set_unknown_slot_error (SoraNode *node, const char *slot, int code, GError **err
   for (guint i = 0; i < node->n_slots; i++)
     g_ptr_array_add (names, (gpointer)node->klass->models[i]->name);
   g_autofree char *hint = sora_suggest (slot, names);
-  g_set_error (error, SORA_ERROR, code, "stage '%s': plugin '%s' takes no model '%s'%s", node->id,
+  sora_error_set (error, code, "stage '%s': plugin '%s' takes no model '%s'%s", node->id,
                node->plugin->id, slot, hint);
   return FALSE;
 }

@@ -43,7 +43,7 @@ set_unknown_param_error (SoraNode *node, const char *name, int code, GError **er
 {
   g_autoptr (GPtrArray) names = param_names (node);
   g_autofree char *hint = sora_suggest (name, names);
-  g_set_error (error, SORA_ERROR, code, "stage '%s': plugin '%s' has no parameter '%s'%s", node->id,
+  sora_error_set (error, code, "stage '%s': plugin '%s' has no parameter '%s'%s", node->id,
                node->plugin->id, name, hint);
 }
 
@@ -161,7 +161,7 @@ set_public (SoraPlan *plan, SoraGraph *graph, const char *name, GVariant *value,
       for (guint i = 0; i < params->len; i++)
         g_ptr_array_add (names, ((SoraPipelineParam *)g_ptr_array_index (params, i))->name);
       g_autofree char *hint = sora_suggest (name, names);
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+      sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
                    "pipeline '%s' has no parameter '%s'%s", sora_pipeline_id (plan->pipeline), name,
                    hint);
       return FALSE;
@@ -186,7 +186,7 @@ set_qualified (SoraGraph *graph, const char *name, const char *dot, GVariant *va
     {
       g_autoptr (GPtrArray) names = sora_graph_node_names (graph);
       g_autofree char *hint = sora_suggest (stage, names);
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+      sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
                    "parameter '%s': there is no stage '%s'%s", name, stage, hint);
       return FALSE;
     }
@@ -221,7 +221,7 @@ check_required (SoraPlan *plan, SoraNode *node, GError **error)
       if (g_hash_table_contains (node->params, param->name))
         continue;
       g_autofree char *name = public_name (plan, node, param->name);
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST, "parameter '%s' is required: %s",
+      sora_error_set (error, SORA_ERROR_INVALID_REQUEST, "parameter '%s' is required: %s",
                    name, param->help != NULL ? param->help : "it has no default");
       return FALSE;
     }

@@ -154,7 +154,7 @@ add_nodes (SoraPlan *plan, SoraGraph *graph, GError **error)
       {
         g_autoptr (GPtrArray) names = sora_graph_node_names (graph);
         g_autofree char *hint = sora_suggest (id, names);
-        g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+        sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
                      "pipeline '%s' has no stage '%s' to be replaced%s",
                      sora_pipeline_id (plan->pipeline), (char *)id, hint);
         return FALSE;
@@ -186,7 +186,7 @@ add_edges (SoraPlan *plan, SoraGraph *graph, GError **error)
           SoraPipelineInput *input = g_ptr_array_index (stage->inputs, j);
           if (input->source_stage == NULL)
             {
-              g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
+              sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                            "stage '%s': input '%s' has no source stage", stage->id, input->port);
               return FALSE;
             }
@@ -218,7 +218,7 @@ sora_plan_new (SoraEnvironment *environment, const SoraRequest *request, GError 
   g_ptr_array_add (plan->runs, graph);
   if (sora_pipeline_stages (plan->pipeline)->len == 0)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE, "pipeline '%s' has no stages",
+      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE, "pipeline '%s' has no stages",
                    sora_pipeline_id (plan->pipeline));
       return NULL;
     }
@@ -242,7 +242,7 @@ feed_input (SoraNode *node, const char *port, SoraTensor *tensor, GHashTable *at
         g_ptr_array_add (
             names, (gpointer)((SoraNodeInput *)g_ptr_array_index (node->inputs, i))->port->name);
       g_autofree char *hint = sora_suggest (port, names);
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+      sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
                    "stage '%s': plugin '%s' has no input '%s'%s", node->id, node->plugin->id, port,
                    hint);
       return FALSE;

@@ -15,7 +15,7 @@ sora_check_refuse (const SoraCheck *check, GError **error, const char *format, .
   va_start (args, format);
   g_autofree char *what = g_strdup_vprintf (format, args);
   va_end (args);
-  g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PLUGIN, "'%s': %s", check->where, what);
+  sora_error_set (error, SORA_ERROR_INVALID_PLUGIN, "'%s': %s", check->where, what);
   return FALSE;
 }
 

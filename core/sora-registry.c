@@ -142,28 +142,28 @@ find_descriptor (void *module, const char *path, GError **error)
   const ElfW (Sym) *symbol = NULL;
   if (plugin == NULL)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PLUGIN,
-                   "'%s' has no symbol '" SORA_PLUGIN_SYMBOL
-                   "': it is no plugin, or does not export it",
-                   path);
+      sora_error_set (error, SORA_ERROR_INVALID_PLUGIN,
+                      "'%s' has no symbol '" SORA_PLUGIN_SYMBOL
+                      "': it is no plugin, or does not export it",
+                      path);
       return NULL;
     }
   if (dladdr1 (plugin, &place, (void **)&symbol, RTLD_DL_SYMENT) == 0 || symbol == NULL)
     return plugin; /* without the entry there is only the descriptor's own word */
   if (ELF64_ST_TYPE (symbol->st_info) == STT_FUNC)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PLUGIN,
-                   "'%s': '" SORA_PLUGIN_SYMBOL "' is a function, expected a SoraPlugin", path);
+      sora_error_set (error, SORA_ERROR_INVALID_PLUGIN,
+                      "'%s': '" SORA_PLUGIN_SYMBOL "' is a function, expected a SoraPlugin", path);
       return NULL;
     }
   if (symbol->st_size < offsetof (SoraPlugin, id)
       || (symbol->st_size < sizeof (SoraPlugin) && plugin->magic == SORA_PLUGIN_MAGIC
           && plugin->struct_size > symbol->st_size))
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PLUGIN,
-                   "'%s': '" SORA_PLUGIN_SYMBOL "' is %" G_GUINT64_FORMAT
-                   " bytes long, shorter than a SoraPlugin",
-                   path, (guint64)symbol->st_size);
+      sora_error_set (error, SORA_ERROR_INVALID_PLUGIN,
+                      "'%s': '" SORA_PLUGIN_SYMBOL "' is %" G_GUINT64_FORMAT
+                      " bytes long, shorter than a SoraPlugin",
+                      path, (guint64)symbol->st_size);
       return NULL;
     }
   return plugin;
@@ -176,17 +176,17 @@ load_module (const SoraPluginInfo *info, GError **error)
   g_autofree char *absolute = g_canonicalize_filename (path, NULL);
   if (!g_file_test (absolute, G_FILE_TEST_IS_REGULAR))
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PLUGIN,
-                   "'%s' names the module '%s', which is not there or is no regular file",
-                   info->manifest_path, path);
+      sora_error_set (error, SORA_ERROR_INVALID_PLUGIN,
+                      "'%s' names the module '%s', which is not there or is no regular file",
+                      info->manifest_path, path);
       return NULL;
     }
   void *module = dlopen (absolute, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (module == NULL)
     {
       const char *why = dlerror ();
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PLUGIN, "cannot load '%s': %s", path,
-                   why != NULL ? why : "the loader does not say why");
+      sora_error_set (error, SORA_ERROR_INVALID_PLUGIN, "cannot load '%s': %s", path,
+                      why != NULL ? why : "the loader does not say why");
       return NULL;
     }
   const SoraPlugin *plugin = find_descriptor (module, path, error);
@@ -216,11 +216,11 @@ not_found (SoraRegistry *registry, const char *plugin_id, GError **error)
     g_string_append_printf (ids, "%s%s", i > 0 ? ", " : "",
                             ((SoraPluginInfo *)g_ptr_array_index (known, i))->id);
   if (why != NULL)
-    g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PLUGIN, "plugin '%s' cannot be used: %s",
-                 plugin_id, why);
+    sora_error_set (error, SORA_ERROR_INVALID_PLUGIN, "plugin '%s' cannot be used: %s", plugin_id,
+                    why);
   else
-    g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_FOUND, "there is no plugin '%s'; there are: %s",
-                 plugin_id, ids->len > 0 ? ids->str : "none");
+    sora_error_set (error, SORA_ERROR_NOT_FOUND, "there is no plugin '%s'; there are: %s",
+                    plugin_id, ids->len > 0 ? ids->str : "none");
   g_string_free (ids, TRUE);
 }
 
@@ -265,9 +265,8 @@ sora_registry_stage (SoraRegistry *registry, const char *name, const SoraPlugin 
       GString *ids = g_string_new (NULL);
       for (gsize i = 0; loaded->stages[i] != NULL; i++)
         g_string_append_printf (ids, "%s%s/%s", i > 0 ? ", " : "", id, loaded->stages[i]->id);
-      g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_FOUND,
-                   "plugin '%s' has no stage '%s'; it has: %s", id, slash != NULL ? slash + 1 : id,
-                   ids->str);
+      sora_error_set (error, SORA_ERROR_NOT_FOUND, "plugin '%s' has no stage '%s'; it has: %s", id,
+                      slash != NULL ? slash + 1 : id, ids->str);
       g_string_free (ids, TRUE);
       return NULL;
     }

@@ -143,7 +143,7 @@ refuse (GError **error, const char *format, ...)
   va_start (args, format);
   g_autofree char *what = g_strdup_vprintf (format, args);
   va_end (args);
-  g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST, "the request's %s", what);
+  sora_error_set (error, SORA_ERROR_INVALID_REQUEST, "the request's %s", what);
   return FALSE;
 }
 

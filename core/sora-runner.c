@@ -335,7 +335,7 @@ check_files (SoraRunner *runner, GError **error)
           SoraPlanOutput *output = g_ptr_array_index (stage->outputs, j);
           if (strcmp (output->semantic, SORA_SEMANTIC_FILE) != 0)
             continue;
-          g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+          sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
                        "stage '%s': output '%s' is a file, and no folder for results was given",
                        stage->stage, output->port);
           return FALSE;

@@ -71,8 +71,7 @@ make_header (const char *path, const char *const *names, SoraTensor *const *tens
   gboolean ok = metadata == NULL || g_hash_table_size (metadata) == 0
                 || json_object_set_new (root, "__metadata__", describe_metadata (metadata)) == 0;
   if (!ok)
-    g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED,
-                 "cannot write '%s': its metadata is not UTF-8", path);
+    sora_error_set (error, SORA_ERROR_FAILED, "cannot write '%s': its metadata is not UTF-8", path);
   for (guint i = 0; i < order->len && ok; i++)
     {
       size_t index = g_array_index (order, size_t, i);
@@ -83,9 +82,9 @@ make_header (const char *path, const char *const *names, SoraTensor *const *tens
            && json_object_get (root, name) == NULL
            && json_object_set_new (root, name, describe (&view, at)) == 0;
       if (!ok)
-        g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED,
-                     "cannot write '%s': '%s' is no tensor name, or stands there twice", path,
-                     name);
+        sora_error_set (error, SORA_ERROR_FAILED,
+                        "cannot write '%s': '%s' is no tensor name, or stands there twice", path,
+                        name);
       at += view.nbytes;
     }
   char *json = ok ? json_dumps (root, JSON_COMPACT) : NULL;

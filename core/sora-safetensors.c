@@ -36,8 +36,8 @@ check_not_pickle (const uint8_t magic[8], const char *name, GError **error)
   gboolean pickle = magic[0] == 0x80 && magic[1] >= 2 && magic[1] <= 5;
   if (!zip && !pickle)
     return TRUE;
-  g_set_error (
-      error, SORA_ERROR, SORA_ERROR_INVALID_MODEL,
+  sora_error_set (
+      error, SORA_ERROR_INVALID_MODEL,
       "'%s' is a %s, expected safetensors: pickles run code when they are read, so they are "
       "refused; "
       "convert it (load it where you trust it, and write it with safetensors.torch.save_file)",
@@ -52,9 +52,9 @@ read_header (SoraSafetensors *file, GError **error)
   uint64_t length = 0;
   if (file->size < 8)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_MODEL,
-                   "'%s' is %" G_GUINT64_FORMAT " bytes long, too short for a safetensors file",
-                   file->display_name, (guint64)file->size);
+      sora_error_set (error, SORA_ERROR_INVALID_MODEL,
+                      "'%s' is %" G_GUINT64_FORMAT " bytes long, too short for a safetensors file",
+                      file->display_name, (guint64)file->size);
       return FALSE;
     }
   if (!sora_file_read (file->fd, file->display_name, 0, raw, sizeof raw, SORA_ERROR_INVALID_MODEL,
@@ -66,18 +66,18 @@ read_header (SoraSafetensors *file, GError **error)
     return FALSE;
   if (length > SORA_SAFETENSORS_MAX_HEADER)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_MODEL,
-                   "'%s' tells a header of %" G_GUINT64_FORMAT
-                   " bytes, expected at most %u: this is no safetensors file",
-                   file->display_name, (guint64)length, SORA_SAFETENSORS_MAX_HEADER);
+      sora_error_set (error, SORA_ERROR_INVALID_MODEL,
+                      "'%s' tells a header of %" G_GUINT64_FORMAT
+                      " bytes, expected at most %u: this is no safetensors file",
+                      file->display_name, (guint64)length, SORA_SAFETENSORS_MAX_HEADER);
       return FALSE;
     }
   if (length > file->size - 8)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_MODEL,
-                   "'%s' is truncated: its header is %" G_GUINT64_FORMAT
-                   " bytes long, but only %" G_GUINT64_FORMAT " follow",
-                   file->display_name, (guint64)length, (guint64)(file->size - 8));
+      sora_error_set (error, SORA_ERROR_INVALID_MODEL,
+                      "'%s' is truncated: its header is %" G_GUINT64_FORMAT
+                      " bytes long, but only %" G_GUINT64_FORMAT " follow",
+                      file->display_name, (guint64)length, (guint64)(file->size - 8));
       return FALSE;
     }
   file->data_offset = 8 + length;
@@ -131,8 +131,7 @@ sora_safetensors_open_fd (int fd, const char *display_name, GError **error)
     }
   if (!S_ISREG (st.st_mode))
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_MODEL, "'%s' is not a regular file",
-                   display_name);
+      sora_error_set (error, SORA_ERROR_INVALID_MODEL, "'%s' is not a regular file", display_name);
       close (own);
       return NULL;
     }
@@ -188,8 +187,8 @@ find_entry (SoraSafetensors *file, const char *name, GError **error)
 {
   SoraSafetensorsEntry *entry = g_hash_table_lookup (file->table.by_name, name);
   if (entry == NULL)
-    g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_MODEL, "'%s' has no tensor '%s'",
-                 file->display_name, name);
+    sora_error_set (error, SORA_ERROR_INVALID_MODEL, "'%s' has no tensor '%s'", file->display_name,
+                    name);
   return entry;
 }
 
@@ -250,9 +249,9 @@ bytes_locked (SoraSafetensors *file, SoraSafetensorsEntry *entry, GError **error
     return entry->copy;
   if (entry->copy == NULL)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_NO_MEMORY,
-                   "no memory to align tensor '%s' of '%s', %" G_GSIZE_FORMAT " bytes", entry->name,
-                   file->display_name, size);
+      sora_error_set (error, SORA_ERROR_NO_MEMORY,
+                      "no memory to align tensor '%s' of '%s', %" G_GSIZE_FORMAT " bytes",
+                      entry->name, file->display_name, size);
       return NULL;
     }
   return memcpy (entry->copy, data, size);

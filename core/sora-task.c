@@ -201,7 +201,7 @@ check_pushed (SoraTask *task, guint index, const SoraTensorView *view, GError **
           = spec != NULL && spec->chunk > 0
                 ? g_strdup_printf (" in chunks of %" G_GINT64_FORMAT, spec->chunk)
                 : g_strdup ("");
-      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED,
+      sora_error_set (error, SORA_ERROR_FAILED,
                    "output '%s' was given %s %s%s, but infer promised %s %s%s", output->port->name,
                    sora_dtype_name (view->dtype), got, rows,
                    spec != NULL ? sora_dtype_name (spec->dtype) : "nothing",
@@ -210,7 +210,7 @@ check_pushed (SoraTask *task, guint index, const SoraTensorView *view, GError **
     }
   if (!stream && flow->tensors > 0)
     {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED,
+      sora_error_set (error, SORA_ERROR_FAILED,
                    "output '%s' was given a second tensor, but it is no stream",
                    output->port->name);
       return FALSE;
@@ -371,13 +371,13 @@ check_complete (SoraTask *task, GError **error)
              expected = stream && output->spec->ndim > 0 ? output->spec->shape[0] : 1;
       if (!stream && task->pushed[i].tensors == 0)
         {
-          g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED,
+          sora_error_set (error, SORA_ERROR_FAILED,
                        "run() ended without giving output '%s'", output->port->name);
           return FALSE;
         }
       if (stream && expected >= 0 && rows < expected)
         {
-          g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED,
+          sora_error_set (error, SORA_ERROR_FAILED,
                        "output '%s' ended after %" G_GINT64_FORMAT " of the %" G_GINT64_FORMAT
                        " that infer promised",
                        output->port->name, rows, expected);

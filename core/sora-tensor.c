@@ -126,8 +126,8 @@ sora_tensor_new (SoraDtype dtype, int ndim, const int64_t *shape, GError **error
       g_autofree char *text = ndim < 0 || (ndim > 0 && shape == NULL)
                                   ? g_strdup_printf ("of rank %d", ndim)
                                   : sora_shape_to_string (ndim, shape);
-      g_set_error (
-          error, SORA_ERROR, SORA_ERROR_FAILED,
+      sora_error_set (
+          error, SORA_ERROR_FAILED,
           "a tensor %s of dtype %s (%d) cannot be: expected a known dtype, extents that are not "
           "negative and at most 2^63-1 bytes",
           text, name != NULL ? name : "?", (int)dtype);
@@ -141,9 +141,9 @@ sora_tensor_new (SoraDtype dtype, int ndim, const int64_t *shape, GError **error
   if (data == NULL)
     {
       g_autofree char *text = sora_shape_to_string (ndim, shape);
-      g_set_error (error, SORA_ERROR, SORA_ERROR_NO_MEMORY,
-                   "no memory for a tensor %s of %s, %" G_GUINT64_FORMAT " bytes", text,
-                   sora_dtype_name (dtype), (guint64)nbytes);
+      sora_error_set (error, SORA_ERROR_NO_MEMORY,
+                      "no memory for a tensor %s of %s, %" G_GUINT64_FORMAT " bytes", text,
+                      sora_dtype_name (dtype), (guint64)nbytes);
       return NULL;
     }
   SoraTensor *tensor = tensor_alloc (dtype, ndim, shape, nbytes);

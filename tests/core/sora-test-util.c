@@ -111,6 +111,8 @@ sora_test_assert_error (GError **error, SoraError code, const char *words, const
     ck_abort_msg ("%s:%d: error %s/%d, expected code %d: %s", file, line,
                   g_quark_to_string ((*error)->domain), (*error)->code, (int)code,
                   (*error)->message);
+  if (!g_utf8_validate ((*error)->message, -1, NULL))
+    ck_abort_msg ("%s:%d: the message is not UTF-8: %s", file, line, (*error)->message);
   if (strstr ((*error)->message, words) == NULL)
     ck_abort_msg ("%s:%d: '%s' does not hold '%s'", file, line, (*error)->message, words);
   g_clear_error (error);

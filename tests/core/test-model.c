@@ -148,6 +148,8 @@ static const struct
 } damages[] = {
   { "model_index.json", NULL, SORA_ERROR_NOT_FOUND, "is no model in the Diffusers layout" },
   { "model_index.json", "{", SORA_ERROR_INVALID_MODEL, "not valid JSON" },
+  { "model_index.json", "{\"a\": \xff}", SORA_ERROR_INVALID_MODEL,
+    "not valid JSON" }, /* and told in UTF-8 */
   { "model_index.json", "[]", SORA_ERROR_INVALID_MODEL, "is not a JSON object" },
   { "model_index.json", "{}", SORA_ERROR_INVALID_MODEL, "has no _class_name" },
   { "model_index.json", "{\"_class_name\": \"X\"}", SORA_ERROR_INVALID_MODEL,

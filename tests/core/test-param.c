@@ -110,6 +110,9 @@ static const struct
   { &width, "99999999999999999999", NULL, "expected a whole number" },
   { &width, "8", NULL, "expected 16..4096 px" },
   { &any, "-3", "int64 -3", NULL },
+  /* The 60th byte is in the middle of a character. */
+  { &any, "12345678901234567890123456789012345678901234567890123456789\303\244\303\244", NULL,
+    "9\357\277\275', expected a whole number" },
   { &scale, "7.5", "7.5", NULL },
   { &scale, "1e1", "10.0", NULL },
   { &scale, "0x1p3", NULL, "expected a number" },
