@@ -54,6 +54,10 @@ def main():
         byte_fallback=False, character_coverage=1.0, num_threads=1, hard_vocab_limit=False,
         split_digits=True, minloglevel=2)
     (folder / "spiece.vocab").unlink()
+    proto = pb.ModelProto()
+    proto.ParseFromString((folder / "spiece.model").read_bytes())
+    proto.trainer_spec.model_prefix = "spiece"  # not the path it was made at
+    (folder / "spiece.model").write_bytes(proto.SerializeToString())
     spiece = sentencepiece.SentencePieceProcessor(model_file=str(folder / "spiece.model"))
     fast = convert(folder, spiece)
     fast.save_pretrained(folder)
