@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Trains the DiT and, with it, the text encoder, on latents made ahead.
 
+The text encoder starts from `text.pt` if train_text.py has made it.
+
     python train_dit.py --steps 14000
 
 The network predicts the clean latents; its error is weighted as a velocity's would be (1 / sigma^2,
@@ -107,6 +109,11 @@ def main():
     saved = common.load(f"{a.name}.pt")
     args = dict(vars(a), vocab=make_latents.spiece().vocab_size(), channels=z)
     pair = Pair(args)
+    learned = None if saved else common.load("text.pt")
+    if learned:
+        pair.text.load_state_dict(learned["text"])
+        dit_fast.hear_the_prompt(pair.dit, pair.text)
+        print("the text encoder is that of train_text.py", flush=True)
     print("against the classes:", dit_fast.check(pair.dit, pair.text, t, h, w), flush=True)
     decay, plain = [], []
     for p in pair.parameters():
