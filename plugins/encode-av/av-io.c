@@ -29,8 +29,15 @@ read_packet (void *opaque, uint8_t *buffer, int size)
   return n == 0 ? AVERROR_EOF : (int) n;
 }
 
+/* What libavformat hands to be written is const from its version 61 on (FFmpeg 7). */
+#if LIBAVFORMAT_VERSION_MAJOR >= 61
+#define WRITE_CONST const
+#else
+#define WRITE_CONST
+#endif
+
 static int
-write_packet (void *opaque, uint8_t *buffer, int size)
+write_packet (void *opaque, WRITE_CONST uint8_t *buffer, int size)
 {
   Stream *stream = opaque;
   for (int done = 0; done < size;)

@@ -8,8 +8,6 @@
 #include <math.h>
 #include <unistd.h>
 
-#define DEFAULT_FPS 16.0
-
 int
 sora_kit_frames_spec (const SoraHost *host, SoraContext *ctx, const char *port, SoraKitFrames *frames)
 {
@@ -28,7 +26,7 @@ sora_kit_frames_spec (const SoraHost *host, SoraContext *ctx, const char *port, 
   frames->dtype = spec.dtype;
   frames->says_fps = host->input_attr_f64 (ctx, port, "fps", &frames->fps) == SORA_OK && frames->fps > 0 && frames->fps <= 1000;
   if (!frames->says_fps)
-    frames->fps = DEFAULT_FPS;
+    frames->fps = SORA_KIT_DEFAULT_FPS;
   return SORA_OK;
 }
 

@@ -7,6 +7,9 @@
 
 #include "sora-plugin.h"
 
+/* The rate of frames that state none. */
+#define SORA_KIT_DEFAULT_FPS 16.0
+
 typedef struct {
   int64_t count; /* -1: not known before it runs */
   int64_t width, height;
@@ -15,7 +18,7 @@ typedef struct {
   int says_fps; /* or else fps is a guess */
 } SoraKitFrames;
 
-/* Reads and checks the spec of a "sora.frames.rgb/1" input [T,H,W,3] in infer or run; no fps: 16.  Fails the stage. */
+/* Reads and checks the spec of a "sora.frames.rgb/1" input [T,H,W,3] in infer or run; no fps: SORA_KIT_DEFAULT_FPS.  Fails the stage. */
 int sora_kit_frames_spec (const SoraHost *host, SoraContext *ctx, const char *port, SoraKitFrames *frames);
 /* Is this chunk what the spec said?  Fails the stage if not. */
 int sora_kit_frames_check (const SoraHost *host, SoraContext *ctx, const char *port, const SoraKitFrames *frames,

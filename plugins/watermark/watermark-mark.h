@@ -39,7 +39,7 @@ typedef struct {
 
 /**
  * watermark_mark_init:
- * @mark: (out): to be cleared by watermark_mark_clear() if %NULL is returned
+ * @mark: (out): to be cleared by watermark_mark_clear() if true is returned
  * @settings: the text must outlive @mark
  * @width: of a frame, pixels
  * @height: of a frame, pixels

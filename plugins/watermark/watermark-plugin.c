@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "plugins/kit/kit-frames.h"
 #include "sora-plugin.h"
 #include "watermark-glyphs.h"
 #include "watermark-mark.h"
 
 #define FRAMES "frames"
-#define DEFAULT_FPS 16.0 /* frames that state no rate: the mark's pace only */
 
 static const char *const positions[]
     = { "wander", "bottom-right", "bottom-left", "top-right", "top-left", "center", NULL };
@@ -105,7 +105,7 @@ read_request (const SoraHost *host, SoraContext *ctx, Request *request)
       request->settings.position = (WatermarkPosition) i;
   if (host->input_attr_f64 (ctx, FRAMES, "fps", &request->settings.fps) != SORA_OK
       || !(request->settings.fps > 0))
-    request->settings.fps = DEFAULT_FPS;
+    request->settings.fps = SORA_KIT_DEFAULT_FPS;
 
   const char *text = request->settings.text;
   int drawn = 0;

@@ -62,7 +62,8 @@ main (int argc, char **argv)
 {
   /* Named fuzz-NAME; its seeds are in tests/fuzz/seeds/NAME. */
   const char *srcdir = g_getenv ("SORA_TEST_SRCDIR");
-  const char *dash = strstr (argv[0], "fuzz-");
+  const char *slash = strrchr (argv[0], '/');
+  const char *dash = strstr (slash != NULL ? slash : argv[0], "fuzz-");
   int n = 0;
   for (int i = 1; i < argc; i++)
     n += run_folder (argv[i]);

@@ -88,6 +88,9 @@ def main():
                 ids[i, j, :len(row)] = row
         np.save(folder / "captions.npy", ids)
         write_json("latents.json", info)
+    if (a.count, a.seed) != (info["count"], info["seed"]):
+        p.error(f"{folder} holds latents of --count {info['count']} --seed {info['seed']}; "
+                f"remove latents.npy, captions.npy and latents.json there to draw others")
     latents = np.load(folder / "latents.npy", mmap_mode="r+")
     mean = torch.tensor(info["mean"]).view(1, -1, 1, 1, 1)
     std = torch.tensor(info["std"]).view(1, -1, 1, 1, 1)
