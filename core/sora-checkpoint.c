@@ -66,7 +66,7 @@ sora_checkpoint_save (const char *state_dir, guint run, const char *stage, const
     {
       ok = write_all (fd, name, key, data, size, error);
       close (fd);
-      if (ok && (renameat (dirfd, temporary, dirfd, name) != 0 || fsync (dirfd) != 0))
+      if (ok && (renameat (dirfd, temporary, dirfd, name) != 0 || !sora_file_sync_dir (dirfd)))
         {
           ok = FALSE;
           sora_error_set_errno (error, SORA_ERROR_FAILED, errno, "saving checkpoint '%s'", name);

@@ -200,6 +200,13 @@ sora_file_write (int fd, const char *display_name, const void *buffer, gsize len
   return TRUE;
 }
 
+gboolean
+sora_file_sync_dir (int dirfd)
+{
+  return fsync (dirfd) == 0 || errno == EINVAL || errno == EBADF || errno == ENOSYS
+         || errno == EOPNOTSUPP;
+}
+
 GBytes *
 sora_file_read_all (int fd, const char *display_name, gsize limit, SoraError code, GError **error)
 {

@@ -35,6 +35,9 @@ gboolean sora_file_name_is_beneath (const char *name);
 
 gboolean sora_file_read (int fd, const char *display_name, guint64 offset, void *buffer, gsize length,
                          SoraError code, GError **error);
+/* Makes the names in a folder durable.  Where the file system cannot (it refuses to sync folders), there is no more
+ * to do, and it is TRUE as well.  FALSE and errno. */
+gboolean sora_file_sync_dir (int dirfd);
 gboolean sora_file_write (int fd, const char *display_name, const void *buffer, gsize length, GError **error);
 /* All of it; more than @limit bytes is an error.  The bytes are followed by a NUL that does not count. */
 GBytes *sora_file_read_all (int fd, const char *display_name, gsize limit, SoraError code, GError **error);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Result files.  O_TMPFILE and linkat where the file system has them, so that a killed process
- * leaves nothing behind; a hidden temporary name elsewhere.
+ * Result files: O_TMPFILE where the file system has it, so that a killed process
+ * leaves nothing behind, a hidden name elsewhere.  sora-publish.c gives them their names.
  */
 #include "config.h"
 #include "sora-output.h"
 #include "sora-error.h"
+#include "sora-file.h"
+#include "sora-publish.h"
 #include "sora-runner.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,12 +19,12 @@ typedef struct
 {
   const char *stage, *port;
   char *name, *media_type;
-  char *hidden; /* its name until it is published; NULL: it has none */
-  int fd;       /* for writing; -1 once synced */
-  int handle;   /* O_PATH, to link it by; -1 if it has a hidden name */
+  int fd; /* for writing; -1 once synced */
+  SoraPublish publish;
   guint64 size;
-  gboolean published;
 } File;
+
+#define SORA_OUTPUT_MAX_NAME 255
 
 struct SoraOutput
 {
@@ -40,11 +41,8 @@ file_free (gpointer data)
   File *file = data;
   if (file->fd >= 0)
     close (file->fd);
-  if (file->handle >= 0)
-    close (file->handle);
   g_free (file->name);
   g_free (file->media_type);
-  g_free (file->hidden);
   g_free (file);
 }
 
@@ -67,19 +65,11 @@ sora_output_new (const char *dir, GError **error)
   return NULL;
 }
 
-static void
-remove_hidden (SoraOutput *output, File *file)
-{
-  if (file->hidden != NULL)
-    unlinkat (output->dirfd, file->hidden, 0);
-  g_clear_pointer (&file->hidden, g_free);
-}
-
 void
 sora_output_free (SoraOutput *output)
 {
   for (guint i = 0; i < output->files->len; i++)
-    remove_hidden (output, g_ptr_array_index (output->files, i));
+    sora_publish_clear (&((File *)g_ptr_array_index (output->files, i))->publish, output->dirfd);
   g_ptr_array_unref (output->files);
   if (output->dirfd >= 0)
     close (output->dirfd);
@@ -129,56 +119,66 @@ public_name (SoraOutput *output, const char *name)
 }
 
 static gboolean
-check_name (SoraOutput *output, const char *name, GError **error)
+check_form (const char *name, GError **error)
+{
+  if (name[0] != '\0' && name[0] != '.' && strchr (name, '/') == NULL
+      && strlen (name) <= SORA_OUTPUT_MAX_NAME && g_utf8_validate (name, -1, NULL))
+    return TRUE;
+  g_autofree char *escaped = g_strescape (name, NULL);
+  sora_error_set (error, SORA_ERROR_FAILED,
+                  "'%s' is no plain file name for a result, of at most %d bytes", escaped,
+                  SORA_OUTPUT_MAX_NAME);
+  return FALSE;
+}
+
+/* The name that the file will have, not the one that its stage gave it. */
+static gboolean
+check_free (SoraOutput *output, const char *name, GError **error)
 {
   struct stat st;
 
-  if (name[0] == '\0' || name[0] == '.' || strchr (name, '/') != NULL || strlen (name) > 255
-      || !g_utf8_validate (name, -1, NULL))
-    {
-      g_autofree char *escaped = g_strescape (name, NULL);
-      sora_error_set (error, SORA_ERROR_FAILED, "'%s' is no plain file name for a result",
-                   escaped);
-      return FALSE;
-    }
   if (is_taken (output, name))
     {
       sora_error_set (error, SORA_ERROR_FAILED, "a result file '%s' is created twice",
                    name);
       return FALSE;
     }
-  if (!output->overwrite && fstatat (output->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+  if (fstatat (output->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+    return TRUE;
+  if (!output->overwrite)
     {
       sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
                    "'%s/%s' exists already: choose another name, or allow overwriting", output->dir,
                    name);
       return FALSE;
     }
+  if (S_ISDIR (st.st_mode))
+    {
+      sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
+                      "'%s/%s' is a folder, which no file replaces: choose another name",
+                      output->dir, name);
+      return FALSE;
+    }
   return TRUE;
 }
 
+/* A nameless file is linked through /proc in the end: where that is not mounted, it has a hidden
+ * name. */
 static gboolean
 open_file (SoraOutput *output, File *file, GError **error)
 {
-  file->fd = openat (output->dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
+  if (access ("/proc/self/fd", X_OK) == 0)
+    file->fd = openat (output->dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666);
   if (file->fd >= 0)
-    {
-      /* The handle outlives the descriptor that the stage writes to, so that closing it shows write
-       * errors early. */
-      g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", file->fd);
-      file->handle = open (path, O_PATH | O_CLOEXEC);
-      if (file->handle >= 0)
-        return TRUE;
-      close (file->fd);
-    }
+    return TRUE;
   for (guint attempt = 0; attempt < 100; attempt++)
     {
-      g_autofree char *hidden = g_strdup_printf (".%s.%08x.part", file->name, g_random_int ());
+      g_autofree char *hidden = sora_publish_hidden_name ();
       file->fd = openat (output->dirfd, hidden, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW,
                          0666);
       if (file->fd >= 0)
         {
-          file->hidden = g_steal_pointer (&hidden);
+          file->publish.hidden = g_steal_pointer (&hidden);
           return TRUE;
         }
       if (errno != EEXIST)
@@ -203,10 +203,10 @@ sora_output_create (SoraOutput *output, const char *stage, const char *port, con
   g_autofree char *public = public_name (output, name);
   File *file = NULL;
   int fd = -1;
-  if (check_name (output, name, error) && check_name (output, public, error))
+  if (check_form (name, error) && check_form (public, error) && check_free (output, public, error))
     {
       file = g_new0 (File, 1);
-      *file = (File){ .stage = stage, .port = port, .fd = -1, .handle = -1 };
+      *file = (File){ .stage = stage, .port = port, .fd = -1, .publish.handle = -1 };
       file->name = g_steal_pointer (&public);
       file->media_type = g_strdup (media_type);
       if (open_file (output, file, error))
@@ -219,6 +219,33 @@ sora_output_create (SoraOutput *output, const char *stage, const char *port, con
     }
   g_mutex_unlock (&output->lock);
   return fd;
+}
+
+/* To the disk for good, and closed, which shows the last write errors.  What is nameless lives on in
+ * a handle to link it by, opened only now: one descriptor a file is enough at any time. */
+static gboolean
+sync_file (File *file)
+{
+  struct stat st;
+
+  gboolean ok = fsync (file->fd) == 0 && fstat (file->fd, &st) == 0;
+  if (ok)
+    file->size = (guint64)st.st_size;
+  if (ok && file->publish.hidden == NULL)
+    {
+      g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", file->fd);
+      file->publish.handle = open (path, O_PATH | O_CLOEXEC);
+      ok = file->publish.handle >= 0;
+    }
+  int saved = errno;
+  if (close (file->fd) != 0 && ok)
+    {
+      ok = FALSE;
+      saved = errno;
+    }
+  file->fd = -1;
+  errno = saved;
+  return ok;
 }
 
 gboolean
@@ -235,21 +262,11 @@ sora_output_sync (SoraOutput *output, const char *stage, GError **error)
   for (guint i = 0; ok && i < files->len; i++)
     {
       File *file = g_ptr_array_index (files, i);
-      struct stat st;
       if (file->stage != stage || file->fd < 0)
         continue;
-      ok = fsync (file->fd) == 0 && fstat (file->fd, &st) == 0;
-      int saved = errno;
-      if (ok)
-        file->size = (guint64)st.st_size;
-      if (close (file->fd) != 0 && ok)
-        {
-          ok = FALSE;
-          saved = errno;
-        }
-      file->fd = -1;
+      ok = sync_file (file);
       if (!ok)
-        sora_error_set_errno (error, SORA_ERROR_FAILED, saved, "writing '%s/%s'", output->dir,
+        sora_error_set_errno (error, SORA_ERROR_FAILED, errno, "writing '%s/%s'", output->dir,
                               file->name);
     }
   return ok;
@@ -274,39 +291,6 @@ sora_output_is_full (SoraOutput *output, const char *stage)
   return full;
 }
 
-/* Gives @file a name that nobody has yet.  FALSE and errno. */
-static gboolean
-link_new (SoraOutput *output, File *file, const char *name)
-{
-  if (file->hidden != NULL)
-    return linkat (output->dirfd, file->hidden, output->dirfd, name, 0) == 0;
-  g_autofree char *path = g_strdup_printf ("/proc/self/fd/%d", file->handle);
-  return linkat (AT_FDCWD, path, output->dirfd, name, AT_SYMLINK_FOLLOW) == 0;
-}
-
-static gboolean
-publish_file (SoraOutput *output, File *file)
-{
-  if (!output->overwrite)
-    {
-      if (!link_new (output, file, file->name))
-        return FALSE;
-      remove_hidden (output, file);
-      return TRUE;
-    }
-  if (file->hidden == NULL)
-    {
-      g_autofree char *hidden = g_strdup_printf (".%s.%08x.part", file->name, g_random_int ());
-      if (!link_new (output, file, hidden))
-        return FALSE;
-      file->hidden = g_steal_pointer (&hidden);
-    }
-  if (renameat (output->dirfd, file->hidden, output->dirfd, file->name) != 0)
-    return FALSE;
-  g_clear_pointer (&file->hidden, g_free);
-  return TRUE;
-}
-
 static void
 result_file_free (gpointer data)
 {
@@ -319,42 +303,43 @@ result_file_free (gpointer data)
   g_free (file);
 }
 
+static gboolean
+publish_all (SoraOutput *output, GError **error)
+{
+  for (guint i = 0; i < output->files->len; i++)
+    {
+      File *file = g_ptr_array_index (output->files, i);
+      if (sora_publish (&file->publish, output->dirfd, file->name, output->overwrite))
+        continue;
+      if (errno == EEXIST)
+        sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
+                     "'%s/%s' exists already: choose another name, or allow overwriting",
+                     output->dir, file->name);
+      else
+        sora_error_set_errno (error, SORA_ERROR_FAILED, errno, "publishing '%s/%s'", output->dir,
+                              file->name);
+      return FALSE;
+    }
+  if (output->files->len == 0 || sora_file_sync_dir (output->dirfd))
+    return TRUE;
+  sora_error_set_errno (error, SORA_ERROR_FAILED, errno, "writing the folder '%s'", output->dir);
+  return FALSE;
+}
+
 GPtrArray *
 sora_output_publish (SoraOutput *output, GError **error)
 {
-  gboolean ok = TRUE;
-  const char *failed = NULL;
-  int saved = 0;
-
-  for (guint i = 0; ok && i < output->files->len; i++)
+  gboolean ok = publish_all (output, error);
+  for (guint i = 0; i < output->files->len; i++)
     {
       File *file = g_ptr_array_index (output->files, i);
-      ok = file->published = publish_file (output, file);
-      saved = errno;
-      failed = file->name;
-    }
-  if (ok && output->dirfd >= 0 && output->files->len > 0 && fsync (output->dirfd) != 0)
-    {
-      ok = FALSE;
-      saved = errno;
+      if (ok)
+        sora_publish_settle (&file->publish, output->dirfd);
+      else
+        sora_publish_undo (&file->publish, output->dirfd, file->name);
     }
   if (!ok)
-    {
-      for (guint i = 0; i < output->files->len; i++)
-        {
-          File *file = g_ptr_array_index (output->files, i);
-          if (file->published)
-            unlinkat (output->dirfd, file->name, 0);
-        }
-      if (saved == EEXIST)
-        sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
-                     "'%s/%s' exists already: choose another name, or allow overwriting",
-                     output->dir, failed);
-      else
-        sora_error_set_errno (error, SORA_ERROR_FAILED, saved, "publishing '%s/%s'", output->dir,
-                              failed);
-      return NULL;
-    }
+    return NULL;
 
   GPtrArray *list = g_ptr_array_new_with_free_func (result_file_free);
   for (guint i = 0; i < output->files->len; i++)

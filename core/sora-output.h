@@ -23,7 +23,8 @@ gboolean sora_output_sync (SoraOutput *output, const char *stage, GError **error
 /* Is there no room for another block in one of the files of @stage?  Asked to tell why a stage
  * failed. */
 gboolean sora_output_is_full (SoraOutput *output, const char *stage);
-/* All files under their names, or none.  Gives a list of SoraResultFile. */
+/* All files under their names, or none, and then what had those names before is back.  Gives a list
+ * of SoraResultFile. */
 GPtrArray *sora_output_publish (SoraOutput *output, GError **error);
 
 G_END_DECLS

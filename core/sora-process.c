@@ -7,6 +7,20 @@
 #include "sora-instance.h"
 #include "sora-runner.h"
 #include <signal.h>
+#include <sys/resource.h>
+
+/* Numbered frames are a file each, open until their stage ends; the usual soft limit of 1,024 is
+ * for programs that use select(), and there is none here. */
+static void
+raise_open_files (void)
+{
+  struct rlimit limit;
+
+  if (getrlimit (RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max)
+    return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit (RLIMIT_NOFILE, &limit);
+}
 
 void
 sora_process_init (void)
@@ -20,6 +34,7 @@ sora_process_init (void)
   g_setenv ("OMP_WAIT_POLICY", "passive", FALSE);
   /* A file that grows beyond the limit is an error of write(), not the end of the process. */
   signal (SIGXFSZ, SIG_IGN);
+  raise_open_files ();
   g_once_init_leave (&once, 1);
 }
 

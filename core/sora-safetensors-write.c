@@ -131,15 +131,16 @@ publish (const char *temporary, const char *path, const char *folder, GError **e
       sora_error_set_errno (error, SORA_ERROR_FAILED, errno, "cannot put '%s' in its place", path);
       return FALSE;
     }
-  /* The name is durable only with its folder; some file systems refuse that, and then there is no
-   * more to do. */
+  /* The name is durable only with its folder.  One that may be written to and not read cannot be
+   * opened for that. */
   int fd = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd >= 0)
-    {
-      (void)fsync (fd);
-      close (fd);
-    }
-  return TRUE;
+  if (fd < 0)
+    return TRUE;
+  gboolean ok = sora_file_sync_dir (fd);
+  if (!ok)
+    sora_error_set_errno (error, SORA_ERROR_FAILED, errno, "cannot write the folder '%s'", folder);
+  close (fd);
+  return ok;
 }
 
 gboolean

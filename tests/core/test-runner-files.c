@@ -81,6 +81,37 @@ START_TEST (existing_files_are_kept)
 }
 END_TEST
 
+/* The stage's own name for it, "clip.bin", is nobody's concern. */
+START_TEST (a_file_of_the_own_name_is_not_in_the_way)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *path = g_build_filename (fixture.out, "clip.bin", NULL);
+  ck_assert (g_file_set_contents (path, "mine", -1, NULL));
+  g_autoptr (SoraRunner) runner = run_named (FILE_STAGE, "ball", FALSE, &error);
+  ck_assert_msg (runner != NULL, "%s", error != NULL ? error->message : "");
+  g_autofree char *text = read_result ("clip.bin");
+  ck_assert_str_eq (text, "mine");
+  ck_assert_uint_eq (count_files (fixture.out), 2);
+}
+END_TEST
+
+/* A file a frame: more than a process may usually have open (1,024). */
+START_TEST (many_files)
+{
+  g_autoptr (GString) names = g_string_new ("Param.names=");
+  struct rlimit limit;
+  ck_assert_int_eq (getrlimit (RLIMIT_NOFILE, &limit), 0);
+  ck_assert_uint_eq (limit.rlim_cur, limit.rlim_max); /* main() lowered it */
+  limit.rlim_cur = 1400; /* one a file, not two */
+  ck_assert_int_eq (setrlimit (RLIMIT_NOFILE, &limit), 0);
+  for (guint i = 0; i < 1200; i++)
+    g_string_append_printf (names, "%sframe-%04u.png", i > 0 ? "," : "", i);
+  g_autofree char *pipeline = g_strconcat (FILE_STAGE, names->str, "\nParam.size=10\n", NULL);
+  g_autoptr (SoraRunner) runner = run_ok (pipeline, NULL);
+  ck_assert_uint_eq (count_files (fixture.out), 1200);
+}
+END_TEST
+
 START_TEST (the_same_name_twice)
 {
   g_autoptr (SoraRequest) request
@@ -326,6 +357,7 @@ main (void)
   tcase_add_test (tests, all_files_or_none);
   tcase_add_test (tests, files_are_named_after_the_prefix);
   tcase_add_test (tests, existing_files_are_kept);
+  tcase_add_test (tests, a_file_of_the_own_name_is_not_in_the_way);
   tcase_add_test (tests, the_same_name_twice);
   tcase_add_test (tests, a_name_taken_meanwhile);
   tcase_add_loop_test (tests, names_do_not_lead_out, 0, 5);
@@ -340,6 +372,17 @@ main (void)
   tcase_add_test (tests, random_keys);
   tcase_add_test (tests, provenance);
   suite_add_tcase (suite, tests);
+  TCase *slow = tcase_create ("many");
+  tcase_add_checked_fixture (slow, fixture_setup, fixture_teardown);
+  tcase_set_timeout (slow, 120); /* each file is synced */
+  tcase_add_test (slow, many_files);
+  suite_add_tcase (suite, slow);
+  struct rlimit limit;
+  if (getrlimit (RLIMIT_NOFILE, &limit) == 0)
+    {
+      limit.rlim_cur = MIN (limit.rlim_max, 1024);
+      setrlimit (RLIMIT_NOFILE, &limit);
+    }
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_NORMAL);
   int failed = srunner_ntests_failed (runner);
