@@ -57,6 +57,28 @@ def encode(vae, part):
 
 
 SIZE = (17, 64, 64)
+CELLS = 4  # a token's side in cells of cover()
+
+
+def cover(part, grid):
+    """What share of each cell of each token the object covers: f32 [N, t * h * w, CELLS * CELLS]; grid: t, h, w."""
+    t, h, w = grid
+    seen = scenes.cover(part, *SIZE)
+    seen = torch.nn.functional.adaptive_avg_pool2d(seen, (h * CELLS, w * CELLS))
+    rest = seen[:, 1:].unflatten(1, (t - 1, -1)).mean(2)  # a latent frame is one frame, then four
+    seen = torch.cat([seen[:, :1], rest], 1)
+    seen = seen.view(len(part), t, h, CELLS, w, CELLS).permute(0, 1, 2, 4, 3, 5)
+    return seen.reshape(len(part), t * h * w, CELLS * CELLS)
+
+
+def make_covers(pool, info, path):
+    """covers.npy, u8 [count, tokens, CELLS * CELLS]: what the DiT's training is shown beside the latents."""
+    _, t, h, w = info["size"]
+    grid = (t, h // 2, w // 2)
+    out = np.empty((len(pool), grid[0] * grid[1] * grid[2], CELLS * CELLS), np.uint8)
+    for i in range(0, len(pool), 64):
+        out[i:i + 64] = (cover(pool[i:i + 64], grid) * 255).round().byte().numpy()
+    np.save(path, out)
 
 
 @torch.no_grad()
@@ -87,10 +109,11 @@ def main():
                 row = pieces.encode(text) + [1]
                 ids[i, j, :len(row)] = row
         np.save(folder / "captions.npy", ids)
+        make_covers(pool, info, folder / "covers.npy")
         write_json("latents.json", info)
     if (a.count, a.seed) != (info["count"], info["seed"]):
         p.error(f"{folder} holds latents of --count {info['count']} --seed {info['seed']}; "
-                f"remove latents.npy, captions.npy and latents.json there to draw others")
+                f"remove latents.json there to draw others")
     latents = np.load(folder / "latents.npy", mmap_mode="r+")
     mean = torch.tensor(info["mean"]).view(1, -1, 1, 1, 1)
     std = torch.tensor(info["std"]).view(1, -1, 1, 1, 1)

@@ -159,29 +159,44 @@ def background(name, height, width):
     return torch.tensor(plain).view(3, 1, 1).expand(3, height, width).clone()
 
 
+def _placed(scenes, shape, frames, height, width):
+    """The scenes of one shape: their index, and over all pixels the place inside the object (dx, dy: not turned,
+    in radii) and the distance to its edge in pixels, each [n, frames, height, width]."""
+    side = min(height, width)
+    ys = (torch.arange(height) + 0.5).view(1, 1, height, 1)
+    xs = (torch.arange(width) + 0.5).view(1, 1, 1, width)
+    index = [i for i, s in enumerate(scenes) if s["shape"] == shape]
+    rows = torch.tensor([track(scenes[i], frames) for i in index])
+    cx, cy, radius, angle = rows.view(len(index), frames, 4, 1, 1).unbind(2)
+    radius = radius * side
+    dx, dy = (xs - cx * width) / radius, (ys - cy * height) / radius
+    c, s = torch.cos(angle), torch.sin(angle)
+    distance = DISTANCE[shape](dx * c + dy * s, dy * c - dx * s) * radius
+    return index, dx, dy, distance
+
+
+def cover(scenes, frames=17, height=64, width=64):
+    """How much of each pixel the object covers: [N, frames, height, width] in 0..1."""
+    out = torch.zeros(len(scenes), frames, height, width)
+    for shape in sorted({s["shape"] for s in scenes}):
+        index, _, _, distance = _placed(scenes, shape, frames, height, width)
+        out[index] = (0.5 - distance).clamp(0, 1)
+    return out
+
+
 def draw(scenes, frames=17, height=64, width=64):
     """Draws a list of scenes; see the head of this file."""
-    side = min(height, width)
     names = sorted({s["background"] for s in scenes})
     backs = torch.stack([background(n, height, width).clamp(0, 1) for n in names])
     out = backs[[names.index(s["background"]) for s in scenes]]
     out = out[:, :, None].repeat(1, 1, frames, 1, 1)
-    ys = (torch.arange(height) + 0.5).view(1, 1, height, 1)
-    xs = (torch.arange(width) + 0.5).view(1, 1, 1, width)
     for shape in sorted({s["shape"] for s in scenes}):
-        index = [i for i, s in enumerate(scenes) if s["shape"] == shape]
-        rows = torch.tensor([track(scenes[i], frames) for i in index])
-        cx, cy, radius, angle = rows.view(len(index), frames, 4, 1, 1).unbind(2)
-        radius = radius * side
-        dx, dy = (xs - cx * width) / radius, (ys - cy * height) / radius
-        c, s = torch.cos(angle), torch.sin(angle)
-        px, py = dx * c + dy * s, dy * c - dx * s
-        distance = DISTANCE[shape](px, py) * radius  # in pixels
+        index, dx, dy, distance = _placed(scenes, shape, frames, height, width)
         colour = torch.tensor([world.COLOURS[scenes[i]["colour"]] for i in index])
         colour = colour.view(len(index), 3, 1, 1, 1)
         light = (-0.10 * (dx + 1.4 * dy)).clamp(-0.16, 0.16)[:, None]  # from the upper left
         fill = torch.where(light > 0, colour + (1 - colour) * light, colour * (1 + light))
-        edge = max(1.6, 0.028 * side)
+        edge = max(1.6, 0.028 * min(height, width))
         inner = (0.5 - (distance + edge)).clamp(0, 1)[:, None]
         outer = (0.5 - distance).clamp(0, 1)[:, None]
         body = colour * 0.42 + (fill - colour * 0.42) * inner

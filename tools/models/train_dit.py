@@ -16,14 +16,22 @@ import time
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 import captions
 import common
 import dit_fast
 import judge
 import make_latents
+import muon
+import places
 import sampler
 import world
+
+
+# Behind this block a linear layer must tell which cells of a token the object covers.  Where the object is follows
+# from the words and the place together, which the clip's own error teaches too slowly (RECIPE.md).
+TAP = 2
 
 
 class Pair(torch.nn.Module):
@@ -35,14 +43,20 @@ class Pair(torch.nn.Module):
                                         args["text_dim"] // 32, 32, 2 * args["text_dim"])
         self.dit = dit_fast.build_dit(args["channels"], args["text_dim"], args["width"] // 32, 32,
                                       args["layers"], 4 * args["width"])
-        dit_fast.hear_the_prompt(self.dit, self.text)
+        places.know_places(self.dit, args["extent"])
+        self.finder = torch.nn.Linear(args["width"], make_latents.CELLS**2)  # of the training alone: see TAP
+
+    def listen(self, ids):
+        """ids: [N, L], some captions."""
+        dit_fast.hear_the_prompt(self.dit, self.text, ids, ids > 0)
 
 
 def warm_up(loss_of, batch, shape, optimizer):
     """Lets the compiler work while latents are still being made."""
     ids = torch.ones(batch, make_latents.LENGTH, dtype=torch.long)
     clean = torch.randn(batch, *shape)
-    loss_of(clean, torch.randn_like(clean), torch.full((batch,), 0.5), ids)[0].backward()
+    cover = torch.full((batch, shape[0], make_latents.CELLS**2), 0.1)
+    loss_of(clean, torch.randn_like(clean), torch.full((batch,), 0.5), ids, cover)[0].backward()
     optimizer.zero_grad(set_to_none=True)
 
 
@@ -51,12 +65,13 @@ def parse():
     p.add_argument("--steps", type=int, default=14000)
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--lr", type=float, default=1.2e-3)
+    p.add_argument("--muon", type=float, default=0.0, help="Muon's rate over AdamW's; 0: AdamW for all")
     p.add_argument("--width", type=int, default=192)
-    p.add_argument("--layers", type=int, default=5)
+    p.add_argument("--layers", type=int, default=6)
     p.add_argument("--text-dim", type=int, default=160)
     p.add_argument("--text-layers", type=int, default=3)
     p.add_argument("--shift", type=float, default=sampler.SHIFT)
-    p.add_argument("--floor", type=float, default=0.1, help="the least sigma of the loss weight")
+    p.add_argument("--floor", type=float, default=0.5, help="the least sigma of the loss weight")
     p.add_argument("--least-sigma", type=float, default=0.35,
                    help="20 steps at shift 12 stay above 0.38; below, heavy weights drown the prompt")
     p.add_argument("--dropout", type=float, default=0.1)
@@ -69,15 +84,27 @@ def parse():
     return p.parse_args()
 
 
+def split_parameters(pair, with_muon):
+    """The blocks' matrices, for Muon, and all the rest, for AdamW."""
+    if not with_muon:
+        return [], list(pair.parameters())
+    inner = [*pair.dit.blocks.parameters(), *pair.text.encoder.block.parameters()]
+    matrices = [p for p in inner if p.ndim == 2 and min(p.shape) > 32]
+    chosen = {id(p) for p in matrices}
+    return matrices, [p for p in pair.parameters() if id(p) not in chosen]
+
+
 def make_loss(pair, rope, buckets, floor):
-    def loss_of(clean, noise, sigma, ids):
+    def loss_of(clean, noise, sigma, ids, cover):
         mask = ids > 0
         rows = dit_fast.encode_text(pair.text, ids, mask, buckets)
         s = sigma[:, None, None]
         noisy = (1 - s) * clean + s * noise
-        out = dit_fast.denoise(pair.dit, noisy, sigma * 1000, rows, mask, rope)
+        out, tapped = dit_fast.denoise(pair.dit, noisy, sigma * 1000, rows, mask, rope, TAP)
         error = (out - clean).square().mean((1, 2))
-        return (error / sigma.clamp(min=floor).square()).mean(), error.mean()
+        found = F.binary_cross_entropy_with_logits(
+            pair.finder(F.layer_norm(tapped, tapped.shape[-1:])), cover)
+        return (error / sigma.clamp(min=floor).square()).mean() + found, error.mean(), found
     return loss_of
 
 
@@ -107,31 +134,30 @@ def main():
     info = make_latents.read_json("latents.json")
     z, t, h, w = info["size"]
     saved = common.load(f"{a.name}.pt")
-    args = dict(vars(a), vocab=make_latents.spiece().vocab_size(), channels=z)
+    args = dict(vars(a), vocab=make_latents.spiece().vocab_size(), channels=z, extent=(t, h // 2, w // 2))
     pair = Pair(args)
     learned = None if saved else common.load("text.pt")
     if learned:
         pair.text.load_state_dict(learned["text"])
-        dit_fast.hear_the_prompt(pair.dit, pair.text)
         print("the text encoder is that of train_text.py", flush=True)
+    ids_all = np.load(common.state_dir() / "captions.npy")
+    if not saved:
+        pair.listen(torch.from_numpy(ids_all[:64, 0].astype(np.int64)))
     print("against the classes:", dit_fast.check(pair.dit, pair.text, t, h, w), flush=True)
-    decay, plain = [], []
-    for p in pair.parameters():
-        (decay if p.ndim > 1 and p.shape[0] > 1 else plain).append(p)
-    optimizer = torch.optim.AdamW(
-        [dict(params=decay, weight_decay=0.02), dict(params=plain, weight_decay=0.0)],
-        lr=a.lr, betas=(0.9, 0.98), fused=True)
-    average = common.Average(pair, 0.9985)
+    matrices, others = split_parameters(pair, a.muon > 0)
+    optimizer = torch.optim.AdamW(others, lr=a.lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    second = muon.Muon(matrices, momentum=0.95)
+    average = common.Average(pair, 0.997)
     step, spent = 0, 0.0
     first = saved["step"] if saved else 0
     if saved:
         pair.load_state_dict(saved["pair"])
-        if saved["optimizer"]:
-            optimizer.load_state_dict(saved["optimizer"])
+        optimizer.load_state_dict(saved["optimizer"])
+        second.buffers = saved["second"]
         average.restore(saved["average"])
         step, spent = saved["step"], saved["spent"]
     latents = np.load(common.state_dir() / "latents.npy", mmap_mode="r")
-    ids_all = np.load(common.state_dir() / "captions.npy")
+    covers = np.load(common.state_dir() / "covers.npy", mmap_mode="r")
     rope = dit_fast.rotations(pair.dit, t, h, w)
     loss_of = make_loss(pair, rope, dit_fast.buckets_of(pair.text, make_latents.LENGTH), a.floor)
     if a.compile:
@@ -163,25 +189,28 @@ def main():
         rate = rate_at(step, a.steps, a.lr) * min(1.0, (step - first + 1) / 60)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss, error = loss_of(clean, noise, sigma, ids)
+        second.rate = a.muon * rate
+        cover = torch.from_numpy(covers[np.sort(picked)]).float() / 255
+        loss, error, found = loss_of(clean, noise, sigma, ids, cover)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(pair.parameters(), 1.0)
         optimizer.step()
+        second.step()
         optimizer.zero_grad(set_to_none=True)
         step += 1
         if step % 2 == 0:
             average.update(pair)
-        sums.append((loss.item(), error.item()))
+        sums.append((loss.item(), error.item(), found.item()))
         now = time.time()
         if step % 100 == 0:
-            mean_loss, mean_error = np.mean(sums, 0)
+            mean_loss, mean_error, mean_found = np.mean(sums, 0)
             sums = []
-            common.log_line(log, step=step, loss=float(mean_loss), x0_error=float(mean_error), lr=rate,
+            common.log_line(log, step=step, loss=float(mean_loss), x0_error=float(mean_error), cover=float(mean_found), lr=rate,
                             clips=len(pool), seconds=spent + now - started)
         if now - last_save > 120 or step == a.steps:
             last_save = now
             common.save(f"{a.name}.pt", dict(
-                pair=pair.state_dict(), optimizer=optimizer.state_dict(), average=average.state(),
+                pair=pair.state_dict(), optimizer=optimizer.state_dict(), second=second.buffers, average=average.state(),
                 step=step, spent=spent + now - started, args=args))
         if now - last_judge > a.judge_every or step == a.steps:
             last_judge = now

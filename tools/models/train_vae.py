@@ -27,6 +27,8 @@ def clip_pool(count, side, frames, part="train", seed=1):
     path = common.state_dir() / f"clips-{part}-{side}x{frames}-{count}.npy"
     if not path.exists():
         pool = world.sample_scenes(count, seed, part)
+        for scene in pool[::9]:
+            scene["motion"] = "bounce"  # the quickest motion, which the world may come to have
         clips = np.empty((count, 3, frames, side, side), np.uint8)
         for i in range(0, count, 64):
             drawn = scenes.draw(pool[i:i + 64], frames, side, side)
@@ -44,11 +46,14 @@ def gradient_loss(a, b):
     return (d[..., 1:] - d[..., :-1]).abs().mean() + (d[..., 1:, :] - d[..., :-1, :]).abs().mean()
 
 
-def loss_of(vae, x, kl_weight, generator, blur=None):
-    """`blur`: spread of extra noise on the latents, with the encoder frozen (the decoder's own phase)."""
+def loss_of(vae, x, kl_weight, generator, share=0.0, blur=None):
+    """`share`: of the latents' spread, as extra noise on them.  `blur`: such noise, with the encoder frozen (the
+    decoder's own phase)."""
     with torch.set_grad_enabled(blur is None):
         mean, logvar = vae_fast.encode(vae, x)
-    spread = torch.exp(0.5 * logvar) + (0.0 if blur is None else blur)
+    if blur is None:
+        blur = share * mean.detach().std((0, 2, 3, 4), keepdim=True)
+    spread = torch.exp(0.5 * logvar) + blur
     y = vae_fast.decode(vae, mean + spread * torch.randn(mean.shape, generator=generator))
     kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
     l1 = (x - y).abs().mean()
@@ -77,6 +82,8 @@ def freeze(vae, average, pool, share):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--name", default="vae")
+    p.add_argument("--start", default="", help="begin with the averaged weights of this run instead of fresh ones")
     p.add_argument("--side", type=int, default=64)
     p.add_argument("--frames", type=int, default=17)
     p.add_argument("--z-dim", type=int, default=12)
@@ -86,6 +93,8 @@ def main():
     p.add_argument("--steps-clips", type=int, default=2500)
     p.add_argument("--steps-decoder", type=int, default=0)
     p.add_argument("--noise", type=float, default=0.05, help="decoder phase: share of the latents' spread")
+    p.add_argument("--noise-clips", type=float, default=0.0,
+                   help="the same while the encoder learns, too: what matters little gets little of the latents")
     p.add_argument("--batch-frames", type=int, default=16)
     p.add_argument("--batch-clips", type=int, default=2)
     p.add_argument("--lr", type=float, default=2e-3)
@@ -106,7 +115,13 @@ def main():
     second = muon.Muon(matrices)
     average = common.Average(vae, 0.998)
     step, spent = 0, 0.0
-    state = common.load("vae.pt")
+    state = common.load(f"{a.name}.pt")
+    if not state and a.start:
+        start = common.load(f"{a.start}.pt")
+        with torch.no_grad():
+            for mine, theirs in zip(vae.parameters(), start["average"]["shadow"]):
+                mine.copy_(theirs)
+        average = common.Average(vae, 0.998)
     if state:
         vae.load_state_dict(state["vae"])
         if "second" in state:
@@ -152,7 +167,7 @@ def main():
         for group in optimizer.param_groups:
             group["lr"] = rate
         second.rate = a.muon * rate
-        loss, l2, kl = loss_of(vae, x, a.kl, generator, blur)
+        loss, l2, kl = loss_of(vae, x, a.kl, generator, a.noise_clips, blur)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
@@ -164,18 +179,18 @@ def main():
         if step % 50 == 0:
             loss_mean, l2_mean, kl_mean = np.mean(sums, 0)
             sums = []
-            common.log_line("vae.jsonl", step=step, loss=float(loss_mean), kl=float(kl_mean),
+            common.log_line(f"{a.name}.jsonl", step=step, loss=float(loss_mean), kl=float(kl_mean),
                             psnr=float(-10 * math.log10(l2_mean / 4)), lr=rate,
                             seconds=spent + time.time() - started)
         if time.time() - saved > 150 or step in (a.steps_frames, total):
             saved = time.time()
-            common.save("vae.pt", dict(
+            common.save(f"{a.name}.pt", dict(
                 vae=vae.state_dict(), optimizer=optimizer.state_dict(),
                 second=second.buffers, average=average.state(),
                 step=step, spent=spent + saved - started, args=vars(a)))
             with common.Swapped(vae, average):
                 clips = judge[:, :, :1] if step <= a.steps_frames else judge
-                common.log_line("vae.jsonl", step=step, held_out_psnr=psnr(vae, clips))
+                common.log_line(f"{a.name}.jsonl", step=step, held_out_psnr=psnr(vae, clips))
 
 
 if __name__ == "__main__":
