@@ -60,9 +60,8 @@ sora_node_prefix_error (SoraNode *node, GError **error)
   g_prefix_error (error, "stage '%s': ", node->id);
 }
 
-/* The plugin's own opinion on this machine (instruction set, libraries). */
-static gboolean
-probe (const SoraPlugin *plugin, GError **error)
+gboolean
+sora_plugin_probe (const SoraPlugin *plugin, GError **error)
 {
   char why[512] = "";
 
@@ -97,7 +96,7 @@ sora_node_load (SoraNode *node, SoraRegistry *registry, const char *name, GError
           "not link it with -ffast-math",
           plugin_id);
     }
-  if (node->klass == NULL || !probe (node->plugin, error))
+  if (node->klass == NULL || !sora_plugin_probe (node->plugin, error))
     {
       sora_node_prefix_error (node, error);
       return FALSE;

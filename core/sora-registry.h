@@ -188,4 +188,16 @@ const SoraStageClass *sora_registry_stage (SoraRegistry *registry, const char *n
  */
 gboolean sora_plugin_descriptor_check (const SoraPlugin *plugin, const char *where, GError **error);
 
+/**
+ * sora_plugin_probe:
+ * @plugin: a loaded plugin
+ * @error: (out) (optional): where to put it
+ *
+ * Asks the plugin whether it can run on this machine (instruction set, libraries).  The floating-point control
+ * bits are put back after it.
+ *
+ * Returns: TRUE also if it has no opinion; FALSE on SORA_ERROR_INVALID_PLUGIN, with the reason that it gives
+ */
+gboolean sora_plugin_probe (const SoraPlugin *plugin, GError **error);
+
 G_END_DECLS
