@@ -56,6 +56,16 @@ sora_bus_error_code (const char *name, int *code)
   return FALSE;
 }
 
+GError *
+sora_bus_error_from_message (GVariant *payload)
+{
+  const char *name, *text;
+  int code = SORA_ERROR_FAILED;
+  g_variant_get (payload, "(&s&s@a{sv})", &name, &text, NULL);
+  sora_bus_error_code (name, &code);
+  return g_error_new_literal (SORA_ERROR, code, text);
+}
+
 char *
 sora_bus_object_id (const char *object_path)
 {

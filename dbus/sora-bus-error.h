@@ -42,6 +42,15 @@ const char *sora_bus_error_name (int code);
 gboolean sora_bus_error_code (const char *name, int *code);
 
 /**
+ * sora_bus_error_from_message:
+ * @payload: (ssa{sv}) of an ERROR of the byte protocol
+ *
+ * Returns: (transfer full): it as an error of SORA_ERROR; a name that is none of ours is
+ * SORA_ERROR_FAILED
+ */
+GError *sora_bus_error_from_message (GVariant *payload);
+
+/**
  * sora_bus_object_id:
  * @object_path: the path of a job, plugin, pipeline or model
  *

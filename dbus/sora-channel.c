@@ -7,6 +7,7 @@
 #include "sora-channel.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <poll.h>
 #include <string.h>
@@ -38,14 +39,24 @@ struct SoraChannel
 };
 
 SoraChannel *
-sora_channel_new (int read_fd, int write_fd, SoraSide side)
+sora_channel_new (int read_fd, int write_fd, SoraSide side, GError **error)
 {
+  int wake[2];
+  if (pipe2 (wake, O_CLOEXEC) != 0)
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_BUSY, "no pipe can be made: %s",
+                   g_strerror (errno));
+      close (read_fd);
+      if (write_fd != read_fd)
+        close (write_fd);
+      return NULL;
+    }
   SoraChannel *channel = g_new0 (SoraChannel, 1);
   g_atomic_ref_count_init (&channel->refs);
   channel->read_fd = read_fd;
   channel->write_fd = write_fd;
-  if (!g_unix_open_pipe (channel->wake, FD_CLOEXEC, NULL))
-    g_error ("sora-channel: no descriptors left for a pipe");
+  channel->wake[0] = wake[0];
+  channel->wake[1] = wake[1];
   /* Blocking is done in poll(), beside the wake pipe. */
   g_unix_set_fd_nonblocking (read_fd, TRUE, NULL);
   g_unix_set_fd_nonblocking (write_fd, TRUE, NULL);
@@ -109,6 +120,14 @@ sora_channel_last_heard (SoraChannel *channel)
   return when;
 }
 
+void
+sora_channel_touch (SoraChannel *channel)
+{
+  g_mutex_lock (&channel->lock);
+  channel->last_heard = g_get_monotonic_time ();
+  g_mutex_unlock (&channel->lock);
+}
+
 static gboolean
 is_closed (SoraChannel *channel)
 {
@@ -165,8 +184,10 @@ write_all (SoraChannel *channel, const guint8 *data, gsize size, GError **error)
         continue;
       if (n < 0)
         {
-          g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL, "protocol: cannot write: %s",
-                       g_strerror (errno));
+          /* A peer that died while it sent has not broken the protocol. */
+          gboolean died = errno == EPIPE || errno == ECONNRESET;
+          g_set_error (error, SORA_ERROR, died ? SORA_ERROR_WORKER_DIED : SORA_ERROR_PROTOCOL,
+                       "protocol: cannot write: %s", g_strerror (errno));
           return FALSE;
         }
       data += n;
@@ -291,9 +312,7 @@ sora_channel_receive (SoraChannel *channel, SoraMessage **message, GError **erro
                        "protocol: the stream ended inside a frame");
           return FALSE;
         }
-      g_mutex_lock (&channel->lock);
-      channel->last_heard = g_get_monotonic_time ();
-      g_mutex_unlock (&channel->lock);
+      sora_channel_touch (channel);
       sora_parser_feed (channel->parser, buffer, (gsize)n);
     }
 }

@@ -12,8 +12,9 @@ G_BEGIN_DECLS
 
 typedef struct SoraChannel SoraChannel;
 
-/* Takes the descriptors (which may be one and the same). */
-SoraChannel *sora_channel_new (int read_fd, int write_fd, SoraSide side);
+/* Takes the descriptors (which may be one and the same), also when it fails: with SORA_ERROR_BUSY,
+ * for want of descriptors. */
+SoraChannel *sora_channel_new (int read_fd, int write_fd, SoraSide side, GError **error);
 SoraChannel *sora_channel_ref (SoraChannel *channel);
 void sora_channel_unref (SoraChannel *channel);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoraChannel, sora_channel_unref)
@@ -38,6 +39,8 @@ gboolean sora_channel_receive (SoraChannel *channel, SoraMessage **message, GErr
 
 /* Monotonic time of the last byte that came, in microseconds.  Any thread. */
 gint64 sora_channel_last_heard (SoraChannel *channel);
+/* As if a byte had come: whoever reads was busy itself.  Any thread. */
+void sora_channel_touch (SoraChannel *channel);
 
 /**
  * sora_channel_send_blob:
@@ -47,7 +50,8 @@ gint64 sora_channel_last_heard (SoraChannel *channel);
  * @stop: (nullable): looked at between chunks: nonzero gives up with SORA_ERROR_CANCELLED
  *
  * Blocks until the peer has acknowledged the whole as verified and durable.  Another thread must be
- * receiving.
+ * receiving.  Errors: SORA_ERROR_CANCELLED; SORA_ERROR_FAILED, @fd cannot be read;
+ * SORA_ERROR_WORKER_DIED, the peer is gone; SORA_ERROR_PROTOCOL, the channel was shut down.
  */
 gboolean sora_channel_send_blob (SoraChannel *channel, guint64 job, const char *kind,
                                  const char *name, int fd, gconstpointer data, guint64 size,

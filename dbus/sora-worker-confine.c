@@ -7,6 +7,7 @@
 #include "config.h"
 #include "sora-worker.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
@@ -15,16 +16,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void
+static gboolean
+fail (const char *what, GError **error)
+{
+  g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "the process cannot be confined: %s: %s", what,
+               g_strerror (errno));
+  return FALSE;
+}
+
+static gboolean
 limit (int resource, guint64 value)
 {
   struct rlimit now;
   if (getrlimit (resource, &now) != 0)
-    return;
+    return FALSE;
   if (now.rlim_max != RLIM_INFINITY && value > now.rlim_max)
     value = now.rlim_max;
   now.rlim_cur = now.rlim_max = value;
-  setrlimit (resource, &now);
+  return setrlimit (resource, &now) == 0;
 }
 
 /* When memory runs out, the worker goes before anything else of the user's. */
@@ -39,22 +48,26 @@ volunteer_for_oom (void)
   close (fd);
 }
 
-void
-sora_worker_confine (gboolean over_stdio, guint64 memory_max)
+gboolean
+sora_worker_confine (gboolean over_stdio, guint64 memory_max, GError **error)
 {
   umask (077);
   signal (SIGPIPE, SIG_IGN);
   setsid (); /* a Ctrl-C is for whoever started us; the end of the stream is for us */
   if (!over_stdio)
     {
-      prctl (PR_SET_PDEATHSIG, SIGKILL);
-      close_range (4, ~0u, 0);
+      if (prctl (PR_SET_PDEATHSIG, SIGKILL) != 0)
+        return fail ("its end with the parent", error);
+      if (close_range (4, ~0u, 0) != 0)
+        return fail ("closing what was inherited", error);
     }
-  prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  limit (RLIMIT_CORE, 0); /* a core holds prompts and frames */
-#ifndef SORA_SANITIZERS   /* their shadow memory counts */
-  if (memory_max > 0)
-    limit (RLIMIT_DATA, memory_max);
+  if (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    return fail ("no new privileges", error);
+  if (!limit (RLIMIT_CORE, 0)) /* a core holds prompts and frames */
+    return fail ("no core dumps", error);
+#ifndef SORA_SANITIZERS /* their shadow memory counts */
+  if (memory_max > 0 && !limit (RLIMIT_DATA, memory_max))
+    return fail ("the limit of memory", error);
 #endif
   volunteer_for_oom ();
 
@@ -66,4 +79,5 @@ sora_worker_confine (gboolean over_stdio, guint64 memory_max)
       close (null);
     }
   dup2 (STDERR_FILENO, STDOUT_FILENO);
+  return TRUE;
 }

@@ -130,7 +130,7 @@ static GVariant *
 describe_plugin (SoraWorker *worker, const char *id, GError **error)
 {
   const SoraPlugin *plugin = sora_registry_load (worker->environment->registry, id, error);
-  if (!plugin)
+  if (!plugin || !sora_plugin_probe (plugin, error))
     return NULL;
   GVariantDict answer;
   GVariantBuilder stages;
@@ -226,13 +226,9 @@ sora_worker_describe (SoraWorker *worker, guint64 job, GVariant *payload)
   else
     g_set_error (&error, SORA_ERROR, SORA_ERROR_PROTOCOL, "protocol: '%s' cannot be described",
                  kind);
-  g_mutex_lock (&worker->lock);
-  worker->busy = FALSE;
-  g_cond_broadcast (&worker->changed);
-  g_mutex_unlock (&worker->lock);
-  if (answer)
-    sora_channel_send (worker->channel, SORA_MESSAGE_DESCRIPTION, job,
-                       g_variant_new ("(@a{sv})", answer), NULL);
-  else
+  sora_worker_end_task (worker);
+  if (!answer
+      || !sora_channel_send (worker->channel, SORA_MESSAGE_DESCRIPTION, job,
+                             g_variant_new ("(@a{sv})", answer), &error))
     sora_worker_send_error (worker, job, error);
 }

@@ -18,16 +18,6 @@ typedef struct
   GVariantBuilder stages; /* aa{sv}, for the result */
 } Job;
 
-static void
-end_task (SoraWorker *worker)
-{
-  g_mutex_lock (&worker->lock);
-  worker->busy = FALSE;
-  g_clear_pointer (&worker->runner, sora_runner_unref);
-  g_cond_broadcast (&worker->changed);
-  g_mutex_unlock (&worker->lock);
-}
-
 /* -- What the runner tells */
 
 static void
@@ -186,6 +176,8 @@ run_plan (Job *job, SoraPlan *plan, GVariant *options, const char *output_dir, G
   const char *name = NULL;
   if (g_variant_lookup (options, "name", "&s", &name))
     sora_runner_set_output_name (runner, name, TRUE);
+  if (g_variant_lookup (options, "job", "&s", &name))
+    sora_runner_set_info (runner, "job", name);
 
   g_mutex_lock (&worker->lock);
   worker->runner = sora_runner_ref (runner);
@@ -222,23 +214,9 @@ run_plan (Job *job, SoraPlan *plan, GVariant *options, const char *output_dir, G
   g_variant_dict_insert (&result, "seed", "t", sora_plan_request (plan)->seed);
   g_variant_dict_insert (&result, "version", "s", sora_version ());
   g_variant_dict_insert_value (&result, "stages", g_variant_builder_end (&job->stages));
-  end_task (worker); /* before the answer, which may bring the next job at once */
+  sora_worker_end_task (worker); /* before the answer, which may bring the next job at once */
   return sora_channel_send (worker->channel, SORA_MESSAGE_RESULT, job->job,
                             g_variant_new ("(@a{sv})", g_variant_dict_end (&result)), error);
-}
-
-/* Files of an unfinished result; a finished one's are gone already. */
-static void
-empty_folder (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-  while (dir && (name = g_dir_read_name (dir)))
-    {
-      g_autofree char *child = g_build_filename (path, name, NULL);
-      g_unlink (child);
-    }
-  g_rmdir (path);
 }
 
 void
@@ -260,11 +238,11 @@ sora_worker_run (SoraWorker *worker, guint64 id, GVariant *payload, GHashTable *
                  output_dir, g_strerror (errno));
   else if (plan)
     ok = run_plan (&job, plan, options, output_dir, &error);
-  empty_folder (output_dir);
+  sora_worker_remove_folder (output_dir); /* what is left of an unfinished result */
   g_variant_builder_clear (&job.stages);
   if (ok)
     return;
-  end_task (worker);
+  sora_worker_end_task (worker);
   sora_worker_send_error (worker, id, error);
 }
 
@@ -325,7 +303,7 @@ sora_worker_check (SoraWorker *worker, guint64 job, GVariant *payload, GHashTabl
   g_autoptr (SoraPlan) plan = make_plan (worker, payload, inputs, &options, &error);
   if (!plan)
     {
-      end_task (worker);
+      sora_worker_end_task (worker);
       sora_worker_send_error (worker, job, error);
       return;
     }
@@ -346,7 +324,7 @@ sora_worker_check (SoraWorker *worker, guint64 job, GVariant *payload, GHashTabl
   g_variant_dict_insert (&summary, "warnings", "^as", warnings ? warnings : none);
   GVariant *answer = g_variant_new ("(@aa{sv}@a{sv})", g_variant_builder_end (&rows),
                                     g_variant_dict_end (&summary));
-  end_task (worker);
+  sora_worker_end_task (worker);
   if (!sora_channel_send (worker->channel, SORA_MESSAGE_CHECKED, job, answer, &error))
     sora_worker_send_error (worker, job, error);
 }

@@ -31,15 +31,20 @@ sora_worker_send_error (SoraWorker *worker, guint64 job, const GError *error)
 static gpointer
 heartbeat_thread (gpointer data)
 {
-  SoraChannel *channel = data;
-  for (guint64 count = 0;; count++)
+  SoraWorker *worker = data;
+  gboolean ending = FALSE;
+  for (guint64 count = 0; !ending; count++)
     {
-      if (!sora_channel_send (channel, SORA_MESSAGE_HEARTBEAT, 0, g_variant_new ("(t)", count),
-                              NULL))
+      if (!sora_channel_send (worker->channel, SORA_MESSAGE_HEARTBEAT, 0,
+                              g_variant_new ("(t)", count), NULL))
         break;
-      g_usleep (G_USEC_PER_SEC);
+      gint64 next = g_get_monotonic_time () + G_USEC_PER_SEC;
+      g_mutex_lock (&worker->lock);
+      while (!worker->ending && g_cond_wait_until (&worker->changed, &worker->lock, next))
+        ;
+      ending = worker->ending;
+      g_mutex_unlock (&worker->lock);
     }
-  sora_channel_unref (channel);
   return NULL;
 }
 
@@ -78,14 +83,18 @@ forget_inputs (SoraWorker *worker)
 static gboolean
 begin_task (SoraWorker *worker, SoraMessage *message, GError **error)
 {
+  g_clear_pointer (&worker->incoming, sora_blob_free); /* the sender gave it up */
   g_mutex_lock (&worker->lock);
   gboolean busy = worker->busy;
-  worker->busy = TRUE;
-  worker->job = message->job;
-  worker->preview_wanted = FALSE;
-  g_atomic_int_set (&worker->cancelled, FALSE);
+  if (!busy)
+    {
+      worker->busy = TRUE;
+      worker->job = message->job;
+      worker->preview_wanted = FALSE;
+      g_atomic_int_set (&worker->cancelled, FALSE);
+    }
   g_mutex_unlock (&worker->lock);
-  if (busy || worker->incoming)
+  if (busy)
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL,
                    "protocol: a %s came while the worker was busy",
@@ -215,6 +224,8 @@ end_tasks (SoraWorker *worker)
   cancel_job (worker);
   gint64 deadline = g_get_monotonic_time () + G_USEC_PER_SEC;
   g_mutex_lock (&worker->lock);
+  worker->ending = TRUE;
+  g_cond_broadcast (&worker->changed);
   while (worker->busy && g_cond_wait_until (&worker->changed, &worker->lock, deadline))
     ;
   gboolean busy = worker->busy;
@@ -225,8 +236,18 @@ end_tasks (SoraWorker *worker)
     g_thread_join (worker->thread);
 }
 
-static void
-remove_folder (const char *path)
+void
+sora_worker_end_task (SoraWorker *worker)
+{
+  g_mutex_lock (&worker->lock);
+  worker->busy = FALSE;
+  g_clear_pointer (&worker->runner, sora_runner_unref);
+  g_cond_broadcast (&worker->changed);
+  g_mutex_unlock (&worker->lock);
+}
+
+void
+sora_worker_remove_folder (const char *path)
 {
   g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
   const char *name;
@@ -234,7 +255,7 @@ remove_folder (const char *path)
     {
       g_autofree char *child = g_build_filename (path, name, NULL);
       if (g_file_test (child, G_FILE_TEST_IS_DIR) && !g_file_test (child, G_FILE_TEST_IS_SYMLINK))
-        remove_folder (child);
+        sora_worker_remove_folder (child);
       else
         g_unlink (child);
     }
@@ -252,8 +273,7 @@ serve (SoraWorker *worker)
                      g_variant_new ("(us@a{sv})", SORA_PROTOCOL_VERSION, sora_version (),
                                     g_variant_dict_end (&capabilities)),
                      NULL);
-  GThread *heartbeat
-      = g_thread_new ("heartbeat", heartbeat_thread, sora_channel_ref (worker->channel));
+  GThread *heartbeat = g_thread_new ("heartbeat", heartbeat_thread, worker);
 
   for (;;)
     {
@@ -331,7 +351,11 @@ main (int argc, char **argv)
           "sora-worker: descriptor 3 is not open: it is started by sorad, or with --stdio\n");
       return EXIT_FAILURE;
     }
-  sora_worker_confine (over_stdio, memory_max > 0 ? (guint64)memory_max : 0);
+  if (!sora_worker_confine (over_stdio, memory_max > 0 ? (guint64)memory_max : 0, &error))
+    {
+      g_printerr ("sora-worker: %s\n", error->message);
+      return EXIT_FAILURE;
+    }
 
   gboolean own_tmp = tmp_dir == NULL;
   if (!own_tmp && g_mkdir (tmp_dir, 0700) != 0 && errno != EEXIST)
@@ -347,6 +371,12 @@ main (int argc, char **argv)
   g_setenv ("TMPDIR", tmp_dir, TRUE);
 
   SoraWorker worker = { 0 };
+  worker.channel = sora_channel_new (in, out, SORA_SIDE_WORKER, &error);
+  if (!worker.channel)
+    {
+      g_printerr ("sora-worker: %s\n", error->message);
+      return EXIT_FAILURE;
+    }
   g_mutex_init (&worker.lock);
   g_cond_init (&worker.changed);
   worker.tmp_dir = tmp_dir;
@@ -359,7 +389,6 @@ main (int argc, char **argv)
       g_free (worker.environment->default_model);
       worker.environment->default_model = g_steal_pointer (&default_model);
     }
-  worker.channel = sora_channel_new (in, out, SORA_SIDE_WORKER);
 
   int status = serve (&worker);
 
@@ -372,6 +401,6 @@ main (int argc, char **argv)
   g_mutex_clear (&worker.lock);
   g_cond_clear (&worker.changed);
   if (own_tmp)
-    remove_folder (tmp_dir);
+    sora_worker_remove_folder (tmp_dir);
   return status;
 }

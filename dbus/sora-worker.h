@@ -32,6 +32,7 @@ typedef struct
   GMutex lock; /* all below */
   GCond changed;
   gboolean busy;
+  gboolean ending; /* the stream is over */
   guint64 job;
   SoraRunner *runner;
   gboolean preview_wanted;
@@ -47,7 +48,12 @@ void sora_worker_describe (SoraWorker *worker, guint64 job, GVariant *payload);
 
 void sora_worker_send_error (SoraWorker *worker, guint64 job, const GError *error);
 
-/* Confines and tidies the process; before any thread or plugin. */
-void sora_worker_confine (gboolean over_stdio, guint64 memory_max);
+/* Before the answer, which may bring the next task at once. */
+void sora_worker_end_task (SoraWorker *worker);
+void sora_worker_remove_folder (const char *path); /* and all that is in it */
+
+/* Confines and tidies the process; before any thread or plugin.  FALSE: it is not what the level
+ * that HELLO tells says, and must not go on. */
+gboolean sora_worker_confine (gboolean over_stdio, guint64 memory_max, GError **error);
 
 G_END_DECLS

@@ -61,13 +61,7 @@ on_message (gpointer data, SoraMessage *message)
   if (message->type == SORA_MESSAGE_CHECKED || message->type == SORA_MESSAGE_DESCRIPTION)
     asking->answer = g_variant_ref (message->payload);
   else if (message->type == SORA_MESSAGE_ERROR)
-    {
-      const char *name, *text;
-      int code = SORA_ERROR_FAILED;
-      g_variant_get (message->payload, "(&s&s@a{sv})", &name, &text, NULL);
-      sora_bus_error_code (name, &code);
-      asking->error = g_error_new_literal (SORA_ERROR, code, text);
-    }
+    asking->error = sora_bus_error_from_message (message->payload);
   else
     return;
   finish_soon (asking);

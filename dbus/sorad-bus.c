@@ -117,9 +117,11 @@ carry_out (guint32 uid, const GError *error, gpointer data)
   SoradBus *bus = call->bus;
   GDBusMethodInvocation *invocation = call->invocation;
   if (error)
-    {
-      g_dbus_method_invocation_return_error (invocation, SORA_ERROR, SORA_ERROR_DENIED,
-                                             "the bus does not say who you are");
+    { /* touches nothing of the daemon: it may be at its end */
+      gboolean ends = g_error_matches (error, SORA_ERROR, SORA_ERROR_FAILED);
+      g_dbus_method_invocation_return_error (
+          invocation, SORA_ERROR, ends ? SORA_ERROR_FAILED : SORA_ERROR_DENIED, "%s",
+          ends ? error->message : "the bus does not say who you are");
       return;
     }
   if (call->permission == SORAD_PERMISSION_CALLER)
@@ -324,7 +326,7 @@ forget_oldest (SoradBus *bus, guint32 uid, const SoradJob *except)
   for (guint i = 0; i < over->len; i++)
     {
       SoradJob *job = g_ptr_array_index (over, i);
-      gboolean full = sorad_store_bytes (bus->store, uid) > bus->config->max_stored_bytes;
+      gboolean full = sorad_store_bytes (bus->store, uid, ~0u) > bus->config->max_stored_bytes;
       if (count <= bus->config->max_kept && !full)
         return;
       if (job == except)
@@ -384,9 +386,7 @@ sorad_bus_client_vanished (const char *name, guint32 uid, gpointer data)
       if (sorad_job_is_over (job))
         sorad_store_remove (bus->store, job);
       else
-        {
-          sorad_scheduler_cancel (bus->scheduler, job);
-        }
+        sorad_scheduler_cancel (bus->scheduler, job);
     }
 }
 
@@ -442,9 +442,9 @@ sorad_bus_free (SoradBus *bus)
   if (bus->jobs_id)
     g_dbus_connection_unregister_subtree (bus->connection, bus->jobs_id);
   bus->ending = TRUE;
+  drop_all_waiters (bus);
   while (bus->in_threads > 0) /* they use the store */
     g_main_context_iteration (NULL, TRUE);
-  drop_all_waiters (bus);
   sorad_scheduler_free (bus->scheduler);
   sorad_clients_free (bus->clients);
   g_clear_handle_id (&bus->notify_source, g_source_remove);

@@ -27,7 +27,8 @@ struct SoradBus
   guint notify_source;
   guint in_threads; /* calls whose files are copied or opened at the moment */
   gboolean ending;
-  GHashTable *asking; /* uid -> how many submissions and checks are on their way */
+  GHashTable *asking; /* uid -> how many submissions and checks are on their way; none is 0 */
+  guint late;         /* of those, whose files do not come, and which were answered */
   gint64 last_use;    /* monotonic, for the idle exit */
 };
 

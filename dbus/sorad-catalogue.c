@@ -5,13 +5,15 @@
 #include "config.h"
 #include "sorad-catalogue.h"
 
+#include <string.h>
+
 #include "core/sora-model.h"
 #include "core/sora-registry.h"
 #include "dbus/sora-bus-error.h"
 #include "dbus/sora-bus-generated.h"
 #include "sorad-asking.h"
 
-#define DESCRIBE_TIMEOUT 30
+#define DESCRIBE_TIMEOUT 5 /* twice of it is within the 25 s that the bus waits for a service */
 #define EMBEDDED_MODEL "sora-shapes-1"
 
 struct SoradCatalogue
@@ -29,6 +31,8 @@ struct SoradCatalogue
   GHashTable *pipeline_descriptions; /* likewise */
   GThreadPool *digests;              /* one at a time: each may read many gigabytes */
   guint next;                        /* what is described alone: plugins, then pipelines */
+  gint digesting;                    /* atomic: calls in `digests` */
+  gint ending;                       /* atomic */
   void (*ready) (gpointer data);
   gpointer data;
 };
@@ -57,20 +61,29 @@ choose_default_model (const SoradCatalogue *catalogue)
 typedef struct
 {
   GDBusMethodInvocation *invocation;
-  SoraModel *model;
+  char *path;
 } DigestCall;
 
+/* The model is opened anew: its files may have changed since the daemon began, and what did not is
+ * in the cache of digests. */
 static void
-digest_in_thread (gpointer data, gpointer unused)
+digest_in_thread (gpointer data, gpointer user_data)
 {
   DigestCall *call = data;
+  SoradCatalogue *catalogue = user_data;
   g_autoptr (GError) error = NULL;
-  const char *digest = sora_model_digest (call->model, &error);
+  g_autoptr (SoraModel) model = NULL;
+  if (g_atomic_int_get (&catalogue->ending))
+    g_set_error (&error, SORA_ERROR, SORA_ERROR_FAILED, "sorad ends");
+  else
+    model = sora_model_open (call->path, &error);
+  const char *digest = model ? sora_model_digest (model, &error) : NULL;
   if (digest)
     g_dbus_method_invocation_return_value (call->invocation, g_variant_new ("(s)", digest));
   else
     g_dbus_method_invocation_return_gerror (call->invocation, error);
-  sora_model_unref (call->model);
+  g_atomic_int_add (&catalogue->digesting, -1);
+  g_free (call->path);
   g_free (call);
 }
 
@@ -84,8 +97,9 @@ on_get_digest (SoraBusModel *object, GDBusMethodInvocation *invocation, gpointer
     {
       SoraModel *model = g_ptr_array_index (catalogue->models, i);
       if (g_str_equal (sora_model_id (model), sora_bus_model_get_id (object)))
-        call->model = sora_model_ref (model);
+        call->path = g_strdup (sora_model_path (model));
     }
+  g_atomic_int_inc (&catalogue->digesting);
   g_thread_pool_push (catalogue->digests, call, NULL);
   return TRUE;
 }
@@ -280,10 +294,19 @@ take_descriptions (GHashTable *table, GVariant *answer, const char *key)
 static void describe_next (SoradCatalogue *catalogue);
 
 static void
+set_problem (GHashTable *table, const char *id, const char *text)
+{
+  GVariantDict problem;
+  g_variant_dict_init (&problem, NULL);
+  g_variant_dict_insert (&problem, "problem", "s", text);
+  g_hash_table_replace (table, g_strdup (id), g_variant_ref_sink (g_variant_dict_end (&problem)));
+}
+
+static void
 on_described_alone (GVariant *answer, const GError *error, gpointer data)
 {
   SoradCatalogue *catalogue = data;
-  if (g_error_matches (error, SORA_ERROR, SORA_ERROR_CANCELLED))
+  if (g_atomic_int_get (&catalogue->ending))
     return;
   guint n = catalogue->plugins->len;
   gboolean plugin = catalogue->next < n;
@@ -295,21 +318,50 @@ on_described_alone (GVariant *answer, const GError *error, gpointer data)
     g_hash_table_replace (table, g_strdup (id), g_variant_get_child_value (answer, 0));
   else
     {
-      GVariantDict problem;
-      g_variant_dict_init (&problem, NULL);
-      g_variant_dict_insert (&problem, "problem", "s", error->message);
-      g_hash_table_replace (table, g_strdup (id),
-                            g_variant_ref_sink (g_variant_dict_end (&problem)));
+      set_problem (table, id, error->message);
       g_message ("%s '%s': %s", plugin ? "plugin" : "pipeline", id, error->message);
     }
   catalogue->next++;
   describe_next (catalogue);
 }
 
+/* What one of its plugins was found at fault with; NULL: nothing. */
+static char *
+problem_of_plugins (SoradCatalogue *catalogue, SoraPipeline *pipeline)
+{
+  GPtrArray *stages = sora_pipeline_stages (pipeline);
+  for (guint i = 0; i < stages->len; i++)
+    {
+      const char *name = ((SoraPipelineStage *)g_ptr_array_index (stages, i))->plugin;
+      g_autofree char *id = g_strndup (name, strcspn (name, "/"));
+      const char *problem
+          = lookup_problem (g_hash_table_lookup (catalogue->plugin_descriptions, id));
+      if (*problem)
+        return g_strdup_printf ("plugin '%s': %s", id, problem);
+    }
+  return NULL;
+}
+
+/* A pipeline would load them again, and wait for each as long: it is not asked. */
+static void
+skip_pipelines_with_problems (SoradCatalogue *catalogue)
+{
+  guint n = catalogue->plugins->len;
+  for (; catalogue->next >= n && catalogue->next < n + catalogue->pipelines->len; catalogue->next++)
+    {
+      SoraPipeline *pipeline = g_ptr_array_index (catalogue->pipelines, catalogue->next - n);
+      g_autofree char *problem = problem_of_plugins (catalogue, pipeline);
+      if (!problem)
+        return;
+      set_problem (catalogue->pipeline_descriptions, sora_pipeline_id (pipeline), problem);
+    }
+}
+
 static void
 describe_next (SoradCatalogue *catalogue)
 {
   guint n = catalogue->plugins->len;
+  skip_pipelines_with_problems (catalogue);
   if (catalogue->next >= n + catalogue->pipelines->len)
     {
       export_all (catalogue);
@@ -328,7 +380,7 @@ static void
 on_described (GVariant *answer, const GError *error, gpointer data)
 {
   SoradCatalogue *catalogue = data;
-  if (g_error_matches (error, SORA_ERROR, SORA_ERROR_CANCELLED))
+  if (g_atomic_int_get (&catalogue->ending))
     return;
   if (!answer)
     {
@@ -429,8 +481,21 @@ sorad_catalogue_new (const SoradConfig *config, SoradStore *store)
       = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_variant_unref);
   catalogue->pipeline_descriptions
       = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_variant_unref);
-  catalogue->digests = g_thread_pool_new (digest_in_thread, NULL, 1, FALSE, NULL);
+  catalogue->digests = g_thread_pool_new (digest_in_thread, catalogue, 1, FALSE, NULL);
   return catalogue;
+}
+
+gboolean
+sorad_catalogue_is_busy (SoradCatalogue *catalogue)
+{
+  return g_atomic_int_get (&catalogue->digesting) > 0;
+}
+
+void
+sorad_catalogue_stop (SoradCatalogue *catalogue)
+{
+  if (catalogue)
+    g_atomic_int_set (&catalogue->ending, TRUE);
 }
 
 void
@@ -438,7 +503,7 @@ sorad_catalogue_free (SoradCatalogue *catalogue)
 {
   if (!catalogue)
     return;
-  g_thread_pool_free (catalogue->digests, TRUE, TRUE);
+  g_thread_pool_free (catalogue->digests, FALSE, TRUE); /* those who wait are told that it ends */
   if (catalogue->manager)
     g_dbus_object_manager_server_set_connection (catalogue->manager, NULL);
   g_clear_object (&catalogue->manager);

@@ -19,6 +19,8 @@ typedef struct SoradCatalogue SoradCatalogue;
 
 /* Reads the folders; may take a while, before anything is served. */
 SoradCatalogue *sorad_catalogue_new (const SoradConfig *config, SoradStore *store);
+/* At the end of the daemon, before whoever waits is answered: nothing new is begun. */
+void sorad_catalogue_stop (SoradCatalogue *catalogue);
 void sorad_catalogue_free (SoradCatalogue *catalogue);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradCatalogue, sorad_catalogue_free)
 
@@ -31,7 +33,10 @@ SoraPipeline *sorad_catalogue_find_pipeline (SoradCatalogue *catalogue,
 gboolean sorad_catalogue_has_plugin (SoradCatalogue *catalogue,
                                      const char *name); /* "ID" or "ID/CLASS" */
 gboolean sorad_catalogue_has_model (SoradCatalogue *catalogue, const char *id);
-/* FALSE: the pipeline is described, and has no such parameter. */
+/* Are digests being made, or waited for? */
+gboolean sorad_catalogue_is_busy (SoradCatalogue *catalogue);
+/* FALSE: it certainly has none of that name.  Of STAGE.PARAMETER the stage alone is looked at: what
+ * parameters it has is for the worker to say. */
 gboolean sorad_catalogue_may_have_parameter (SoradCatalogue *catalogue, SoraPipeline *pipeline,
                                              const char *name);
 const char *sorad_catalogue_default_model (SoradCatalogue *catalogue); /* "" if there is none */

@@ -8,9 +8,13 @@
 #include "config.h"
 #include "sorad-clients.h"
 
+#include <gio/gunixfdlist.h>
+
 #include "core/sora-error.h"
 
 #define MAX_MESSAGE_BYTES (8u * 1024 * 1024 + 65536) /* RequestBytes at its largest */
+#define MAX_MESSAGE_FDS 16                           /* as the system bus has it */
+#define MAX_FDS 64 /* of one bucket: a call that waits holds its descriptors */
 
 typedef struct
 {
@@ -32,7 +36,7 @@ typedef struct
 /* What one bucket (a uid, or a sender that has not been looked up yet) holds at the moment. */
 typedef struct
 {
-  guint calls;
+  guint calls, fds;
   guint64 bytes;
 } Load;
 
@@ -76,6 +80,7 @@ typedef struct
 {
   Meter *meter;
   char *bucket;
+  guint fds;
   guint64 bytes;
 } Charge;
 
@@ -88,6 +93,7 @@ on_message_gone (gpointer data, GObject *message)
   if (load)
     {
       load->calls--;
+      load->fds -= charge->fds;
       load->bytes -= charge->bytes;
       if (load->calls == 0)
         g_hash_table_remove (charge->meter->loads, charge->bucket);
@@ -103,20 +109,24 @@ charge_message (Meter *meter, GDBusMessage *message, const char *sender)
 {
   GVariant *body = g_dbus_message_get_body (message);
   guint64 bytes = 1024 + (body ? g_variant_get_size (body) : 0);
+  GUnixFDList *list = g_dbus_message_get_unix_fd_list (message);
+  guint fds = list ? (guint)g_unix_fd_list_get_length (list) : 0;
 
   g_mutex_lock (&meter->lock);
   gsize known = GPOINTER_TO_SIZE (g_hash_table_lookup (meter->uids, sender));
   g_autofree char *bucket
       = known ? g_strdup_printf ("u%" G_GSIZE_FORMAT, known - 1) : g_strdup (sender);
   Load *load = g_hash_table_lookup (meter->loads, bucket);
-  gboolean fits
-      = bytes <= MAX_MESSAGE_BYTES
-        && (!load || (load->calls < meter->max_calls && load->bytes + bytes <= meter->max_bytes));
+  gboolean fits = bytes <= MAX_MESSAGE_BYTES && fds <= MAX_MESSAGE_FDS
+                  && (!load
+                      || (load->calls < meter->max_calls && load->fds + fds <= MAX_FDS
+                          && load->bytes + bytes <= meter->max_bytes));
   if (fits)
     {
       if (!load)
         g_hash_table_insert (meter->loads, g_strdup (bucket), load = g_new0 (Load, 1));
       load->calls++;
+      load->fds += fds;
       load->bytes += bytes;
     }
   g_mutex_unlock (&meter->lock);
@@ -127,6 +137,7 @@ charge_message (Meter *meter, GDBusMessage *message, const char *sender)
   charge->meter = meter;
   g_atomic_ref_count_inc (&meter->refs);
   charge->bucket = g_steal_pointer (&bucket);
+  charge->fds = fds;
   charge->bytes = bytes;
   g_object_weak_ref (G_OBJECT (message), on_message_gone, charge);
   return TRUE;
@@ -144,10 +155,10 @@ on_message (GDBusConnection *connection, GDBusMessage *message, gboolean incomin
 
   if (!(g_dbus_message_get_flags (message) & G_DBUS_MESSAGE_FLAGS_NO_REPLY_EXPECTED))
     {
-      g_autoptr (GDBusMessage) reply
-          = g_dbus_message_new_method_error (message, "org.freedesktop.DBus.Error.LimitsExceeded",
-                                             "too many calls of yours, or too many bytes, stand "
-                                             "without a reply: wait for the earlier ones");
+      g_autoptr (GDBusMessage) reply = g_dbus_message_new_method_error (
+          message, "org.freedesktop.DBus.Error.LimitsExceeded",
+          "too many calls of yours, or too many bytes or "
+          "descriptors, stand without a reply: wait for the earlier ones");
       g_dbus_connection_send_message (connection, reply, G_DBUS_SEND_MESSAGE_FLAGS_NONE, NULL,
                                       NULL);
     }
@@ -310,6 +321,12 @@ sorad_clients_free (SoradClients *clients)
     return;
   g_cancellable_cancel (clients->cancellable);
   g_dbus_connection_remove_filter (clients->connection, clients->filter);
+  g_autoptr (GError) error = g_error_new (SORA_ERROR, SORA_ERROR_FAILED, "sorad ends");
+  GHashTableIter iter;
+  gpointer client;
+  g_hash_table_iter_init (&iter, clients->clients);
+  while (g_hash_table_iter_next (&iter, NULL, &client))
+    answer_waiters (client, error);
   g_hash_table_unref (clients->clients);
   meter_unref (clients->meter);
   g_object_unref (clients->cancellable);

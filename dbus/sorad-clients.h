@@ -19,7 +19,7 @@ void sorad_clients_free (SoradClients *clients);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradClients, sorad_clients_free)
 
 /* @error is set if the bus does not know the sender any more; then there is nobody to answer
- * either. */
+ * either.  Or it is SORA_ERROR_FAILED, at the end of the daemon. */
 typedef void (*SoradClientFound) (guint32 uid, const GError *error, gpointer data);
 
 /* Asks the bus for the uid of @sender, or remembers it; @found is called in order of the calls,

@@ -85,7 +85,15 @@ read_key (SoradConfig *config, GKeyFile *file, const Key *key, GError **error)
     case KEY_LIST:
       g_strfreev (*(char ***)field);
       *(char ***)field = g_key_file_get_string_list (file, key->group, key->key, NULL, error);
-      return *(char ***)field != NULL;
+      if (*(char ***)field && !**(char ***)field)
+        g_clear_pointer ((char ***)field, g_strfreev);
+      else
+        return *(char ***)field != NULL;
+      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+                   "[%s] %s: the list is empty; for the installed folders leave the setting out, "
+                   "for none name an empty folder",
+                   key->group, key->key);
+      return FALSE;
     }
   return FALSE;
 }

@@ -133,6 +133,12 @@ choose_file (const SoradJob *job, GVariant *options, GError **error)
   if (!read_name (job, options, &wanted, error))
     return NULL;
   gsize n = g_variant_n_children (job->files);
+  if (!wanted && n == 0)
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_FOUND, "job '%s' has no result files",
+                   job->id);
+      return NULL;
+    }
   if (!wanted && n != 1)
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,

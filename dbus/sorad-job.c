@@ -152,7 +152,7 @@ static const struct
   { "Error", SORAD_JOB_CHANGED_STATE },
   { "ErrorName", SORAD_JOB_CHANGED_STATE },
   { "Warnings", SORAD_JOB_CHANGED_WARNINGS },
-  { "SandboxLevel", SORAD_JOB_CHANGED_STATE },
+  { "SandboxLevel", SORAD_JOB_CHANGED_SANDBOX },
 };
 
 GVariant *

@@ -58,10 +58,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradSubmission, sorad_submission_free)
 /* Properties that change, as bits. */
 typedef enum
 {
-  SORAD_JOB_CHANGED_STATE = 1 << 0, /* and all that goes with it: times, error, sandbox */
+  SORAD_JOB_CHANGED_STATE = 1 << 0, /* and all that goes with it: times, error */
   SORAD_JOB_CHANGED_PROGRESS = 1 << 1,
   SORAD_JOB_CHANGED_POSITION = 1 << 2,
   SORAD_JOB_CHANGED_WARNINGS = 1 << 3,
+  SORAD_JOB_CHANGED_SANDBOX = 1 << 4,
 } SoradJobChange;
 
 typedef struct SoradJob SoradJob;

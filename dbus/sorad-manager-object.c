@@ -13,6 +13,8 @@
 #define MAX_ASKING 2 /* of one user: submissions with files, and checks */
 #define MAX_ASKING_ALL 8
 #define CHECK_TIMEOUT 60
+#define COPY_TIMEOUT 60 /* seconds; a file of the caller may never answer */
+#define MAX_INPUTS 256  /* files of the jobs of one user that wait or run */
 
 /* Submit or Check while its files are copied. */
 typedef struct
@@ -22,6 +24,8 @@ typedef struct
   SoradSubmission *submission;
   gboolean check;
   gboolean counted;
+  guint copy_timer;
+  gboolean late; /* answered already, and not counted with everybody's any more */
 } Request;
 
 GVariant *
@@ -56,12 +60,20 @@ count_in (Request *request, GError **error)
   while (g_hash_table_iter_next (&iter, NULL, &value))
     all += GPOINTER_TO_UINT (value);
   guint mine = asking_of (bus, uid);
-  if (mine >= MAX_ASKING || all >= MAX_ASKING_ALL)
+  if (mine >= MAX_ASKING)
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_BUSY,
                    "%u requests of yours with files or to check are on their way, at most %d at a "
                    "time: try again",
                    mine, MAX_ASKING);
+      return FALSE;
+    }
+  if (all - bus->late >= MAX_ASKING_ALL)
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_BUSY,
+                   "%d requests of all users with files or to check are on their way, no more are "
+                   "taken at a time: try again",
+                   MAX_ASKING_ALL);
       return FALSE;
     }
   g_hash_table_insert (bus->asking, GUINT_TO_POINTER (uid), GUINT_TO_POINTER (mine + 1));
@@ -70,17 +82,24 @@ count_in (Request *request, GError **error)
 }
 
 static void
+count_out (Request *request)
+{
+  if (!request->counted)
+    return;
+  guint32 uid = request->submission->uid;
+  guint left = asking_of (request->bus, uid) - 1;
+  if (left == 0)
+    g_hash_table_remove (request->bus->asking, GUINT_TO_POINTER (uid));
+  else
+    g_hash_table_insert (request->bus->asking, GUINT_TO_POINTER (uid), GUINT_TO_POINTER (left));
+  request->counted = FALSE;
+}
+
+static void
 request_free (Request *request)
 {
-  if (request->counted)
-    {
-      guint32 uid = request->submission->uid;
-      guint left = asking_of (request->bus, uid) - 1;
-      if (left == 0)
-        g_hash_table_remove (request->bus->asking, GUINT_TO_POINTER (uid));
-      else
-        g_hash_table_insert (request->bus->asking, GUINT_TO_POINTER (uid), GUINT_TO_POINTER (left));
-    }
+  count_out (request);
+  g_clear_handle_id (&request->copy_timer, g_source_remove);
   sorad_submission_free (request->submission);
   g_free (request);
 }
@@ -96,7 +115,8 @@ static gboolean
 check_limits (SoradBus *bus, const SoradSubmission *submission, GError **error)
 {
   guint active = sorad_store_count (bus->store, submission->uid, SORAD_JOB_ACTIVE);
-  guint64 stored = sorad_store_bytes (bus->store, submission->uid);
+  guint64 stored = sorad_store_bytes (bus->store, submission->uid, SORAD_JOB_ACTIVE);
+  guint inputs = sorad_store_inputs (bus->store, submission->uid);
   if (active >= bus->config->max_queued)
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_BUSY,
@@ -107,9 +127,17 @@ check_limits (SoradBus *bus, const SoradSubmission *submission, GError **error)
   if (stored + submission->bytes > bus->config->max_stored_bytes)
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_BUSY,
-                   "%" G_GUINT64_FORMAT " bytes of yours are stored, at most %" G_GUINT64_FORMAT
-                   " may be: delete older jobs",
-                   stored, bus->config->max_stored_bytes);
+                   "the request brings %" G_GUINT64_FORMAT " bytes, and %" G_GUINT64_FORMAT
+                   " of yours wait or run; at most %" G_GUINT64_FORMAT " may: try again later",
+                   submission->bytes, stored, bus->config->max_stored_bytes);
+      return FALSE;
+    }
+  if (inputs + submission->inputs->len > MAX_INPUTS)
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_BUSY,
+                   "the request brings %u files, and jobs of yours that wait or run have %u; at "
+                   "most %d may be: try again later",
+                   submission->inputs->len, inputs, MAX_INPUTS);
       return FALSE;
     }
   return TRUE;
@@ -135,13 +163,7 @@ finish_submit (Request *request)
       request_free (request);
       return;
     }
-  if (request->counted)
-    {
-      guint left = asking_of (bus, request->submission->uid) - 1;
-      g_hash_table_insert (bus->asking, GUINT_TO_POINTER (request->submission->uid),
-                           GUINT_TO_POINTER (left));
-      request->counted = FALSE;
-    }
+  count_out (request); /* the submission goes */
   SoradJob *job = sorad_store_add (bus->store, g_steal_pointer (&request->submission));
   if (ephemeral)
     job->client = g_strdup (sender);
@@ -204,6 +226,13 @@ on_copied (GObject *source, GAsyncResult *result, gpointer data)
   Request *request = data;
   g_autoptr (GError) error = NULL;
   request->bus->in_threads--;
+  if (request->late)
+    {
+      request->bus->late--;
+      request_free (request);
+      return;
+    }
+  g_clear_handle_id (&request->copy_timer, g_source_remove);
   gboolean ok = g_task_propagate_boolean (G_TASK (result), &error);
   if (ok && request->bus->ending)
     {
@@ -214,6 +243,20 @@ on_copied (GObject *source, GAsyncResult *result, gpointer data)
     finish_request (request);
   else
     request_fail (request, error);
+}
+
+/* The thread stays where it is, with its place among the caller's requests; others get theirs. */
+static gboolean
+on_copy_late (gpointer data)
+{
+  Request *request = data;
+  request->copy_timer = 0;
+  request->late = TRUE;
+  request->bus->late++;
+  g_dbus_method_invocation_return_error (request->invocation, SORA_ERROR, SORA_ERROR_FAILED,
+                                         "the input files could not be read within %d s",
+                                         COPY_TIMEOUT);
+  return G_SOURCE_REMOVE;
 }
 
 static void
@@ -248,6 +291,7 @@ begin_request (SoradBus *bus, guint32 uid, GDBusMethodInvocation *invocation, gb
   g_autoptr (GTask) task = g_task_new (NULL, NULL, on_copied, request);
   g_task_set_task_data (task, request, NULL);
   bus->in_threads++;
+  request->copy_timer = g_timeout_add_seconds (COPY_TIMEOUT, on_copy_late, request);
   g_task_run_in_thread (task, copy_in_thread);
 }
 

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "core/sora-error.h"
+
 /* The worker gets what it needs of the environment, not what happens to be in the daemon's. */
 static char **
 worker_environment (void)
@@ -62,6 +64,17 @@ worker_arguments (const SoradConfig *config, const char *work_dir)
   return argv;
 }
 
+/* Of descriptors, memory or processes; what GLib has no word for is a pipe that it could not make.
+ */
+static gboolean
+is_shortage (const GError *error)
+{
+  return error->domain == G_SPAWN_ERROR
+         && (error->code == G_SPAWN_ERROR_FORK || error->code == G_SPAWN_ERROR_NOMEM
+             || error->code == G_SPAWN_ERROR_MFILE || error->code == G_SPAWN_ERROR_NFILE
+             || error->code == G_SPAWN_ERROR_FAILED);
+}
+
 GSubprocess *
 sorad_process_launch (const SoradConfig *config, const char *work_dir, int socket, GError **error)
 {
@@ -71,10 +84,12 @@ sorad_process_launch (const SoradConfig *config, const char *work_dir, int socke
   g_subprocess_launcher_set_environ (launcher, environment);
   g_subprocess_launcher_set_cwd (launcher, "/");
   g_subprocess_launcher_take_fd (launcher, socket, 3);
+  g_autoptr (GError) local = NULL;
   GSubprocess *subprocess
-      = g_subprocess_launcher_spawnv (launcher, (const char *const *)argv->pdata, error);
+      = g_subprocess_launcher_spawnv (launcher, (const char *const *)argv->pdata, &local);
   g_subprocess_launcher_close (launcher);
   if (!subprocess)
-    g_prefix_error (error, "cannot start a worker: ");
+    g_set_error (error, SORA_ERROR, is_shortage (local) ? SORA_ERROR_BUSY : SORA_ERROR_FAILED,
+                 "cannot start a worker '%s': %s", config->worker, local->message);
   return subprocess;
 }

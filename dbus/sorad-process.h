@@ -15,21 +15,25 @@ typedef struct SoradProcess SoradProcess;
 /* Called in the main loop; none after sorad_process_close(). */
 typedef struct
 {
-  /* PROGRESS, LOG, STAGE_DONE, ERROR, CHECKED or DESCRIPTION. */
+  /* HELLO, PROGRESS, LOG, STAGE_DONE, ERROR, CHECKED or DESCRIPTION; an ERROR also for a job whose
+   * inputs could not be sent, and which the worker never heard of. */
   void (*message) (gpointer data, SoraMessage *message);
   /* A sealed memfd, yours. */
   void (*preview) (gpointer data, guint64 job, int memfd, guint width, guint height);
-  /* The job is done and its files are published.  @details: a{sv} of the RESULT; @files: aa{sv} */
+  /* The job is done and its files are published.  @details: a{sv}, the documented keys of the
+   * RESULT; @files: aa{sv} */
   void (*result) (gpointer data, guint64 job, GVariant *details, GVariant *files, guint64 bytes);
   /* It is gone, by @error; once, and nothing comes after it. */
   void (*died) (gpointer data, const GError *error);
 } SoradProcessCallbacks;
 
+/* SORA_ERROR_BUSY: descriptors, memory or processes are short at the moment; anything else will not
+ * go away by itself. */
 SoradProcess *sorad_process_spawn (const SoradConfig *config, SoradStore *store,
                                    const SoradProcessCallbacks *callbacks, gpointer data,
                                    GError **error);
-/* No callback any more; the stream ends, and if the process does not within a second, it is killed.
- * Frees. */
+/* No callback any more; the stream ends, and if the process does not within two seconds, it is
+ * killed.  Frees. */
 void sorad_process_close (SoradProcess *process);
 
 /* Before its inputs and RUN: where the files of that job go, and how much they may take. */
@@ -41,6 +45,8 @@ void sorad_process_send_inputs (SoradProcess *process, guint64 job,
                                 GPtrArray *inputs); /* of SoradInput */
 /* Also stops inputs that are still being sent. */
 void sorad_process_send_cancel (SoradProcess *process, guint64 job);
+/* How the process is confined, as it told in its HELLO: "basic", or "none" until then. */
+const char *sorad_process_sandbox (SoradProcess *process);
 /* SIGKILL; died() follows with SORA_ERROR_WORKER_DIED and @reason. */
 void sorad_process_kill (SoradProcess *process, const char *reason);
 /* At the end of the daemon: waits until every process that was closed is gone. */

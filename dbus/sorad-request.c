@@ -16,6 +16,7 @@
 
 #define MAX_PARAMETERS 256
 #define MAX_NAME 128
+#define MAX_INPUTS 16 /* files; each is an open descriptor until the job is over */
 
 static gboolean G_GNUC_PRINTF (2, 3) refuse (GError **error, const char *format, ...)
 {
@@ -38,6 +39,8 @@ take_descriptor (SoradSubmission *submission, const char *name, gint32 handle, G
     return refuse (error,
                    "parameter '%s': descriptor index %d, but the message carries %d descriptors",
                    name, handle, count);
+  if (submission->inputs->len >= MAX_INPUTS)
+    return refuse (error, "parameter '%s': a request has at most %d input files", name, MAX_INPUTS);
   g_autoptr (SoradInput) input = g_new0 (SoradInput, 1);
   input->parameter = g_strdup (name);
   input->fd = g_unix_fd_list_get (fds, handle, error);
@@ -96,17 +99,6 @@ take_parameters (SoradSubmission *submission, SoraRequest *request, SoradCatalog
 }
 
 /* -- Options */
-
-static gboolean
-is_plain_label (const char *name)
-{
-  if (!*name || strlen (name) > MAX_NAME || name[0] == '.' || name[0] == '-' || strchr (name, '/'))
-    return FALSE;
-  for (const char *p = name; *p; p++)
-    if (g_ascii_iscntrl (*p))
-      return FALSE;
-  return TRUE;
-}
 
 static gboolean
 has_stage (SoraPipeline *pipeline, const char *id)
@@ -215,7 +207,7 @@ take_option (SoradSubmission *submission, SoraRequest *request, SoradCatalogue *
       request->metadata = g_strdup (text);
       return TRUE;
     }
-  if (!is_plain_label (text))
+  if (!sorad_is_plain_name (text, MAX_NAME) || text[0] == '-')
     return refuse (error,
                    "option 'name': expected 1 to %d bytes without '/', control characters and a "
                    "leading '.' or '-'",

@@ -6,11 +6,15 @@
 #include "config.h"
 #include "sorad-scheduler.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "dbus/sora-bus-error.h"
 #include "sorad-process.h"
 #include "core/sora-plugin.h"
+
+#define MAX_SHORTAGES 10 /* a second apart; then the job fails */
+#define MAX_WARNING 2048 /* bytes */
 
 typedef struct
 {
@@ -34,6 +38,8 @@ struct SoradScheduler
   SoradJob *job;    /* that runs on it */
   gint64 last_sign; /* of progress; monotonic */
   guint stall_timer, idle_timer, grace_timer, next_source;
+  guint shortages; /* how often in a row no worker could be started, for want of descriptors or
+                      memory */
 };
 
 static void start_next (SoradScheduler *scheduler);
@@ -247,19 +253,20 @@ take_log (SoradScheduler *scheduler, SoradJob *job, GVariant *payload)
   if (level < SORA_LOG_WARNING || job->warnings->len >= SORAD_JOB_MAX_WARNINGS)
     return;
   gboolean prefix = *stage && !g_str_has_prefix (text, "stage '");
-  g_ptr_array_add (job->warnings,
-                   prefix ? g_strdup_printf ("stage '%s': %s", stage, text) : g_strdup (text));
+  char *warning = prefix ? g_strdup_printf ("stage '%s': %s", stage, text) : g_strdup (text);
+  if (strlen (warning) > MAX_WARNING)
+    {
+      *g_utf8_find_prev_char (warning, warning + MAX_WARNING + 1) = '\0';
+      warning = g_realloc (warning, strlen (warning) + 1);
+    }
+  g_ptr_array_add (job->warnings, warning);
   scheduler->callbacks.job_changed (scheduler->data, job, SORAD_JOB_CHANGED_WARNINGS);
 }
 
 static void
 take_error (SoradScheduler *scheduler, GVariant *payload)
 {
-  const char *name, *text;
-  int code = SORA_ERROR_FAILED;
-  g_variant_get (payload, "(&s&s@a{sv})", &name, &text, NULL);
-  sora_bus_error_code (name, &code);
-  g_autoptr (GError) error = g_error_new_literal (SORA_ERROR, code, text);
+  g_autoptr (GError) error = sora_bus_error_from_message (payload);
   finish_running (scheduler, SORAD_JOB_FAILED, error);
 }
 
@@ -268,6 +275,12 @@ on_message (gpointer data, SoraMessage *message)
 {
   SoradScheduler *scheduler = data;
   SoradJob *job = scheduler->job;
+  if (job && message->type == SORA_MESSAGE_HELLO)
+    {
+      job->sandbox = sorad_process_sandbox (scheduler->process);
+      scheduler->callbacks.job_changed (scheduler->data, job, SORAD_JOB_CHANGED_SANDBOX);
+      return;
+    }
   if (!job || message->job != job->number)
     return; /* late words of the job before */
   scheduler->last_sign = g_get_monotonic_time ();
@@ -369,20 +382,21 @@ run_options (const SoradJob *job)
   return g_variant_dict_end (&options);
 }
 
+/* With a process, or else with why there is none. */
 static void
-start_job (SoradScheduler *scheduler, SoradJob *job)
+start_job (SoradScheduler *scheduler, SoradJob *job, const GError *error)
 {
-  g_autoptr (GError) error = NULL;
   scheduler->job = job;
   job->state = SORAD_JOB_RUNNING;
   job->started = g_get_real_time ();
-  if (!prepare_process (scheduler, sorad_job_uid (job), &error))
+  if (error)
     {
       finish_running (scheduler, SORAD_JOB_FAILED, error);
       return;
     }
-  job->sandbox = "basic";
-  guint64 stored = sorad_store_bytes (scheduler->store, sorad_job_uid (job));
+  job->sandbox = sorad_process_sandbox (scheduler->process);
+  /* Older results make room for this one, but for what waits or runs there is no other place. */
+  guint64 stored = sorad_store_bytes (scheduler->store, sorad_job_uid (job), SORAD_JOB_ACTIVE);
   guint64 limit = scheduler->config->max_stored_bytes;
   sorad_process_expect_result (scheduler->process, job->number, job->id,
                                limit > stored ? limit - stored : 0);
@@ -397,7 +411,8 @@ start_job (SoradScheduler *scheduler, SoradJob *job)
   if (scheduler->config->stall_seconds > 0)
     scheduler->stall_timer = g_timeout_add_seconds (1, on_stall, scheduler);
   scheduler->callbacks.job_changed (scheduler->data, job,
-                                    SORAD_JOB_CHANGED_STATE | SORAD_JOB_CHANGED_POSITION);
+                                    SORAD_JOB_CHANGED_STATE | SORAD_JOB_CHANGED_POSITION
+                                        | SORAD_JOB_CHANGED_SANDBOX);
 }
 
 static void
@@ -406,10 +421,21 @@ start_next (SoradScheduler *scheduler)
   User *user = scheduler->job ? NULL : next_user (scheduler);
   if (!user)
     return;
+  g_autoptr (GError) error = NULL;
+  if (!prepare_process (scheduler, user->uid, &error)
+      && g_error_matches (error, SORA_ERROR, SORA_ERROR_BUSY)
+      && ++scheduler->shortages <= MAX_SHORTAGES)
+    { /* no fault of the job: it stays the first, and a shortage does not empty the queue */
+      if (scheduler->shortages == 1)
+        g_message ("%s; trying again", error->message);
+      scheduler->next_source = g_timeout_add_seconds (1, on_next, scheduler);
+      return;
+    }
+  scheduler->shortages = 0;
   SoradJob *job = g_queue_pop_head (&user->jobs);
   scheduler->queue_length--;
   user->served = ++scheduler->starts;
-  start_job (scheduler, job);
+  start_job (scheduler, job, error);
   queue_changed (scheduler);
 }
 

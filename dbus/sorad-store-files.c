@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAX_FILES 100000 /* a long clip as numbered pictures */
+#define MAX_FILES 100000  /* a long clip as numbered pictures */
+#define FILE_OVERHEAD 512 /* bytes that a file takes beside its own, in memory and on disk */
+#define MAX_DETAIL 128    /* bytes of a name that the worker gives with a file */
 
 struct SoradResult
 {
@@ -117,11 +120,11 @@ sorad_result_free (SoradResult *result)
   g_free (result);
 }
 
-static gboolean
-is_plain_name (const char *name)
+gboolean
+sorad_is_plain_name (const char *name, gsize max)
 {
   gsize length = strlen (name);
-  if (length == 0 || length > 255 || name[0] == '.' || strchr (name, '/'))
+  if (length == 0 || length > max || name[0] == '.' || strchr (name, '/'))
     return FALSE;
   for (const char *p = name; *p; p++)
     if (g_ascii_iscntrl (*p))
@@ -150,7 +153,7 @@ sorad_result_begin_file (SoradResult *result, const char *name, guint64 size, GE
       result->fd = -1;
       unlinkat (result->dir_fd, result->name, 0);
     }
-  if (!is_plain_name (name))
+  if (!sorad_is_plain_name (name, NAME_MAX))
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL, "result: '%s' is not a plain file name",
                    name);
@@ -161,12 +164,14 @@ sorad_result_begin_file (SoradResult *result, const char *name, guint64 size, GE
       g_set_error (error, SORA_ERROR, SORA_ERROR_NO_SPACE, "result: more than %d files", MAX_FILES);
       return FALSE;
     }
-  if (size > result->max_bytes - result->bytes)
+  guint64 left = result->max_bytes - result->bytes;
+  if (left < FILE_OVERHEAD || size > left - FILE_OVERHEAD)
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_NO_SPACE,
                    "result: '%s' needs %" G_GUINT64_FORMAT " bytes, %" G_GUINT64_FORMAT
-                   " are left of what you may store: delete older jobs",
-                   name, size, result->max_bytes - result->bytes);
+                   " are left of what you may store, without your older results: see StoredBytes "
+                   "in sorad(8)",
+                   name, size, left);
       return FALSE;
     }
   if (!make_folder (result, error))
@@ -175,7 +180,7 @@ sorad_result_begin_file (SoradResult *result, const char *name, guint64 size, GE
       = openat (result->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (result->fd < 0)
     return fail_errno (error, "make", name);
-  result->bytes += size;
+  result->bytes += size + FILE_OVERHEAD;
   result->size = size;
   g_free (result->name);
   result->name = g_strdup (name);
@@ -199,6 +204,19 @@ sorad_result_write (SoradResult *result, gconstpointer data, gsize size, GError 
   return TRUE;
 }
 
+/* It is kept in memory as long as the job is. */
+static gboolean
+read_detail (GVariant *details, const char *key, const char **value, GError **error)
+{
+  g_variant_lookup (details, key, "&s", value);
+  if (strlen (*value) <= MAX_DETAIL)
+    return TRUE;
+  g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL,
+               "protocol: a file's '%s' has %" G_GSIZE_FORMAT " bytes, at most %d are taken", key,
+               strlen (*value), MAX_DETAIL);
+  return FALSE;
+}
+
 gboolean
 sorad_result_end_file (SoradResult *result, const char *sha256, GVariant *details, GError **error)
 {
@@ -210,9 +228,9 @@ sorad_result_end_file (SoradResult *result, const char *sha256, GVariant *detail
     return fail_errno (error, "write", result->name);
 
   const char *stage = "", *port = "", *media_type = "application/octet-stream";
-  g_variant_lookup (details, "stage", "&s", &stage);
-  g_variant_lookup (details, "port", "&s", &port);
-  g_variant_lookup (details, "media-type", "&s", &media_type);
+  if (!read_detail (details, "stage", &stage, error) || !read_detail (details, "port", &port, error)
+      || !read_detail (details, "media-type", &media_type, error))
+    return FALSE;
   GVariantDict file;
   g_variant_dict_init (&file, NULL);
   g_variant_dict_insert (&file, "name", "s", result->name);

@@ -96,7 +96,13 @@ sorad_store_open (const char *state_dir, GError **error)
       return NULL;
     }
   store->root = realpath (state_dir, NULL);
-  if (!store->root || !lock_folder (store, state_dir, error))
+  if (!store->root)
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "state folder '%s' cannot be resolved: %s",
+                   state_dir, g_strerror (errno));
+      return NULL;
+    }
+  if (!lock_folder (store, state_dir, error))
     return NULL;
   store->staging_fd = fresh_folder (store->root_fd, "staging", error);
   if (store->staging_fd < 0)
@@ -198,16 +204,31 @@ sorad_store_count (SoradStore *store, guint32 uid, guint states)
 }
 
 guint64
-sorad_store_bytes (SoradStore *store, guint32 uid)
+sorad_store_bytes (SoradStore *store, guint32 uid, guint states)
 {
   guint64 bytes = 0;
   GQueue *jobs = user_jobs (store, uid);
   for (GList *l = jobs ? jobs->head : NULL; l; l = l->next)
     {
       const SoradJob *job = l->data;
-      bytes += job->stored_bytes + job->submission->bytes;
+      if (SORAD_JOB_STATE_BIT (job->state) & states)
+        bytes += job->stored_bytes + job->submission->bytes;
     }
   return bytes;
+}
+
+guint
+sorad_store_inputs (SoradStore *store, guint32 uid)
+{
+  guint inputs = 0;
+  GQueue *jobs = user_jobs (store, uid);
+  for (GList *l = jobs ? jobs->head : NULL; l; l = l->next)
+    {
+      const SoradJob *job = l->data;
+      if (SORAD_JOB_STATE_BIT (job->state) & SORAD_JOB_ACTIVE)
+        inputs += job->submission->inputs->len;
+    }
+  return inputs;
 }
 
 GPtrArray *

@@ -30,10 +30,14 @@ guint sorad_store_size (SoradStore *store);
  */
 GPtrArray *sorad_store_list (SoradStore *store, guint32 uid, guint states);
 guint sorad_store_count (SoradStore *store, guint32 uid, guint states);
-guint64 sorad_store_bytes (SoradStore *store, guint32 uid); /* stored and submitted bytes */
-GPtrArray *sorad_store_all (SoradStore *store);             /* (transfer container), of SoradJob */
+/* Stored and submitted bytes of the jobs in @states. */
+guint64 sorad_store_bytes (SoradStore *store, guint32 uid, guint states);
+guint sorad_store_inputs (SoradStore *store, guint32 uid); /* input files that are held open */
+GPtrArray *sorad_store_all (SoradStore *store);            /* (transfer container), of SoradJob */
 
 /* -- Files; any thread */
+/* 1 to @max bytes, no '/', no control characters, no '.' in front. */
+gboolean sorad_is_plain_name (const char *name, gsize max);
 char *sorad_store_work_dir (SoradStore *store,
                             guint64 number); /* the path of a worker's folder; not made */
 void sorad_store_remove_work_dir (SoradStore *store, const char *path); /* in a thread */

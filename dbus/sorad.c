@@ -7,7 +7,10 @@
 
 #include <glib-unix.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "core/sora-model.h"
 #include "core/sora-pipeline.h"
@@ -18,6 +21,11 @@
 #include "sorad-asking.h"
 #include "sorad-bus.h"
 
+#define END_SECONDS 6 /* the workers have 2 of them; the unit gives 10 */
+#define MAX_OPEN_FILES 65536
+
+static int end_status;
+
 typedef struct
 {
   GMainLoop *loop;
@@ -26,7 +34,7 @@ typedef struct
   SoradCatalogue *catalogue;
   SoradBus *bus;
   GDBusConnection *connection;
-  guint name_id;
+  guint name_id, idle_id;
   gboolean failed;
 } Daemon;
 
@@ -63,8 +71,12 @@ on_idle_check (gpointer data)
 {
   Daemon *daemon = data;
   gint64 idle = g_get_monotonic_time () - daemon->bus->last_use;
-  if (sorad_store_size (daemon->store) == 0
-      && idle > (gint64)daemon->config->idle_exit_seconds * G_USEC_PER_SEC)
+  gboolean working = daemon->bus->in_threads > 0 || g_hash_table_size (daemon->bus->asking) > 0
+                     || sorad_catalogue_is_busy (daemon->catalogue);
+  if (working)
+    daemon->bus->last_use = g_get_monotonic_time ();
+  else if (sorad_store_size (daemon->store) == 0
+           && idle > (gint64)daemon->config->idle_exit_seconds * G_USEC_PER_SEC)
     end (daemon, FALSE);
   return G_SOURCE_CONTINUE;
 }
@@ -88,7 +100,7 @@ on_catalogue_ready (gpointer data)
                                                   G_BUS_NAME_OWNER_FLAGS_NONE, NULL, on_name_lost,
                                                   daemon, NULL);
   if (daemon->config->idle_exit_seconds > 0)
-    g_timeout_add_seconds (1, on_idle_check, daemon);
+    daemon->idle_id = g_timeout_add_seconds (1, on_idle_check, daemon);
 }
 
 /* Relative folders are the caller's, but workers start in "/". */
@@ -225,21 +237,53 @@ run (Daemon *daemon, GError **error)
   return TRUE;
 }
 
+/* A thread that reads a caller's file, or hashes a model, cannot be stopped: it is not waited for
+ * beyond END_SECONDS.  Workers end with their stream, and callers are told by the bus. */
+static void
+on_end_late (int number)
+{
+  _exit (end_status);
+}
+
+static void
+flush (Daemon *daemon)
+{
+  if (daemon->connection)
+    g_dbus_connection_flush_sync (daemon->connection, NULL, NULL);
+}
+
 static void
 clean_up (Daemon *daemon)
 {
+  end_status = daemon->failed ? EXIT_FAILURE : EXIT_SUCCESS;
+  signal (SIGALRM, on_end_late);
+  alarm (END_SECONDS);
+  g_clear_handle_id (&daemon->idle_id, g_source_remove);
   if (daemon->name_id)
     g_bus_unown_name (daemon->name_id);
+  sorad_catalogue_stop (daemon->catalogue);
   sorad_ask_drop_all ();
-  sorad_bus_free (daemon->bus);
-  if (daemon->connection)
-    g_dbus_connection_flush_sync (daemon->connection, NULL, NULL);
+  g_clear_pointer (&daemon->bus, sorad_bus_free);
+  flush (daemon);
   sorad_process_wait_all ();
-  sorad_catalogue_free (daemon->catalogue);
+  g_clear_pointer (&daemon->catalogue, sorad_catalogue_free);
+  flush (daemon);
+  alarm (0);
   sorad_store_close (daemon->store);
   g_clear_pointer (&daemon->loop, g_main_loop_unref);
   g_clear_object (&daemon->connection);
   sorad_config_free (daemon->config);
+}
+
+/* Inputs of jobs that wait are open descriptors, 256 a user at most: the usual 1024 are few. */
+static void
+raise_open_files (void)
+{
+  struct rlimit limit;
+  if (getrlimit (RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= MAX_OPEN_FILES)
+    return;
+  limit.rlim_cur = MIN (limit.rlim_max, MAX_OPEN_FILES);
+  setrlimit (RLIMIT_NOFILE, &limit);
 }
 
 int
@@ -249,6 +293,7 @@ main (int argc, char **argv)
   g_autoptr (GError) error = NULL;
   setlocale (LC_ALL, "");
   g_set_prgname ("sorad");
+  raise_open_files ();
   daemon.config = read_options (argc, argv, &error);
   if (!daemon.config || !run (&daemon, &error))
     {

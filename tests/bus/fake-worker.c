@@ -360,7 +360,7 @@ main (int argc, char **argv)
 {
   const char *version = g_getenv ("SORA_FAKE_VERSION");
   input = g_byte_array_new ();
-  channel = sora_channel_new (3, 3, SORA_SIDE_WORKER);
+  channel = sora_channel_new (3, 3, SORA_SIDE_WORKER, NULL);
   sora_channel_send (channel, SORA_MESSAGE_HELLO, 0,
                      g_variant_new ("(us@a{sv})",
                                     version ? (guint)atoi (version) : SORA_PROTOCOL_VERSION, "fake",

@@ -108,7 +108,7 @@ static const struct
   { "other-job", ".Protocol", "which does not run" },
   { "oversize", ".Protocol", "claims 4294967295 bytes" },
   { "garbage", ".Protocol", "protocol:" },
-  { "too-large", ".NoSpace", "delete older jobs" },
+  { "too-large", ".NoSpace", "see StoredBytes" },
 };
 
 START_TEST (liar_is_ended) { assert_fails (lies[_i].mode, lies[_i].error, lies[_i].part); }
@@ -210,7 +210,7 @@ END_TEST
 START_TEST (stored_bytes_of_a_user_are_bounded)
 {
   start ("[Limits]\nStoredBytes=1000000\n", NULL);
-  assert_fails ("large", ".NoSpace", "delete older jobs");
+  assert_fails ("large", ".NoSpace", "see StoredBytes");
   bus_fixture_free (fixture);
 }
 END_TEST

@@ -266,8 +266,8 @@ make_pair (SoraChannel **daemon, SoraChannel **worker)
 {
   int sockets[2];
   ck_assert_int_eq (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
-  *daemon = sora_channel_new (sockets[0], sockets[0], SORA_SIDE_DAEMON);
-  *worker = sora_channel_new (sockets[1], sockets[1], SORA_SIDE_WORKER);
+  *daemon = sora_channel_new (sockets[0], sockets[0], SORA_SIDE_DAEMON, NULL);
+  *worker = sora_channel_new (sockets[1], sockets[1], SORA_SIDE_WORKER, NULL);
 }
 
 static void
@@ -487,7 +487,7 @@ START_TEST (cut_stream_is_told)
   g_autoptr (GError) error = NULL;
   SoraMessage *message = NULL;
   ck_assert_int_eq (socketpair (AF_UNIX, SOCK_STREAM, 0, sockets), 0);
-  SoraChannel *channel = sora_channel_new (sockets[0], sockets[0], SORA_SIDE_DAEMON);
+  SoraChannel *channel = sora_channel_new (sockets[0], sockets[0], SORA_SIDE_DAEMON, NULL);
   g_autoptr (GBytes) frame = progress_frame (0.5);
   ck_assert_int_eq (write (sockets[1], g_bytes_get_data (frame, NULL), 20), 20);
   close (sockets[1]);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The thread that sends to a worker, and its outbox.  An input that cannot be sent ends its job
+ * here: the worker never hears of the job, since it would run without the file.
+ */
+#include "config.h"
+#include "sorad-process-private.h"
+
+#include <unistd.h>
+
+#include "dbus/sora-bus-error.h"
+
+typedef struct
+{
+  SoraMessageType type;
+  guint64 job;
+  GVariant *payload;
+  SoradInput *input; /* instead of a message */
+  gboolean last;
+} Outgoing;
+
+void
+sorad_outgoing_free (gpointer data)
+{
+  Outgoing *outgoing = data;
+  g_clear_pointer (&outgoing->payload, g_variant_unref);
+  sorad_input_free (outgoing->input);
+  g_free (outgoing);
+}
+
+/* As if the worker had answered. */
+static void
+post_failure (SoradProcess *process, guint64 job, const GError *error)
+{
+  SoradEvent *event = sorad_event_new (process, SORAD_EVENT_MESSAGE);
+  sorad_process_forget_result (process, job);
+  event->message = g_new0 (SoraMessage, 1);
+  event->message->type = SORA_MESSAGE_ERROR;
+  event->message->job = job;
+  event->message->payload
+      = g_variant_ref_sink (g_variant_new ("(ss@a{sv})", sora_bus_error_name (error->code),
+                                           error->message, g_variant_new ("a{sv}", NULL)));
+  sorad_event_post (event);
+}
+
+static gboolean
+send_input (SoradProcess *process, const Outgoing *outgoing)
+{
+  const SoradInput *input = outgoing->input;
+  g_autoptr (GError) error = NULL;
+  if (input->fd < 0)
+    g_set_error (&error, SORA_ERROR, SORA_ERROR_FAILED,
+                 "the daemon has no descriptor left to send a file: try again");
+  else if (sora_channel_send_blob (process->channel, outgoing->job, "input", input->parameter,
+                                   input->fd, NULL, input->size, NULL, &process->stop_inputs,
+                                   &error))
+    return TRUE;
+  /* That the stream is gone is told by the reader, with the reason. */
+  if (error->code != SORA_ERROR_PROTOCOL && error->code != SORA_ERROR_WORKER_DIED)
+    {
+      g_prefix_error (&error, "parameter '%s': ", input->parameter);
+      post_failure (process, outgoing->job, error);
+    }
+  return FALSE;
+}
+
+static gboolean
+begins_job (const Outgoing *outgoing)
+{
+  return outgoing->input || outgoing->type == SORA_MESSAGE_RUN
+         || outgoing->type == SORA_MESSAGE_CHECK;
+}
+
+gpointer
+sorad_process_sender (gpointer data)
+{
+  SoradProcess *process = data;
+  guint64 failed_job = 0;
+  for (gboolean last = FALSE; !last;)
+    {
+      Outgoing *outgoing = g_async_queue_pop (process->outbox);
+      last = outgoing->last;
+      gboolean told = outgoing->job != 0 && outgoing->job == failed_job && begins_job (outgoing);
+      if (outgoing->input && !told && !send_input (process, outgoing))
+        failed_job = outgoing->job;
+      else if (!outgoing->input && !last && !told)
+        sora_channel_send (process->channel, outgoing->type, outgoing->job, outgoing->payload,
+                           NULL); /* a failure shows in the reader */
+      sorad_outgoing_free (outgoing);
+    }
+  sorad_process_unref (process);
+  return NULL;
+}
+
+void
+sorad_process_send (SoradProcess *process, SoraMessageType type, guint64 job, GVariant *payload)
+{
+  Outgoing *outgoing = g_new0 (Outgoing, 1);
+  outgoing->type = type;
+  outgoing->job = job;
+  outgoing->payload = g_variant_ref_sink (payload);
+  g_async_queue_push (process->outbox, outgoing);
+}
+
+void
+sorad_process_send_inputs (SoradProcess *process, guint64 job, GPtrArray *inputs)
+{
+  for (guint i = 0; i < inputs->len; i++)
+    {
+      const SoradInput *input = g_ptr_array_index (inputs, i);
+      Outgoing *outgoing = g_new0 (Outgoing, 1);
+      outgoing->job = job;
+      outgoing->input = g_new0 (SoradInput, 1);
+      outgoing->input->parameter = g_strdup (input->parameter);
+      outgoing->input->size = input->size;
+      outgoing->input->fd = dup (input->fd); /* -1 fails in the sending */
+      g_async_queue_push (process->outbox, outgoing);
+    }
+}
+
+void
+sorad_process_send_cancel (SoradProcess *process, guint64 job)
+{
+  g_atomic_int_set (&process->stop_inputs, TRUE);
+  sorad_process_send (process, SORA_MESSAGE_CANCEL, job, g_variant_new ("()"));
+}
+
+void
+sorad_process_send_last (SoradProcess *process)
+{
+  Outgoing *outgoing = g_new0 (Outgoing, 1);
+  outgoing->last = TRUE;
+  g_async_queue_push (process->outbox, outgoing);
+}
