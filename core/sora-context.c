@@ -96,6 +96,14 @@ sora_context_break (SoraContext *ctx, const char *format, ...)
   return SORA_FAILED;
 }
 
+int
+sora_context_doom (SoraContext *ctx, GError *error)
+{
+  set_fail_text (ctx, error->domain == SORA_ERROR ? error->code : SORA_ERROR_FAILED, TRUE,
+                 error->message);
+  return SORA_FAILED;
+}
+
 static const char *
 phase_name (SoraPhase phase)
 {

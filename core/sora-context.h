@@ -46,10 +46,10 @@ struct SoraContext
   GThread *thread;
   SoraFpu fpu;         /* control bits when the call began */
   GThread *in_compute; /* the compute thread while it works for this stage (atomic) */
-  GMutex lock;         /* fail_* and keep */
+  GMutex lock;         /* fail_*, keep, and the warnings of infer */
   char *fail_text;
   int fail_code;   /* SoraError, or -1 */
-  gboolean broken; /* broke a rule: fails whatever it returns */
+  gboolean broken; /* broke a rule, or is doomed: fails whatever it returns */
   GArray *keep;    /* of SoraKept: what must live as long as the call */
 };
 
@@ -61,6 +61,8 @@ int sora_context_fail (SoraContext *ctx, int code, const char *format, ...) G_GN
 int sora_context_fail_error (SoraContext *ctx, GError *error);
 /* A rule of the ABI was broken: the stage fails whatever it returns.  Returns SORA_FAILED. */
 int sora_context_break (SoraContext *ctx, const char *format, ...) G_GNUC_PRINTF (2, 3);
+/* It is not the plugin's fault, but the stage fails whatever it returns.  Returns SORA_FAILED. */
+int sora_context_doom (SoraContext *ctx, GError *error);
 /* Memory from g_malloc that lives as long as the call, or what @free frees. */
 gpointer sora_context_keep (SoraContext *ctx, gpointer memory);
 void sora_context_keep_full (SoraContext *ctx, gpointer data, GDestroyNotify free);

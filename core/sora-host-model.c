@@ -88,6 +88,7 @@ int
 sora_host_model_tensor_info (SoraContext *ctx, const char *slot, const char *component,
                              const char *tensor, SoraTensorView *view)
 {
+  SoraTensorView full;
   guint index;
   int result;
 
@@ -98,7 +99,13 @@ sora_host_model_tensor_info (SoraContext *ctx, const char *slot, const char *com
     return result;
   /* Headers were checked when the model was opened: all that can be wrong now is that it is not
    * there. */
-  return sora_model_tensor_info (model, component, tensor, view, NULL) ? SORA_OK : SORA_NOT_FOUND;
+  if (!sora_model_tensor_info (model, component, tensor, &full, NULL))
+    return SORA_NOT_FOUND;
+  if (sora_host_give (view, &full, SORA_VIEW_SIZE_1_0))
+    return SORA_OK;
+  return sora_context_break (
+      ctx, "tensor '%s': the SoraTensorView has a struct_size of %u, expected at least %zu", tensor,
+      view->struct_size, SORA_VIEW_SIZE_1_0);
 }
 
 int
@@ -124,9 +131,15 @@ sora_host_weights_open (SoraContext *ctx, const char *slot, const char *componen
 int
 sora_host_weights_tensor (SoraWeights *weights, const char *tensor, SoraTensorView *view)
 {
-  if (weights->weights == NULL || !sora_model_weights_get (weights->weights, tensor, view, NULL))
+  SoraTensorView full;
+
+  if (weights->weights == NULL || !sora_model_weights_get (weights->weights, tensor, &full, NULL))
     return SORA_NOT_FOUND;
-  return SORA_OK;
+  if (sora_host_give (view, &full, SORA_VIEW_SIZE_1_0))
+    return SORA_OK;
+  g_critical ("stage '%s' called weights_tensor() with a struct_size of %u, expected at least %zu",
+              weights->instance->name, view->struct_size, SORA_VIEW_SIZE_1_0);
+  return SORA_FAILED;
 }
 
 int

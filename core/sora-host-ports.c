@@ -8,7 +8,6 @@
 #include <string.h>
 
 /* Sizes as of 1.0, which no writer may fall short of. */
-#define SPEC_SIZE_1_0 (offsetof (SoraSpec, chunk) + sizeof (int64_t))
 #define COST_SIZE_1_0 (offsetof (SoraCost, reserved) + sizeof (uint32_t))
 
 static int
@@ -42,14 +41,18 @@ sora_host_input_spec (SoraContext *ctx, const char *port, SoraSpec *spec)
   const SoraPortSpec *known = sora_node_input_spec (ctx->node, (guint)index);
   if (known == NULL)
     return SORA_NOT_FOUND;
-  *spec = (SoraSpec){
+  const SoraSpec full = {
     .struct_size = sizeof (SoraSpec),
     .dtype = known->dtype,
     .shape = known->shape,
     .ndim = known->ndim,
     .chunk = known->chunk,
   };
-  return SORA_OK;
+  if (sora_host_give (spec, &full, SORA_SPEC_SIZE_1_0))
+    return SORA_OK;
+  return sora_context_break (
+      ctx, "input '%s': the SoraSpec has a struct_size of %u, expected at least %zu", port,
+      spec->struct_size, SORA_SPEC_SIZE_1_0);
 }
 
 int
@@ -61,10 +64,10 @@ sora_host_set_output_spec (SoraContext *ctx, const char *port, const SoraSpec *s
   if (index < 0)
     return SORA_FAILED;
   SoraNodeOutput *output = g_ptr_array_index (ctx->node->outputs, (guint)index);
-  if (spec->struct_size < SPEC_SIZE_1_0)
+  if (spec->struct_size < SORA_SPEC_SIZE_1_0)
     return sora_context_break (
         ctx, "output '%s': the SoraSpec has a struct_size of %u, expected at least %zu", port,
-        spec->struct_size, SPEC_SIZE_1_0);
+        spec->struct_size, SORA_SPEC_SIZE_1_0);
   if (output->port->dims == NULL)
     return sora_context_break (ctx, "output '%s' is a file and has no spec", port);
   if (spec->ndim < 0 || (spec->ndim > 0 && spec->shape == NULL)

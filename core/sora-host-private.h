@@ -10,6 +10,11 @@ G_BEGIN_DECLS
 
 #define SORA_PHASES_ALL (SORA_PHASE_INFER | SORA_PHASE_CREATE | SORA_PHASE_RUN)
 
+/* sora-host.c: copies a struct of the host's into one of the plugin's, which may know fewer fields or
+ * more; both begin with their size.  FALSE: it is smaller than the 1.0 one, and nothing is written. */
+gboolean sora_host_give (void *to, const void *from, gsize size_1_0);
+#define SORA_SPEC_SIZE_1_0 (offsetof (SoraSpec, chunk) + sizeof (int64_t))
+#define SORA_VIEW_SIZE_1_0 (offsetof (SoraTensorView, nbytes) + sizeof (uint64_t))
 /* sora-host-params.c */
 int sora_host_param_is_set (SoraContext *ctx, const char *name);
 int sora_host_param_bool (SoraContext *ctx, const char *name, int *value);
@@ -36,6 +41,7 @@ int sora_host_set_output_attr_string (SoraContext *ctx, const char *port, const 
                                       const char *value);
 /* sora-host-run.c */
 SoraTensor *sora_host_tensor_new (SoraContext *ctx, int dtype, int ndim, const int64_t *shape);
+void sora_host_tensor_view (SoraTensor *tensor, SoraTensorView *view);
 SoraTensor *sora_host_make_writable (SoraContext *ctx, SoraTensor *tensor);
 int sora_host_pull (SoraContext *ctx, const char *port, SoraTensor **tensor);
 int sora_host_push (SoraContext *ctx, const char *port, SoraTensor *tensor);

@@ -21,6 +21,17 @@ sora_host_tensor_new (SoraContext *ctx, int dtype, int ndim, const int64_t *shap
   return tensor;
 }
 
+void
+sora_host_tensor_view (SoraTensor *tensor, SoraTensorView *view)
+{
+  SoraTensorView full;
+
+  sora_tensor_get_view (tensor, &full);
+  if (!sora_host_give (view, &full, SORA_VIEW_SIZE_1_0))
+    g_critical ("a plugin called tensor_view() with a struct_size of %u, expected at least %zu",
+                view->struct_size, SORA_VIEW_SIZE_1_0);
+}
+
 SoraTensor *
 sora_host_make_writable (SoraContext *ctx, SoraTensor *tensor)
 {
@@ -146,6 +157,9 @@ sora_host_reserve (SoraContext *ctx, int kind, uint64_t bytes)
   if (!sora_context_enter (ctx, "reserve", SORA_PHASE_RUN, SORA_CALL_WAITS)
       || !check_kind (ctx, "reserve", kind))
     return SORA_FAILED;
+  if (kind == SORA_MEMORY_WEIGHTS && ctx->node->klass->release == NULL)
+    return sora_context_break (ctx, "the plugin reserved memory for weights, which its stage, "
+                                    "having no release(), could not give back");
   return sora_task_reserve (ctx->task, (SoraMemoryKind)kind, bytes);
 }
 

@@ -33,9 +33,13 @@ checkpoint_key (SoraContext *ctx, int *result)
     if (((SoraNodeInput *)g_ptr_array_index (ctx->node->inputs, i))->edge != NULL)
       return NULL;
   if (ctx->task->recipe == NULL)
-    ctx->task->recipe = sora_recipe_stage_key (ctx->task->runner->plan, ctx->node, &error);
+    ctx->task->recipe
+        = sora_recipe_stage_key (ctx->task->runner->plan, ctx->node, sora_runner_is_stopped,
+                                 ctx->task->runner, &error);
   if (ctx->task->recipe == NULL)
-    *result = sora_context_fail_error (ctx, error);
+    *result = g_error_matches (error, SORA_ERROR, SORA_ERROR_CANCELLED)
+                  ? SORA_CANCELLED
+                  : sora_context_fail_error (ctx, error);
   return ctx->task->recipe;
 }
 
@@ -178,8 +182,23 @@ sora_host_file_create (SoraContext *ctx, const char *port, const char *name, con
 int
 sora_host_info (SoraContext *ctx, const char *key, const char **value)
 {
+  g_autoptr (GError) error = NULL;
+  g_autofree char *warning = NULL;
+
+  *value = NULL;
   if (!sora_context_enter (ctx, "info", SORA_PHASE_CREATE | SORA_PHASE_RUN, 0))
     return SORA_FAILED;
-  *value = sora_runner_get_info (ctx->task->runner, key);
-  return *value != NULL ? SORA_OK : SORA_NOT_FOUND;
+  /* An instance outlives its job: what it learns in create must be true of the next one, too. */
+  if (ctx->phase == SORA_PHASE_CREATE && strcmp (key, "version") != 0)
+    return SORA_NOT_FOUND;
+  *value = sora_runner_get_info (ctx->task->runner, key, &warning, &error);
+  if (warning != NULL)
+    ctx->log (ctx, SORA_LOG_WARNING, warning);
+  if (*value != NULL)
+    return SORA_OK;
+  if (error == NULL)
+    return SORA_NOT_FOUND;
+  if (g_error_matches (error, SORA_ERROR, SORA_ERROR_CANCELLED))
+    return SORA_CANCELLED;
+  return sora_context_doom (ctx, error);
 }

@@ -28,6 +28,21 @@ static void G_GNUC_PRINTF (3, 4) host_log (SoraContext *ctx, int level, const ch
     g_debug ("%s", valid);
 }
 
+gboolean
+sora_host_give (void *to, const void *from, gsize size_1_0)
+{
+  uint32_t size, known;
+
+  memcpy (&size, to, sizeof size);
+  memcpy (&known, from, sizeof known);
+  if (size < size_1_0)
+    return FALSE;
+  size = MIN (size, known);
+  memcpy (to, from, size);
+  memcpy (to, &size, sizeof size);
+  return TRUE;
+}
+
 static int G_GNUC_PRINTF (2, 3) host_fail (SoraContext *ctx, const char *format, ...)
 {
   /* From any thread of the stage: a worker of a parallel loop may be the one that finds the fault.
@@ -68,7 +83,7 @@ static const SoraHost host = {
   .tensor_new = sora_host_tensor_new,
   .tensor_ref = sora_tensor_ref,
   .tensor_unref = sora_tensor_unref,
-  .tensor_view = sora_tensor_get_view,
+  .tensor_view = sora_host_tensor_view,
   .make_writable = sora_host_make_writable,
   .tensor_slice = sora_tensor_slice,
   .pull = sora_host_pull,

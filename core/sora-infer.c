@@ -16,7 +16,9 @@ log_warning (SoraContext *ctx, int level, const char *message)
 
   if (level < SORA_LOG_WARNING)
     return g_debug ("stage '%s': %s", ctx->node->id, message);
+  g_mutex_lock (&ctx->lock); /* logging is for any thread */
   g_ptr_array_add (plan->warnings, g_strdup_printf ("stage '%s': %s", ctx->node->id, message));
+  g_mutex_unlock (&ctx->lock);
 }
 
 static gboolean

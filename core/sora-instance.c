@@ -5,6 +5,7 @@
 #include "config.h"
 #include "sora-instance.h"
 #include "sora-error.h"
+#include "sora-model-private.h"
 #include "sora-recipe.h"
 #include <string.h>
 
@@ -14,6 +15,7 @@
 static struct
 {
   GMutex lock;
+  GCond released; /* some release has ended */
   GPtrArray *instances;
   guint64 counter;
 } pool;
@@ -101,17 +103,21 @@ instance_new (SoraNode *node, const char *key)
   return instance;
 }
 
+/* The path may lead to another folder by now (a link was switched), or to other weights in it; and
+ * the files that the instance has read may be others. */
 static gboolean
-models_unchanged (SoraInstance *instance)
+has_models_of (SoraInstance *instance, SoraNode *node)
 {
   for (guint i = 0; i < instance->n_models; i++)
-    if (instance->models[i] != NULL && !sora_model_unchanged (instance->models[i], NULL))
+    if (instance->models[i] != NULL
+        && (!sora_model_is_same (instance->models[i], node->models[i])
+            || !sora_model_unchanged (instance->models[i], NULL)))
       return FALSE;
   return TRUE;
 }
 
 static SoraInstance *
-find_warm (const char *key)
+find_warm (SoraNode *node, const char *key)
 {
   SoraInstance *found = NULL, *stale = NULL;
 
@@ -125,7 +131,7 @@ find_warm (const char *key)
   if (found != NULL)
     found->claimed = TRUE;
   g_mutex_unlock (&pool.lock);
-  if (found != NULL && !models_unchanged (found))
+  if (found != NULL && !has_models_of (found, node))
     stale = g_steal_pointer (&found);
   if (stale != NULL)
     sora_instance_unclaim (stale, TRUE);
@@ -138,7 +144,7 @@ sora_instance_claim (SoraNode *node, SoraTask *task,
                      gpointer log_data, GError **error)
 {
   g_autofree char *key = sora_recipe_instance_key (node);
-  SoraInstance *instance = find_warm (key);
+  SoraInstance *instance = find_warm (node, key);
   if (instance != NULL)
     return instance;
 
@@ -211,6 +217,8 @@ sora_instance_unclaim (SoraInstance *instance, gboolean failed)
   SoraInstance *surplus = NULL;
 
   g_mutex_lock (&pool.lock);
+  while (instance->releasing)
+    g_cond_wait (&pool.released, &pool.lock);
   instance->claimed = FALSE;
   instance->busy = FALSE;
   instance->used_at = ++pool.counter;
@@ -298,7 +306,7 @@ sora_instances_release_one (void)
   g_mutex_lock (&pool.lock);
   SoraInstance *victim = find_victim ();
   if (victim != NULL)
-    victim->busy = TRUE;
+    victim->busy = victim->releasing = TRUE;
   g_mutex_unlock (&pool.lock);
   if (victim == NULL)
     return FALSE;
@@ -310,7 +318,8 @@ sora_instances_release_one (void)
   close_all_weights (victim);
   g_mutex_lock (&pool.lock);
   victim->held = 0;
-  victim->busy = FALSE;
+  victim->busy = victim->releasing = FALSE;
+  g_cond_broadcast (&pool.released);
   g_mutex_unlock (&pool.lock);
   return TRUE;
 }

@@ -64,14 +64,26 @@ cache_write (const char *path, const char *digest)
              error != NULL ? error->message : "no folder");
 }
 
+typedef struct
+{
+  gboolean (*stopped) (gpointer data);
+  gpointer data;
+} Stop;
+
 static char *
-hash_file (int fd, const char *display, guint64 size, GError **error)
+hash_file (int fd, const char *display, guint64 size, const Stop *stop, GError **error)
 {
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   g_autofree guchar *block = g_malloc (BLOCK);
   for (guint64 at = 0; at < size;)
     {
       gsize n = (gsize)MIN (size - at, BLOCK);
+      if (stop->stopped != NULL && stop->stopped (stop->data))
+        {
+          sora_error_set (error, SORA_ERROR_CANCELLED, "stopped while the digest of '%s' was made",
+                          display);
+          return NULL;
+        }
       if (!sora_file_read (fd, display, at, block, n, CODE, error))
         return NULL;
       g_checksum_update (checksum, block, (gssize)n);
@@ -81,7 +93,8 @@ hash_file (int fd, const char *display, guint64 size, GError **error)
 }
 
 static char *
-digest_of_file (SoraModel *model, const char *name, guint64 *size, GError **error)
+digest_of_file (SoraModel *model, const char *name, guint64 *size, const Stop *stop,
+                GError **error)
 {
   struct stat st, after;
   g_autofree char *display = g_build_filename (model->path, name, NULL);
@@ -94,7 +107,7 @@ digest_of_file (SoraModel *model, const char *name, guint64 *size, GError **erro
   char *digest = cache_read (path);
   if (digest == NULL)
     {
-      digest = hash_file (fd, display, identity.size, error);
+      digest = hash_file (fd, display, identity.size, stop, error);
       SoraFileIdentity now
           = fstat (fd, &after) == 0 ? sora_file_identity (&after) : (SoraFileIdentity){ 0 };
       if (digest != NULL && !sora_file_identity_equal (&identity, &now))
@@ -148,7 +161,7 @@ compare_names (gconstpointer a, gconstpointer b)
 }
 
 static char *
-make_digest (SoraModel *model, GError **error)
+make_digest (SoraModel *model, const Stop *stop, GError **error)
 {
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
@@ -161,7 +174,7 @@ make_digest (SoraModel *model, GError **error)
     {
       guint64 size;
       const char *name = g_ptr_array_index (files, i);
-      g_autofree char *digest = digest_of_file (model, name, &size, error);
+      g_autofree char *digest = digest_of_file (model, name, &size, stop, error);
       if (digest == NULL)
         return NULL;
       g_autofree char *rest = g_strdup_printf ("%" G_GUINT64_FORMAT " %s\n", size, digest);
@@ -172,12 +185,21 @@ make_digest (SoraModel *model, GError **error)
 }
 
 const char *
-sora_model_digest (SoraModel *model, GError **error)
+sora_model_digest_stoppable (SoraModel *model, gboolean (*stopped) (gpointer data), gpointer data,
+                             GError **error)
 {
+  const Stop stop = { stopped, data };
+
   g_mutex_lock (&model->digest_lock);
   if (model->digest == NULL)
-    model->digest = make_digest (model, error);
+    model->digest = make_digest (model, &stop, error);
   const char *digest = model->digest;
   g_mutex_unlock (&model->digest_lock);
   return digest;
+}
+
+const char *
+sora_model_digest (SoraModel *model, GError **error)
+{
+  return sora_model_digest_stoppable (model, NULL, NULL, error);
 }

@@ -225,6 +225,60 @@ sora_model_unchanged (SoraModel *model, GError **error)
   return TRUE;
 }
 
+static gboolean
+same_folder (SoraModel *a, SoraModel *b)
+{
+  struct stat sa, sb;
+  return fstat (a->dirfd, &sa) == 0 && fstat (b->dirfd, &sb) == 0 && sa.st_dev == sb.st_dev
+         && sa.st_ino == sb.st_ino;
+}
+
+static gboolean
+same_shards (SoraModel *a, SoraModel *b)
+{
+  if (a->components->len != b->components->len)
+    return FALSE;
+  for (guint i = 0; i < a->components->len; i++)
+    {
+      SoraModelComponent *ca = g_ptr_array_index (a->components, i),
+                         *cb = g_ptr_array_index (b->components, i);
+      if (strcmp (ca->name, cb->name) != 0 || ca->shards->len != cb->shards->len)
+        return FALSE;
+      for (guint j = 0; j < ca->shards->len; j++)
+        if (strcmp (((SoraModelShard *)g_ptr_array_index (ca->shards, j))->name,
+                    ((SoraModelShard *)g_ptr_array_index (cb->shards, j))->name)
+            != 0)
+          return FALSE;
+    }
+  return TRUE;
+}
+
+gboolean
+sora_model_is_same (SoraModel *a, SoraModel *b)
+{
+  gboolean same = TRUE;
+
+  if (a == b)
+    return TRUE;
+  if (!same_folder (a, b) || !same_shards (a, b))
+    return FALSE;
+  /* Names are never removed and identities never replaced, so that one lock at a time is enough. */
+  g_mutex_lock (&a->lock);
+  g_autoptr (GList) names = g_hash_table_get_keys (a->opened);
+  g_mutex_unlock (&a->lock);
+  for (GList *name = names; same && name != NULL; name = name->next)
+    {
+      g_mutex_lock (&a->lock);
+      const SoraFileIdentity *ia = g_hash_table_lookup (a->opened, name->data);
+      g_mutex_unlock (&a->lock);
+      g_mutex_lock (&b->lock);
+      const SoraFileIdentity *ib = g_hash_table_lookup (b->opened, name->data);
+      g_mutex_unlock (&b->lock);
+      same = ib == NULL || sora_file_identity_equal (ia, ib);
+    }
+  return same;
+}
+
 GBytes *
 sora_model_read_file (SoraModel *model, const char *name, GError **error)
 {

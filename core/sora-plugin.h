@@ -158,7 +158,7 @@ typedef enum {
   SORA_PARAM_ENUM = 5,        /* one of `choices` */
   SORA_PARAM_STRING_LIST = 6,
   SORA_PARAM_F64_LIST = 7,
-  SORA_PARAM_FILE = 8,        /* the bytes of an input file, or its descriptor */
+  SORA_PARAM_FILE = 8,        /* the bytes of an input file */
 } SoraParamType;
 
 typedef enum {
@@ -259,7 +259,8 @@ struct SoraHost {
   int (*param_f64s) (SoraContext *ctx, const char *name, const double **values, size_t *n);
   int (*param_file) (SoraContext *ctx, const char *name, const void **data, size_t *size);
 
-  /* -- Ports in infer.  input_spec [infer run]: SORA_NOT_FOUND for an unconnected optional input.  The
+  /* -- Ports in infer.  input_spec [infer run]: the caller sets spec->struct_size; SORA_NOT_FOUND for an
+   * unconnected optional input.  The
    * attributes of a stream or tensor ("fps", "padded_length", "watermark") are fixed in infer, and travel
    * from set_output_attr_* of one stage to input_attr_* of the next.  An output without a spec is not given
    * with these parameters; one with a spec is held to it in run: dtype, shape, chunk, length. */
@@ -302,7 +303,8 @@ struct SoraHost {
 
   /* -- Models.  model_file [infer create run]: the bytes of a small file ("transformer/config.json",
    * "tokenizer/spiece.model"), at most 64 MiB; live as long as the instance or the infer call.
-   * tensor_info [infer create run]: dtype and shape of one tensor, from the header alone.
+   * tensor_info [infer create run]: dtype and shape of one tensor, from the header alone; the caller sets
+   * view->struct_size, here and for weights_tensor.
    * weights_* [run]: mapped, read-only, as stored; close drops the mapping.  weights_tensor_name gives the
    * index-th name (SORA_NOT_FOUND past the end).  weights_done says that one tensor's pages are not needed again. */
   int (*model_file) (SoraContext *ctx, const char *slot, const char *name, const void **data, size_t *size);
@@ -336,7 +338,9 @@ struct SoraHost {
 
   /* -- Provenance [create run].  What is made here and by what: "model" ("name@digest"), "pipeline", "seed",
    * "version", "stages" ("text=text-umt5 0.1.0, ..."), "metadata" ("full", "minimal" or "none"), "prompt" (only
-   * with metadata=full), "job".  SORA_NOT_FOUND where there is none. */
+   * with metadata=full), "job".  SORA_NOT_FOUND where there is none; in create, since an instance outlives its
+   * job, for all but "version".  "model" reads the models' files the first time: it may take a while and end with
+   * SORA_CANCELLED, and it fails the stage if one was changed meanwhile. */
   int (*info) (SoraContext *ctx, const char *key, const char **value);
 };
 

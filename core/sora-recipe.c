@@ -7,6 +7,7 @@
 #include "sora-recipe.h"
 #include "sora-error.h"
 #include "sora-file.h"
+#include "sora-model-private.h"
 #include "sora-runner.h"
 #include <string.h>
 
@@ -51,13 +52,14 @@ add_params (GChecksum *sum, SoraNode *node, gboolean load_only)
 }
 
 static gboolean
-add_models (GChecksum *sum, SoraNode *node, GError **error)
+add_models (GChecksum *sum, SoraNode *node, gboolean (*stopped) (gpointer data), gpointer data,
+            GError **error)
 {
   for (guint i = 0; i < node->n_slots; i++)
     {
       const char *digest = "none";
       if (node->models[i] != NULL)
-        digest = sora_model_digest (node->models[i], error);
+        digest = sora_model_digest_stoppable (node->models[i], stopped, data, error);
       if (digest == NULL)
         return FALSE;
       add_text (sum, digest);
@@ -73,9 +75,8 @@ sora_recipe_instance_key (SoraNode *node)
   add_text (sum, sora_plugin_info_module_path (node->info));
   add_text (sum, node->klass->id);
   add_params (sum, node, TRUE);
-  /* By path: whether the files there are still the same is asked when the instance is used again,
-   * and costs a few stat() calls.  A digest would read a model of 30 GB before its first job
-   * begins. */
+  /* By path: whether what is there is still the same is asked when the instance is used again, and
+   * costs a few stat() calls.  A digest would read a model of 30 GB before its first job begins. */
   for (guint i = 0; i < node->n_slots; i++)
     add_text (sum, node->models[i] != NULL ? sora_model_path (node->models[i]) : "");
   return g_strdup (g_checksum_get_string (sum));
@@ -117,7 +118,8 @@ add_input (GChecksum *sum, SoraNodeInput *input)
 }
 
 char *
-sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, GError **error)
+sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, gboolean (*stopped) (gpointer data),
+                       gpointer data, GError **error)
 {
   g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
   g_autofree char *numbers
@@ -133,7 +135,7 @@ sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, GError **error)
   add_params (sum, node, FALSE);
   for (guint i = 0; i < node->inputs->len; i++)
     add_input (sum, g_ptr_array_index (node->inputs, i));
-  if (!add_module (sum, node, error) || !add_models (sum, node, error))
+  if (!add_module (sum, node, error) || !add_models (sum, node, stopped, data, error))
     return NULL;
   return g_strdup (g_checksum_get_string (sum));
 }

@@ -8,12 +8,14 @@
 
 G_BEGIN_DECLS
 
-/* Plugin, class, load-time parameters, model paths. */
+/* Plugin, class, load-time parameters, model paths: what is at those paths is compared besides. */
 char *sora_recipe_instance_key (SoraNode *node);
 /* The bytes that a stage makes: run, stage, plugin with the digest of its file, host version,
  * instruction set, all parameters, seed, model digests, digests of the input tensors.  Only for
- * nodes without edges into them. */
-char *sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, GError **error);
+ * nodes without edges into them.  Reading models ends with SORA_ERROR_CANCELLED when @stopped (@data)
+ * says so. */
+char *sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, gboolean (*stopped) (gpointer data),
+                             gpointer data, GError **error);
 /* 32 bytes of SHA-256 over (seed, run, stage, name). */
 void sora_recipe_random_key (guint64 seed, guint run, const char *stage, const char *name,
                              guint8 key[32]);

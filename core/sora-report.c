@@ -6,6 +6,8 @@
 #include "config.h"
 #include "sora-runner-private.h"
 #include "sora-error.h"
+#include "sora-model-private.h"
+#include "sora-pipeline-private.h"
 #include <string.h>
 
 void
@@ -78,18 +80,35 @@ sora_runner_set_info (SoraRunner *runner, const char *key, const char *value)
   g_mutex_unlock (&runner->lock);
 }
 
+/* A digest takes as long as reading the model, the first time. */
 static char *
-describe_models (SoraPlan *plan)
+describe_models (SoraRunner *runner, GString *warnings, GError **error)
 {
+  SoraPlan *plan = runner->plan;
   g_autoptr (GString) text = g_string_new (NULL);
 
   for (guint i = 0; i < plan->models->len; i++)
     {
+      g_autoptr (GError) failure = NULL;
       SoraModel *model = g_ptr_array_index (plan->models, i);
-      const char *digest = sora_model_digest (model, NULL);
+      const char *digest
+          = sora_model_digest_stoppable (model, sora_runner_is_stopped, runner, &failure);
       g_string_append_printf (text, "%s%s", i > 0 ? ", " : "", sora_model_id (model));
       if (digest != NULL)
         g_string_append_printf (text, "@%.16s", digest);
+      else if (g_error_matches (failure, SORA_ERROR, SORA_ERROR_CANCELLED))
+        {
+          g_propagate_error (error, g_steal_pointer (&failure));
+          return NULL;
+        }
+      /* What was made of a model that changed meanwhile must not look fine.  A file that the digest
+       * cannot be made of, and that no stage reads, is no reason to lose hours of work. */
+      else if (!sora_model_unchanged (model, error))
+        return NULL;
+      else
+        g_string_append_printf (warnings, "%sthe result does not tell the digest of model '%s': %s",
+                                warnings->len > 0 ? "; " : "", sora_model_id (model),
+                                failure->message);
     }
   return text->len > 0 ? g_string_free (g_steal_pointer (&text), FALSE) : NULL;
 }
@@ -108,24 +127,43 @@ describe_stages (SoraPlan *plan)
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
+/* What @target is in this plan, wherever its value came from. */
+static GVariant *
+find_value (SoraPlan *plan, const SoraPipelineTarget *target)
+{
+  for (guint i = 0; i < plan->runs->len; i++)
+    {
+      SoraNode *node = sora_graph_find (g_ptr_array_index (plan->runs, i), target->stage);
+      if (node != NULL)
+        return g_hash_table_lookup (node->params, target->param);
+    }
+  return NULL;
+}
+
 /* The prompt is what the pipeline calls so; it leaves the machine with the file only where that was
  * asked for. */
 static char *
 find_prompt (SoraPlan *plan)
 {
-  if (g_strcmp0 (plan->request->metadata, "full") != 0)
+  GVariant *value = NULL;
+
+  if (g_strcmp0 (plan->request->metadata, "full") != 0 || plan->pipeline == NULL)
     return NULL;
-  GVariant *value = g_hash_table_lookup (plan->request->params, "prompt");
+  SoraPipelineParam *param = sora_pipeline_find_param (plan->pipeline, "prompt");
+  for (guint i = 0; param != NULL && value == NULL && i < param->targets->len; i++)
+    value = find_value (plan, g_ptr_array_index (param->targets, i));
   if (value == NULL || !g_variant_is_of_type (value, G_VARIANT_TYPE_STRING))
     return NULL;
   return g_variant_dup_string (value, NULL);
 }
 
 static char *
-make_info (SoraPlan *plan, const char *key)
+make_info (SoraRunner *runner, const char *key, GString *warnings, GError **error)
 {
+  SoraPlan *plan = runner->plan;
+
   if (strcmp (key, "model") == 0)
-    return describe_models (plan);
+    return describe_models (runner, warnings, error);
   if (strcmp (key, "pipeline") == 0)
     return plan->pipeline != NULL ? g_strdup (sora_pipeline_id (plan->pipeline)) : NULL;
   if (strcmp (key, "seed") == 0)
@@ -142,8 +180,11 @@ make_info (SoraPlan *plan, const char *key)
 }
 
 const char *
-sora_runner_get_info (SoraRunner *runner, const char *key)
+sora_runner_get_info (SoraRunner *runner, const char *key, char **warning, GError **error)
 {
+  g_autoptr (GString) warnings = g_string_new (NULL);
+
+  *warning = NULL;
   g_mutex_lock (&runner->lock);
   const char *value = g_hash_table_lookup (runner->info, key);
   g_mutex_unlock (&runner->lock);
@@ -152,7 +193,9 @@ sora_runner_get_info (SoraRunner *runner, const char *key)
 
   /* A model's digest may take a while: not under the lock.  Entries are never replaced once made,
    * so that what was given out stays good. */
-  char *made = make_info (runner->plan, key);
+  char *made = make_info (runner, key, warnings, error);
+  if (warnings->len > 0)
+    *warning = g_strdup (warnings->str);
   if (made == NULL)
     return NULL;
   g_mutex_lock (&runner->lock);

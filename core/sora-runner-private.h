@@ -107,7 +107,9 @@ gboolean sora_runner_is_stopped (gpointer runner);
 void sora_runner_log (SoraContext *ctx, int level, const char *message);
 /* Raises the stage's fraction and reports; @force: a new step. */
 void sora_runner_report (SoraRunner *runner, SoraTask *task, double fraction, gboolean force);
-const char *sora_runner_get_info (SoraRunner *runner, const char *key);
+/* NULL without an error: there is none.  *@warning is told at most once. */
+const char *sora_runner_get_info (SoraRunner *runner, const char *key, char **warning,
+                                  GError **error);
 void sora_runner_send_preview (SoraRunner *runner, SoraTensor *picture);
 void sora_runner_stage_done (SoraRunner *runner, SoraTask *task);
 

@@ -79,6 +79,31 @@ fixture_teardown (void)
   g_clear_pointer (&fixture.state, g_free);
 }
 
+void
+fixture_make_model (const char *id, const char *component)
+{
+  const int64_t shape[] = { 2, 3 };
+  g_autofree char *dir = g_build_filename (fixture.dir, "models", id, component, NULL);
+  g_autofree char *index_path
+      = g_build_filename (fixture.dir, "models", id, "model_index.json", NULL);
+  g_autofree char *config_path = g_build_filename (dir, "config.json", NULL);
+  g_autofree char *weights_path = g_build_filename (dir, "model.safetensors", NULL);
+  g_autofree char *index
+      = g_strdup_printf ("{\"_class_name\": \"TestPipeline\", \"_diffusers_version\": \"0.1\", "
+                         "\"%s\": [\"transformers\", \"UMT5\"]}",
+                         component);
+  g_autoptr (SoraTensor) tensor = sora_tensor_new (SORA_I64, 2, shape, NULL);
+  SoraTensorView view = { .struct_size = sizeof view };
+  sora_tensor_get_view (tensor, &view);
+  for (int i = 0; i < 6; i++)
+    ((int64_t *)view.data)[i] = i + 1;
+  const char *names[] = { "numbers" };
+  ck_assert_int_eq (g_mkdir_with_parents (dir, 0700), 0);
+  ck_assert (g_file_set_contents (index_path, index, -1, NULL));
+  ck_assert (g_file_set_contents (config_path, "{}", -1, NULL));
+  ck_assert (sora_safetensors_write (weights_path, names, &tensor, 1, NULL, NULL));
+}
+
 Record *
 record_new (void)
 {
@@ -191,6 +216,15 @@ request_set (SoraRequest *request, const char *name, const char *value)
   ck_assert_msg (variant != NULL, "%s", error != NULL ? error->message : "");
   sora_request_set_param (request, name, variant);
   g_variant_unref (variant);
+}
+
+SoraPlan *
+plan_ok (SoraRequest *request)
+{
+  g_autoptr (GError) error = NULL;
+  SoraPlan *plan = sora_plan_new (fixture.environment, request, &error);
+  ck_assert_msg (plan != NULL, "%s", error != NULL ? error->message : "");
+  return plan;
 }
 
 char *

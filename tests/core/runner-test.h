@@ -27,6 +27,9 @@ void fixture_add_plugin_from (const char *folder, const char *name);
 /* Looks at the folders again. */
 void fixture_reload (void);
 
+/* A model in the folder: one component with a config.json and the tensor "numbers", i64 [2,3] of 1 to 6. */
+void fixture_make_model (const char *id, const char *component);
+
 /* What a runner told. */
 typedef struct
 {
@@ -50,6 +53,7 @@ void record_wait_log (Record *record, const char *line);
 SoraRequest *request_new (const char *pipeline_text);
 void request_set (SoraRequest *request, const char *name,
                   const char *value); /* text format of GVariant */
+SoraPlan *plan_ok (SoraRequest *request);
 /* The error of a plan that must not be made. */
 char *plan_error (const char *pipeline_text, const char *name, const char *value, int code);
 SoraRunner *runner_new (SoraRequest *request, Record *record);

@@ -33,6 +33,8 @@ static const struct
   { "odd-result", SORA_ERROR_INVALID_PLUGIN, "run() returned 17" },
   { "cancelled", SORA_ERROR_INVALID_PLUGIN,
     "returned SORA_CANCELLED though the job was not stopped" },
+  { "weights-without-release", SORA_ERROR_INVALID_PLUGIN, "having no release(), could not give back" },
+  { "short-view", SORA_ERROR_FAILED, "the short view is as it was" },
   { "fail-in-compute", SORA_ERROR_FAILED, "found in compute, with 1 or more threads" },
 };
 
@@ -64,6 +66,40 @@ START_TEST (loading_restores_the_control_bits)
 }
 END_TEST
 
+/* Structs that the plugin asks to be filled: never behind their end, and not below their 1.0 size. */
+START_TEST (a_longer_view_is_kept)
+{
+  g_autoptr (SoraRunner) runner = run_ok (BREAK "[Stage c]\nPlugin=stages/break\n"
+                                                "Param.rule=longer-view\n",
+                                          NULL);
+}
+END_TEST
+
+START_TEST (a_short_spec_is_refused)
+{
+  g_autofree char *message
+      = plan_error ("[Stage source]\nPlugin=stages/source\n[Stage bad]\nPlugin=stages/break\n"
+                    "Param.rule=short-input-spec\nInput.in=source:out\n",
+                    NULL, NULL, SORA_ERROR_INVALID_PLUGIN);
+  assert_error_has (message, "input 'in': the SoraSpec has a struct_size of 8");
+}
+END_TEST
+
+START_TEST (short_views_of_a_model_are_refused)
+{
+  static const char pipeline[]
+      = "[Models]\nmain=text_encoder\n[Stage m]\nPlugin=stages/model\nModel=main\n";
+  fixture_make_model ("small", "text_encoder");
+  g_autofree char *message
+      = plan_error (pipeline, "m.short-info", "true", SORA_ERROR_INVALID_PLUGIN);
+  assert_error_has (message, "tensor 'numbers': the SoraTensorView has a struct_size of 8");
+  g_autoptr (SoraRequest) request = request_new (pipeline);
+  request_set (request, "m.short-weights", "true");
+  g_autoptr (SoraRunner) runner = runner_new (request, NULL);
+  ck_assert (sora_runner_run (runner, NULL)); /* the stage has seen that it was refused */
+}
+END_TEST
+
 START_TEST (breaks_none) { g_autoptr (SoraRunner) runner = run_ok (BREAK, NULL); }
 END_TEST
 
@@ -92,6 +128,9 @@ main (void)
   tcase_add_checked_fixture (tests, fixture_setup, fixture_teardown);
   tcase_add_loop_test (tests, breaks, 0, G_N_ELEMENTS (rules));
   tcase_add_test (tests, loading_restores_the_control_bits);
+  tcase_add_test (tests, a_longer_view_is_kept);
+  tcase_add_test (tests, a_short_spec_is_refused);
+  tcase_add_test (tests, short_views_of_a_model_are_refused);
   tcase_add_test (tests, breaks_none);
   tcase_add_test (tests, compute_restores_the_control_bits);
   tcase_add_test (tests, a_dropped_stream_may_be_short);

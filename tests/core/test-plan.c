@@ -206,15 +206,6 @@ START_TEST (doubly_fed)
 }
 END_TEST
 
-static SoraPlan *
-plan_ok (SoraRequest *request)
-{
-  g_autoptr (GError) error = NULL;
-  SoraPlan *plan = sora_plan_new (fixture.environment, request, &error);
-  ck_assert_msg (plan != NULL, "%s", error != NULL ? error->message : "");
-  return plan;
-}
-
 START_TEST (tells_stages)
 {
   g_autoptr (SoraRequest) request = request_new (SINK (
@@ -359,111 +350,6 @@ START_TEST (public_params)
 }
 END_TEST
 
-/* ------------------------------------------------------------------------------------------------
- * models */
-
-static void
-make_model (const char *id, const char *component)
-{
-  const int64_t shape[] = { 2, 3 };
-  g_autofree char *dir = g_build_filename (fixture.dir, "models", id, component, NULL);
-  g_autofree char *index_path
-      = g_build_filename (fixture.dir, "models", id, "model_index.json", NULL);
-  g_autofree char *config_path = g_build_filename (dir, "config.json", NULL);
-  g_autofree char *weights_path = g_build_filename (dir, "model.safetensors", NULL);
-  g_autofree char *index
-      = g_strdup_printf ("{\"_class_name\": \"TestPipeline\", \"_diffusers_version\": \"0.1\", "
-                         "\"%s\": [\"transformers\", \"UMT5\"]}",
-                         component);
-  g_autoptr (SoraTensor) tensor = sora_tensor_new (SORA_I64, 2, shape, NULL);
-  SoraTensorView view = { .struct_size = sizeof view };
-  sora_tensor_get_view (tensor, &view);
-  for (int i = 0; i < 6; i++)
-    ((int64_t *)view.data)[i] = i + 1;
-  const char *names[] = { "numbers" };
-  ck_assert_int_eq (g_mkdir_with_parents (dir, 0700), 0);
-  ck_assert (g_file_set_contents (index_path, index, -1, NULL));
-  ck_assert (g_file_set_contents (config_path, "{}", -1, NULL));
-  ck_assert (sora_safetensors_write (weights_path, names, &tensor, 1, NULL, NULL));
-}
-
-#define MODEL "[Models]\nmain=text_encoder\n[Stage m]\nPlugin=stages/model\nModel=main\n"
-
-START_TEST (model_is_read)
-{
-  g_autoptr (GError) error = NULL;
-  make_model ("small", "text_encoder");
-  g_autoptr (SoraRequest) request = sora_request_new ("");
-  g_autoptr (SoraPlan) plan
-      = sora_plan_new_for_stage (fixture.environment, "stages/model", request, NULL, NULL, &error);
-  ck_assert_msg (plan != NULL, "%s", error != NULL ? error->message : "");
-  g_autoptr (SoraRunner) runner = sora_runner_new (plan, NULL, NULL, NULL, NULL);
-  ck_assert_msg (sora_runner_run (runner, &error), "%s", error != NULL ? error->message : "");
-  g_autoptr (SoraTensor) tensor = sora_runner_get_output (runner, "out");
-  SoraTensorView view = { .struct_size = sizeof view };
-  sora_tensor_get_view (tensor, &view);
-  for (int i = 0; i < 6; i++)
-    ck_assert_int_eq (((int64_t *)view.data)[i], i + 1);
-}
-END_TEST
-
-START_TEST (only_model_is_the_default)
-{
-  make_model ("small", "text_encoder");
-  g_autoptr (SoraRequest) request = request_new (MODEL);
-  g_autoptr (SoraPlan) plan = plan_ok (request);
-  make_model ("other", "text_encoder");
-  g_autofree char *message = plan_error (MODEL, NULL, NULL, SORA_ERROR_INVALID_REQUEST);
-  assert_error_has (message, "role 'main'");
-  assert_error_has (message, "'other', 'small'");
-  make_model ("sora-shapes-1", "text_encoder");
-  g_autoptr (SoraPlan) embedded = plan_ok (request);
-  g_hash_table_insert (request->models, g_strdup ("main"), g_strdup ("other"));
-  g_autoptr (SoraPlan) named = plan_ok (request);
-}
-END_TEST
-
-START_TEST (component_is_missing)
-{
-  make_model ("small", "image_encoder");
-  g_autofree char *message
-      = plan_error ("[Models]\nmain=image_encoder\n[Stage m]\nPlugin=stages/model\nModel=main\n",
-                    NULL, NULL, SORA_ERROR_INVALID_MODEL);
-  assert_error_has (message, "model 'small' has no component 'text_encoder'");
-  assert_error_has (message, "stage 'm'");
-  g_autofree char *role
-      = plan_error ("[Models]\nmain=vae\n[Stage m]\nPlugin=stages/model\nModel=main\n", NULL, NULL,
-                    SORA_ERROR_INVALID_MODEL);
-  assert_error_has (role, "no component 'vae'");
-  assert_error_has (role, "role 'main'");
-}
-END_TEST
-
-START_TEST (unknown_role)
-{
-  g_autoptr (GError) error = NULL;
-  make_model ("small", "text_encoder");
-  g_autoptr (SoraRequest) request = request_new (MODEL);
-  g_hash_table_insert (request->models, g_strdup ("mian"), g_strdup ("small"));
-  ck_assert_ptr_null (sora_plan_new (fixture.environment, request, &error));
-  assert_error_has (error->message, "no model role 'mian': did you mean 'main'?");
-}
-END_TEST
-
-START_TEST (changed_model_is_refused)
-{
-  make_model ("small", "text_encoder");
-  g_autoptr (SoraRequest) request = request_new (MODEL);
-  g_autoptr (SoraRunner) runner = runner_new (request, NULL);
-  g_autofree char *path = g_build_filename (fixture.dir, "models", "small", "text_encoder",
-                                            "model.safetensors", NULL);
-  g_autoptr (GError) error = NULL;
-  ck_assert (g_file_set_contents (path, "something else", -1, NULL));
-  ck_assert (!sora_runner_run (runner, &error));
-  assert_error_has (error->message, "small");
-}
-END_TEST
-
 int
 main (void)
 {
@@ -480,11 +366,6 @@ main (void)
   tcase_add_test (tests, stage_is_swapped);
   tcase_add_test (tests, unwanted_output_of_optional_input);
   tcase_add_test (tests, public_params);
-  tcase_add_test (tests, model_is_read);
-  tcase_add_test (tests, only_model_is_the_default);
-  tcase_add_test (tests, component_is_missing);
-  tcase_add_test (tests, unknown_role);
-  tcase_add_test (tests, changed_model_is_refused);
   suite_add_tcase (suite, tests);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_NORMAL);

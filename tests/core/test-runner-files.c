@@ -343,6 +343,13 @@ START_TEST (provenance)
   g_autoptr (SoraRunner) second = runner_new (request, full);
   ck_assert (sora_runner_run (second, NULL));
   ck_assert (record_has_log (full, "keys: prompt: a red ball"));
+
+  /* "stage.param" has the last word, also on what the file says. */
+  g_autoptr (Record) overridden = record_new ();
+  request_set (request, "other.word", "'a blue ball'");
+  g_autoptr (SoraRunner) third = runner_new (request, overridden);
+  ck_assert (sora_runner_run (third, NULL));
+  ck_assert (record_has_log (overridden, "keys: prompt: a blue ball"));
 }
 END_TEST
 

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 #include "runner-test.h"
+#include <unistd.h>
 
 static GString *told;
 static GMutex told_lock;
@@ -87,6 +88,55 @@ START_TEST (instances_stay_warm)
   assert_error_has (told->str, "destroy text; ");
   assert_error_has (told->str, "destroy denoise; ");
   assert_error_has (told->str, "destroy third; ");
+}
+END_TEST
+
+#define WITH_MODEL                                                                                 \
+  "[Models]\nmain=text_encoder\n[Stage a]\nPlugin=stages/weigh\nModel=main\nParam.name=x\n"
+
+/* Run again, with what the name "current" stands for now; what was told. */
+static void
+run_current (const char *expected)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (SoraRequest) request = request_new (WITH_MODEL);
+  g_hash_table_insert (request->models, g_strdup ("main"), g_strdup ("current"));
+  g_autoptr (SoraRunner) runner = runner_new (request, NULL);
+  g_string_truncate (told, 0);
+  ck_assert_msg (sora_runner_run (runner, &error), "%s", error != NULL ? error->message : "");
+  ck_assert_str_eq (told->str, expected);
+}
+
+START_TEST (another_model_of_the_same_path)
+{
+  g_autofree char *link = g_build_filename (fixture.dir, "models", "current", NULL);
+  fixture_make_model ("v1", "text_encoder");
+  fixture_make_model ("v2", "text_encoder");
+  ck_assert_int_eq (symlink ("v1", link), 0);
+  run_current ("create x; ");
+  run_current ("");
+  ck_assert_int_eq (unlink (link), 0);
+  ck_assert_int_eq (symlink ("v2", link), 0);
+  run_current ("destroy x; create x; ");
+  run_current ("");
+}
+END_TEST
+
+/* A file is added, and nothing is changed that the instance has read; but it is what a plan takes now. */
+START_TEST (other_weights_in_the_same_folder)
+{
+  fixture_make_model ("current", "text_encoder");
+  g_autofree char *dir = g_build_filename (fixture.dir, "models", "current", "text_encoder", NULL);
+  g_autofree char *standard = g_build_filename (dir, "model.safetensors", NULL);
+  g_autofree char *half = g_build_filename (dir, "model.fp16.safetensors", NULL);
+  ck_assert_int_eq (g_rename (standard, half), 0);
+  run_current ("create x; ");
+  run_current ("");
+  g_autofree char *data = NULL;
+  gsize size;
+  ck_assert (g_file_get_contents (half, &data, &size, NULL));
+  ck_assert (g_file_set_contents (standard, data, (gssize)size, NULL));
+  run_current ("destroy x; create x; ");
 }
 END_TEST
 
@@ -177,6 +227,8 @@ main (void)
   tcase_add_test (tests, text_is_released_for_the_denoiser);
   tcase_add_test (tests, nothing_is_released_where_there_is_room);
   tcase_add_test (tests, instances_stay_warm);
+  tcase_add_test (tests, another_model_of_the_same_path);
+  tcase_add_test (tests, other_weights_in_the_same_folder);
   tcase_add_test (tests, a_warm_instance_that_waits_is_released);
   tcase_add_test (tests, two_of_a_kind_are_two_instances);
   tcase_add_test (tests, what_never_fits_fails_with_both_numbers);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Models of a plan: roles, components, digests, and what has changed since.
+ */
+#include "config.h"
+#include "runner-test.h"
+#include <unistd.h>
+
+#define MODEL "[Models]\nmain=text_encoder\n[Stage m]\nPlugin=stages/model\nModel=main\n"
+
+START_TEST (model_is_read)
+{
+  g_autoptr (GError) error = NULL;
+  fixture_make_model ("small", "text_encoder");
+  g_autoptr (SoraRequest) request = sora_request_new ("");
+  g_autoptr (SoraPlan) plan
+      = sora_plan_new_for_stage (fixture.environment, "stages/model", request, NULL, NULL, &error);
+  ck_assert_msg (plan != NULL, "%s", error != NULL ? error->message : "");
+  g_autoptr (SoraRunner) runner = sora_runner_new (plan, NULL, NULL, NULL, NULL);
+  ck_assert_msg (sora_runner_run (runner, &error), "%s", error != NULL ? error->message : "");
+  g_autoptr (SoraTensor) tensor = sora_runner_get_output (runner, "out");
+  SoraTensorView view = { .struct_size = sizeof view };
+  sora_tensor_get_view (tensor, &view);
+  for (int i = 0; i < 6; i++)
+    ck_assert_int_eq (((int64_t *)view.data)[i], i + 1);
+}
+END_TEST
+
+START_TEST (only_model_is_the_default)
+{
+  fixture_make_model ("small", "text_encoder");
+  g_autoptr (SoraRequest) request = request_new (MODEL);
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+  fixture_make_model ("other", "text_encoder");
+  g_autofree char *message = plan_error (MODEL, NULL, NULL, SORA_ERROR_INVALID_REQUEST);
+  assert_error_has (message, "role 'main'");
+  assert_error_has (message, "'other', 'small'");
+  fixture_make_model ("sora-shapes-1", "text_encoder");
+  g_autoptr (SoraPlan) embedded = plan_ok (request);
+  g_hash_table_insert (request->models, g_strdup ("main"), g_strdup ("other"));
+  g_autoptr (SoraPlan) named = plan_ok (request);
+}
+END_TEST
+
+START_TEST (component_is_missing)
+{
+  fixture_make_model ("small", "image_encoder");
+  g_autofree char *message
+      = plan_error ("[Models]\nmain=image_encoder\n[Stage m]\nPlugin=stages/model\nModel=main\n",
+                    NULL, NULL, SORA_ERROR_INVALID_MODEL);
+  assert_error_has (message, "model 'small' has no component 'text_encoder'");
+  assert_error_has (message, "stage 'm'");
+  g_autofree char *role
+      = plan_error ("[Models]\nmain=vae\n[Stage m]\nPlugin=stages/model\nModel=main\n", NULL, NULL,
+                    SORA_ERROR_INVALID_MODEL);
+  assert_error_has (role, "no component 'vae'");
+  assert_error_has (role, "role 'main'");
+}
+END_TEST
+
+START_TEST (unknown_role)
+{
+  g_autoptr (GError) error = NULL;
+  fixture_make_model ("small", "text_encoder");
+  g_autoptr (SoraRequest) request = request_new (MODEL);
+  g_hash_table_insert (request->models, g_strdup ("mian"), g_strdup ("small"));
+  ck_assert_ptr_null (sora_plan_new (fixture.environment, request, &error));
+  assert_error_has (error->message, "no model role 'mian': did you mean 'main'?");
+}
+END_TEST
+
+/* Before anything begins: the stage opens no weights, and would not find it out. */
+START_TEST (changed_model_is_refused)
+{
+  fixture_make_model ("small", "text_encoder");
+  g_autoptr (Record) record = record_new ();
+  g_autoptr (SoraRequest) request = request_new (
+      "[Models]\nmain=text_encoder\n[Stage keys]\nPlugin=stages/keys\nInput.in=w:out\n"
+      "[Stage w]\nPlugin=stages/weigh\nModel=main\n");
+  g_autoptr (SoraRunner) runner = runner_new (request, record);
+  g_autofree char *path = g_build_filename (fixture.dir, "models", "small", "text_encoder",
+                                            "model.safetensors", NULL);
+  g_autoptr (GError) error = NULL;
+  ck_assert (g_file_set_contents (path, "something else", -1, NULL));
+  ck_assert (!sora_runner_run (runner, &error));
+  ck_assert (g_error_matches (error, SORA_ERROR, SORA_ERROR_INVALID_MODEL));
+  assert_error_has (error->message, "model.safetensors' was changed since the model was opened");
+  ck_assert_uint_eq (record->logs->len, 0);
+  ck_assert_uint_eq (record->stages->len, 0);
+}
+END_TEST
+
+#define MODEL_AND_KEYS                                                                             \
+  MODEL "[Stage first]\nPlugin=stages/resume\n"                                                    \
+        "[Stage keys]\nPlugin=stages/keys\nInput.in=first:out\n"
+
+START_TEST (model_is_named_with_its_digest)
+{
+  fixture_make_model ("small", "text_encoder");
+  g_autofree char *folder = g_build_filename (fixture.dir, "models", "small", NULL);
+  g_autoptr (SoraModel) model = sora_model_open (folder, NULL);
+  g_autofree char *line
+      = g_strdup_printf ("keys: model: small@%.16s", sora_model_digest (model, NULL));
+  g_autoptr (Record) record = record_new ();
+  g_autoptr (SoraRunner) runner = run_ok (MODEL_AND_KEYS, record);
+  ck_assert (record_has_log (record, line));
+}
+END_TEST
+
+/* A file that no stage reads and that the digest cannot be made of: the work is not lost, and it is
+ * told. */
+START_TEST (no_digest_is_told)
+{
+  fixture_make_model ("small", "text_encoder");
+  g_autofree char *link
+      = g_build_filename (fixture.dir, "models", "small", "text_encoder", "note.txt", NULL);
+  ck_assert_int_eq (symlink ("/etc/hostname", link), 0);
+  g_autoptr (Record) record = record_new ();
+  g_autoptr (SoraRunner) runner = run_ok (MODEL_AND_KEYS, record);
+  ck_assert (record_has_log (record, "keys: model: small"));
+  gboolean told = FALSE;
+  for (guint i = 0; i < record->logs->len; i++)
+    told |= strstr (g_ptr_array_index (record->logs, i),
+                    "the result does not tell the digest of model 'small': ")
+            != NULL;
+  ck_assert (told);
+}
+END_TEST
+
+/* Its config is another one by the time the result is described. */
+START_TEST (model_that_changes_meanwhile)
+{
+  fixture_make_model ("small", "text_encoder");
+  g_autoptr (Record) record = record_new ();
+  record->create_at_log
+      = g_build_filename (fixture.dir, "models", "small", "text_encoder", "config.json", NULL);
+  g_autoptr (SoraRequest) request = request_new (MODEL_AND_KEYS);
+  g_autofree char *message = run_error (request, record, SORA_ERROR_INVALID_MODEL);
+  assert_error_has (message, "stage 'keys': ");
+  assert_error_has (message, "config.json' was changed since the model was opened");
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *suite = suite_create ("plan-models");
+  TCase *tests = tcase_create ("models");
+
+  tcase_add_checked_fixture (tests, fixture_setup, fixture_teardown);
+  tcase_add_test (tests, model_is_read);
+  tcase_add_test (tests, only_model_is_the_default);
+  tcase_add_test (tests, component_is_missing);
+  tcase_add_test (tests, unknown_role);
+  tcase_add_test (tests, changed_model_is_refused);
+  tcase_add_test (tests, model_is_named_with_its_digest);
+  tcase_add_test (tests, no_digest_is_told);
+  tcase_add_test (tests, model_that_changes_meanwhile);
+  suite_add_tcase (suite, tests);
+  SRunner *runner = srunner_create (suite);
+  srunner_run_all (runner, CK_NORMAL);
+  int failed = srunner_ntests_failed (runner);
+  srunner_free (runner);
+  return failed != 0;
+}
