@@ -68,6 +68,20 @@ summarise (GArray *values, double *first, double *minimum, double *median)
                                      / 2;
 }
 
+/* What is in it: results, and what a run that failed may have left. */
+static void
+remove_folder (const char *folder)
+{
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (folder, name, NULL);
+      g_unlink (path);
+    }
+  g_rmdir (folder);
+}
+
 static gboolean
 run_once (SoraPlan *plan, GPtrArray *all, guint64 *peak, GError **error)
 {
@@ -77,14 +91,11 @@ run_once (SoraPlan *plan, GPtrArray *all, guint64 *peak, GError **error)
   const SoraRunnerCallbacks callbacks = { .stage_done = on_stage_done };
   g_autoptr (SoraRunner) runner = sora_runner_new (plan, folder, NULL, &callbacks, all);
   gint64 start = g_get_monotonic_time ();
-  gboolean ok = sora_runner_run (runner, error);
+  gboolean ok = soractl_run_interruptibly (runner, error);
   if (ok)
     on_stage_done (all, 0, "in all", (double)(g_get_monotonic_time () - start) / 1e6, 0);
   *peak = MAX (*peak, sora_runner_peak_reserved (runner));
-  GPtrArray *files = sora_runner_files (runner);
-  for (guint i = 0; ok && i < files->len; i++)
-    g_unlink (((SoraResultFile *)files->pdata[i])->path);
-  g_rmdir (folder);
+  remove_folder (folder);
   return ok;
 }
 
@@ -121,11 +132,8 @@ soractl_verb_bench (SoractlGlobal *global, int argc, char **argv)
     return soractl_usage_error ("bench", "option --repeat is %d, expected 1 to 1000", job.repeat);
   g_autoptr (GError) error = NULL;
   g_autoptr (SoraEnvironment) environment = sora_environment_new (TRUE);
-  if (!soractl_job_resolve_local (&job, environment, &error))
+  if (!soractl_job_resolve_local (&job, environment, SORACTL_STAND_IN, &error))
     return soractl_report (error);
-  if (job.prompt == NULL && g_hash_table_lookup (job.request->params, "prompt") == NULL)
-    sora_request_set_param (job.request, "prompt",
-                            g_variant_new_string ("a red ball rolls right over green grass"));
   sora_request_choose_seed (job.request);
   g_autoptr (SoraPlan) plan = sora_plan_new (environment, job.request, &error);
   if (plan == NULL)

@@ -13,12 +13,15 @@ GDBusConnection *
 soractl_bus_connect (SoractlGlobal *global, GError **error)
 {
   sora_bus_error_register ();
+  g_autoptr (GError) reason = NULL;
   GDBusConnection *connection
-      = g_bus_get_sync (global->session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, error);
+      = g_bus_get_sync (global->session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, &reason);
   if (connection == NULL)
     {
-      g_prefix_error (error, "cannot reach the %s bus (--session and --system choose): ",
-                      global->session ? "session" : "system");
+      /* Whatever the reason, to the caller it is a service that is not there. */
+      g_set_error (error, G_DBUS_ERROR, G_DBUS_ERROR_SERVICE_UNKNOWN,
+                   "cannot reach the %s bus (--session and --system choose): %s",
+                   global->session ? "session" : "system", reason->message);
       return NULL;
     }
   g_dbus_connection_set_exit_on_close (connection, FALSE);
@@ -99,117 +102,25 @@ soractl_bus_open_job (SoractlGlobal *global, int argc, char **argv, GDBusConnect
   return *job != NULL ? SORACTL_OK : soractl_report (error);
 }
 
-/* -- Parameters of a pipeline: a SoraParam that owns what it points to. */
-typedef struct
+int
+soractl_bus_each_job (SoractlGlobal *global, int argc, char **argv, SoractlJobCall call)
 {
-  SoraParam param;
-  char *name, *help, *unit;
-  char **choices;
-} RemoteParam;
-
-static void
-remote_param_free (gpointer data)
-{
-  RemoteParam *remote = data;
-  g_free (remote->name);
-  g_free (remote->help);
-  g_free (remote->unit);
-  g_strfreev (remote->choices);
-  g_free (remote);
-}
-
-static SoraParamType
-type_from_name (const char *name)
-{
-  static const struct
-  {
-    const char *name;
-    SoraParamType type;
-  } types[] = {
-    { "boolean", SORA_PARAM_BOOL },         { "integer", SORA_PARAM_I64 },
-    { "number", SORA_PARAM_F64 },           { "string", SORA_PARAM_STRING },
-    { "choice", SORA_PARAM_ENUM },          { "string-list", SORA_PARAM_STRING_LIST },
-    { "number-list", SORA_PARAM_F64_LIST }, { "file", SORA_PARAM_FILE },
-  };
-  for (guint i = 0; i < G_N_ELEMENTS (types); i++)
-    if (g_strcmp0 (name, types[i].name) == 0)
-      return types[i].type;
-  return SORA_PARAM_STRING;
-}
-
-static RemoteParam *
-remote_param_new (GVariant *dict)
-{
-  RemoteParam *remote = g_new0 (RemoteParam, 1);
-  const char *type = NULL;
-  g_variant_lookup (dict, "name", "s", &remote->name);
-  g_variant_lookup (dict, "help", "s", &remote->help);
-  g_variant_lookup (dict, "unit", "s", &remote->unit);
-  g_variant_lookup (dict, "choices", "^as", &remote->choices);
-  g_variant_lookup (dict, "type", "&s", &type);
-  SoraParam *param = &remote->param;
-  *param = (SoraParam){ .struct_size = sizeof (SoraParam),
-                        .type = type_from_name (type),
-                        .name = remote->name,
-                        .help = remote->help,
-                        .unit = remote->unit,
-                        .choices = (const char *const *)remote->choices };
-  g_variant_lookup (dict, "minimum", param->type == SORA_PARAM_I64 ? "x" : "d",
-                    param->type == SORA_PARAM_I64 ? (gpointer)&param->i64_min
-                                                  : (gpointer)&param->f64_min);
-  g_variant_lookup (dict, "maximum", param->type == SORA_PARAM_I64 ? "x" : "d",
-                    param->type == SORA_PARAM_I64 ? (gpointer)&param->i64_max
-                                                  : (gpointer)&param->f64_max);
-  g_variant_lookup (dict, "multiple", "x", &param->i64_multiple);
-  return remote;
-}
-
-GHashTable *
-soractl_bus_pipeline_params (GDBusConnection *connection, const char *pipeline, GError **error)
-{
-  g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
-      connection, SORA_BUS_NAME, SORA_BUS_PATH, "org.freedesktop.DBus.ObjectManager",
-      "GetManagedObjects", NULL, G_VARIANT_TYPE ("(a{oa{sa{sv}}})"), G_DBUS_CALL_FLAGS_NONE, -1,
-      NULL, error);
-  if (reply == NULL)
-    return NULL;
-  g_autoptr (GVariant) objects = g_variant_get_child_value (reply, 0);
-  GVariantIter iter;
-  const char *path;
-  GVariant *interfaces;
-  g_variant_iter_init (&iter, objects);
-  while (g_variant_iter_next (&iter, "{&o@a{sa{sv}}}", &path, &interfaces))
+  if (argc < 2)
+    return soractl_usage_error (argv[0], "which job?  'soractl jobs' lists yours");
+  g_autoptr (GError) error = NULL;
+  int code = SORACTL_OK;
+  g_autoptr (GDBusConnection) connection = soractl_bus_connect (global, &error);
+  if (connection == NULL)
+    return soractl_report (error);
+  /* One that fails keeps none of the others from it. */
+  for (int i = 1; i < argc; i++)
     {
-      g_autoptr (GVariant) held = interfaces;
-      g_autoptr (GVariant) properties
-          = g_variant_lookup_value (interfaces, "org.sorad.Sora1.Pipeline", G_VARIANT_TYPE_VARDICT);
-      const char *id = NULL, *problem = "";
-      if (properties == NULL || !g_variant_lookup (properties, "Id", "&s", &id)
-          || !g_str_equal (id, pipeline))
-        continue;
-      if (g_variant_lookup (properties, "Problem", "&s", &problem) && *problem != '\0')
-        {
-          g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_PIPELINE,
-                       "pipeline '%s' cannot be used: %s", id, problem);
-          return NULL;
-        }
-      GHashTable *params = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, remote_param_free);
-      g_autoptr (GVariant) list
-          = g_variant_lookup_value (properties, "Parameters", G_VARIANT_TYPE ("aa{sv}"));
-      for (gsize i = 0; list != NULL && i < g_variant_n_children (list); i++)
-        {
-          g_autoptr (GVariant) dict = g_variant_get_child_value (list, i);
-          RemoteParam *remote = remote_param_new (dict);
-          if (remote->name != NULL)
-            g_hash_table_replace (params, remote->name, remote);
-          else
-            remote_param_free (remote);
-        }
-      return params;
+      g_clear_error (&error);
+      g_autoptr (SoraBusJob) job = soractl_bus_job (connection, argv[i], &error);
+      if (job == NULL || !call (job, NULL, &error))
+        code = soractl_report (error);
     }
-  g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_FOUND, "the service has no pipeline '%s'",
-               pipeline);
-  return NULL;
+  return code;
 }
 
 GPtrArray *

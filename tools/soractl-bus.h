@@ -19,13 +19,19 @@ GVariant *soractl_bus_job_properties (GDBusConnection *connection, const char *j
 int soractl_bus_open_job (SoractlGlobal *global, int argc, char **argv,
                           GDBusConnection **connection, SoraBusJob **job);
 
-/* Public parameters of a pipeline as the service declares them: name -> SoraParam, owned by the
- * table. */
-GHashTable *soractl_bus_pipeline_params (GDBusConnection *connection, const char *pipeline,
-                                         GError **error);
+/* Connects, and calls a method of every job that is named; gives the exit code. */
+typedef gboolean (*SoractlJobCall) (SoraBusJob *job, GCancellable *cancellable, GError **error);
+int soractl_bus_each_job (SoractlGlobal *global, int argc, char **argv, SoractlJobCall call);
+
+/* Parameters as the service declares them: the pipeline's, and as "STAGE.NAME" those of its stages,
+ * with @stages (id to plugin) in place of the pipeline's own plugins. */
+GHashTable *soractl_bus_params (GDBusConnection *connection, const char *pipeline,
+                                GHashTable *stages, GError **error);
+/* Finds one of them: a SoractlParamLookup. */
+const SoraParam *soractl_bus_param (const char *name, GVariant **default_value, gpointer params);
 
 /* Fetches all files of a job that is done into @folder; paths (char *) are added to @paths.  With
- * @name not NULL, only that file, to the file @folder/@as. */
+ * @name not NULL only that file; with @as not NULL to the file @folder/@as. */
 gboolean soractl_bus_fetch (SoraBusJob *job, const char *folder, const char *name, const char *as,
                             gboolean overwrite, GPtrArray *paths, GVariant **details,
                             GError **error);

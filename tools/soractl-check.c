@@ -16,9 +16,13 @@
 static double
 estimate (SoraPlan *plan, const SoraPlanStage *stage, gboolean *measured)
 {
-  double rate = soractl_rates_get (stage->plugin, sora_plan_request (plan));
+  const SoraRequest *request = sora_plan_request (plan);
+  double rate = soractl_rates_get (stage->plugin, request);
   *measured = rate > 0;
-  return stage->cost.flops / (rate > 0 ? rate : NOMINAL_RATE * g_get_num_processors ());
+  return stage->cost.flops
+         / (rate > 0 ? rate
+                     : NOMINAL_RATE
+                           * (request->threads > 0 ? request->threads : g_get_num_processors ()));
 }
 
 static char *
@@ -132,13 +136,9 @@ soractl_verb_check (SoractlGlobal *global, int argc, char **argv)
     return code;
   g_autoptr (GError) error = NULL;
   g_autoptr (SoraEnvironment) environment = sora_environment_new (TRUE);
-  if (!soractl_job_resolve_local (&job, environment, &error))
+  /* Shapes do not depend on the words much. */
+  if (!soractl_job_resolve_local (&job, environment, SORACTL_STAND_IN, &error))
     return soractl_report (error);
-  /* Shapes do not depend on the words much: a request without a prompt is checked with a stand-in
-   * of usual length. */
-  if (job.prompt == NULL && g_hash_table_lookup (job.request->params, "prompt") == NULL)
-    sora_request_set_param (job.request, "prompt",
-                            g_variant_new_string ("a red ball rolls right over green grass"));
   sora_request_choose_seed (job.request);
   g_autoptr (SoraPlan) plan = sora_plan_new (environment, job.request, &error);
   if (plan == NULL)

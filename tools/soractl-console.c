@@ -44,12 +44,6 @@ soractl_bold (void)
 }
 
 const char *
-soractl_dim (void)
-{
-  return use_colour (stdout) ? "\033[2m" : "";
-}
-
-const char *
 soractl_plain (void)
 {
   return use_colour (stdout) ? "\033[0m" : "";

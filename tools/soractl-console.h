@@ -14,7 +14,6 @@ gboolean soractl_console_is_terminal (FILE *file);
 guint soractl_console_width (void);
 /* Escape codes for stdout, or "" where there is no colour. */
 const char *soractl_bold (void);
-const char *soractl_dim (void);
 const char *soractl_plain (void);
 
 char *soractl_format_bytes (guint64 bytes);    /* "12.3 MB" */

@@ -5,74 +5,17 @@
 #include "config.h"
 #include "soractl-bus.h"
 #include "soractl-fd.h"
+#include "soractl-file.h"
 #include "sora-error.h"
-#include <errno.h>
-#include <fcntl.h>
 #include <gio/gunixfdlist.h>
-#include <glib/gstdio.h>
 #include <string.h>
-#include <unistd.h>
-
-static gboolean
-copy_fd (int from, int to, const char *path, GError **error)
-{
-  char buffer[65536];
-  ssize_t n;
-  while ((n = read (from, buffer, sizeof buffer)) != 0)
-    {
-      if (n < 0 && errno == EINTR)
-        continue;
-      for (ssize_t done = 0, w; n > 0 && done < n; done += w)
-        {
-          w = write (to, buffer + done, (size_t)(n - done));
-          if (w < 0 && errno == EINTR)
-            w = 0;
-          if (w < 0)
-            {
-              n = -1;
-              break;
-            }
-        }
-      if (n < 0)
-        {
-          g_set_error (error, SORA_ERROR,
-                       errno == ENOSPC || errno == EDQUOT ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED,
-                       "cannot write '%s': %s", path, g_strerror (errno));
-          return FALSE;
-        }
-    }
-  return TRUE;
-}
 
 static gboolean
 save (int from, const char *path, gboolean overwrite, GError **error)
 {
-  g_autofree char *temporary = g_strdup_printf ("%s.XXXXXX", path);
-  soractl_autofd to = g_mkstemp_full (temporary, O_WRONLY | O_CLOEXEC, 0666);
-  if (to < 0)
-    {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "cannot write '%s': %s", path,
-                   g_strerror (errno));
-      return FALSE;
-    }
-  gboolean ok = copy_fd (from, to, path, error);
-  if (ok && fsync (to) != 0)
-    {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "cannot write '%s': %s", path,
-                   g_strerror (errno));
-      ok = FALSE;
-    }
-  /* link fails where a file exists, rename replaces it. */
-  if (ok && (overwrite ? rename (temporary, path) : link (temporary, path)) != 0)
-    {
-      int reason = errno;
-      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "cannot create '%s': %s%s", path,
-                   g_strerror (reason), reason == EEXIST ? "; --overwrite replaces it" : "");
-      ok = FALSE;
-    }
-  if (!ok || !overwrite)
-    g_unlink (temporary);
-  return ok;
+  g_auto (SoractlFile) file = { .fd = -1 };
+  return soractl_file_open (&file, path, error) && soractl_file_copy (&file, from, error)
+         && soractl_file_publish (&file, overwrite, error);
 }
 
 gboolean

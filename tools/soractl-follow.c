@@ -18,6 +18,7 @@ typedef struct
   SoractlProgress *progress;
   gboolean cancel_on_interrupt;
   gboolean interrupted;
+  gboolean waiting; /* Wait has not answered yet */
   guint n_warnings; /* printed so far */
   char *state;
   GError *error;
@@ -48,7 +49,12 @@ static void
 on_wait (GObject *source, GAsyncResult *result, gpointer data)
 {
   Follow *follow = data;
-  sora_bus_job_call_wait_finish (SORA_BUS_JOB (source), &follow->state, result, &follow->error);
+  g_autoptr (GError) error = NULL;
+  follow->waiting = FALSE;
+  /* That sorad has ended may have been told already, in better words. */
+  if (!sora_bus_job_call_wait_finish (SORA_BUS_JOB (source), &follow->state, result, &error)
+      && follow->error == NULL)
+    follow->error = g_steal_pointer (&error);
   g_main_loop_quit (follow->loop);
 }
 
@@ -82,6 +88,24 @@ on_vanished (GObject *object, GParamSpec *pspec, gpointer data)
   g_main_loop_quit (follow->loop);
 }
 
+/* The daemon sends what changes to who has subscribed: what changed between the proxy's first look
+ * and that is read once more. */
+static void
+refresh (SoraBusJob *job)
+{
+  GDBusProxy *proxy = G_DBUS_PROXY (job);
+  g_autoptr (GVariant) now = soractl_bus_job_properties (
+      g_dbus_proxy_get_connection (proxy), g_dbus_proxy_get_object_path (proxy), NULL);
+  GVariantIter iter;
+  const char *name;
+  GVariant *value;
+  if (now == NULL)
+    return;
+  g_variant_iter_init (&iter, now);
+  while (g_variant_iter_loop (&iter, "{&sv}", &name, &value))
+    g_dbus_proxy_set_cached_property (proxy, name, value);
+}
+
 char *
 soractl_bus_follow (SoractlGlobal *global, SoraBusJob *job, gboolean cancel_on_interrupt,
                     GError **error)
@@ -101,21 +125,24 @@ soractl_bus_follow (SoractlGlobal *global, SoraBusJob *job, gboolean cancel_on_i
   g_autofree char *state = NULL;
   if (sora_bus_job_call_subscribe_sync (job, NULL, error))
     {
+      refresh (job);
       on_properties (G_DBUS_PROXY (job), NULL, NULL, &follow);
       g_dbus_proxy_set_default_timeout (G_DBUS_PROXY (job), G_MAXINT);
+      follow.waiting = TRUE;
       sora_bus_job_call_wait (job, cancellable, on_wait, &follow);
       g_main_loop_run (loop);
+      if (follow.waiting && follow.error == NULL)
+        g_set_error (&follow.error, SORA_ERROR, SORA_ERROR_CANCELLED, "left; the job goes on");
       /* Left before Wait answered: take the answer of its cancellation, because it points to our
        * stack. */
-      if (follow.state == NULL && follow.error == NULL)
-        {
-          g_cancellable_cancel (cancellable);
-          g_main_loop_run (loop);
-          g_clear_error (&follow.error);
-          g_set_error (&follow.error, SORA_ERROR, SORA_ERROR_CANCELLED, "left; the job goes on");
-        }
+      g_cancellable_cancel (cancellable);
+      while (follow.waiting)
+        g_main_loop_run (loop);
       g_dbus_proxy_set_default_timeout (G_DBUS_PROXY (job), -1);
       state = g_steal_pointer (&follow.state);
+      /* It may have ended just as we left. */
+      if (state != NULL)
+        g_clear_error (&follow.error);
       if (follow.error != NULL)
         g_propagate_error (error, follow.error);
     }

@@ -12,7 +12,8 @@ soractl_verb_generate (SoractlGlobal *global, int argc, char **argv)
   int code = soractl_job_parse (&job, global, SORACTL_JOB_OUTPUT | SORACTL_JOB_SUBMIT, argc, argv);
   if (code != SORACTL_OK)
     return code;
-  if (job.prompt == NULL)
+  if (job.texts->len == 0)
     return soractl_usage_error ("generate", "what shall the clip show?  Give a prompt in quotes");
+  job.wants_prompt = TRUE;
   return job.local ? soractl_run_local (global, &job) : soractl_run_remote (global, &job);
 }

@@ -200,9 +200,6 @@ soractl_verb_inspect (SoractlGlobal *global, int argc, char **argv)
     return code;
   if (argc != 2)
     return soractl_usage_error ("inspect", "name one plugin, pipeline, model or .safetensors file");
-  if (global->json)
-    return soractl_usage_error ("inspect",
-                                "it has no JSON form: 'plugins', 'pipelines' and 'models' have");
   const char *name = argv[1];
   g_autoptr (SoraEnvironment) environment = sora_environment_new (TRUE);
   const char *const *pipelines = (const char *const *)environment->pipeline_dirs;

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Options of a request, and the printing of its result.
+ * Options of a request, and the parameters among them.
  */
 #include "config.h"
 #include "soractl-job.h"
-#include "soractl-console.h"
 #include "sora-error.h"
 #include "sora-param.h"
-#include <jansson.h>
 #include <string.h>
-#include <unistd.h>
 
 static void
 text_free (SoractlText *text)
@@ -20,28 +17,23 @@ text_free (SoractlText *text)
 }
 
 void
-soractl_timing_free (SoractlTiming *timing)
-{
-  g_free (timing->stage);
-  g_free (timing);
-}
-
-void
 soractl_job_clear (SoractlJob *job)
 {
   g_clear_pointer (&job->request, sora_request_free);
   g_clear_pointer (&job->texts, g_ptr_array_unref);
   g_clear_pointer (&job->prompt, g_free);
   g_clear_pointer (&job->output, g_free);
+  g_clear_pointer (&job->format, g_free);
 }
 
-static void
+static SoractlText *
 add_text (SoractlJob *job, const char *name, gsize name_length, const char *value)
 {
   SoractlText *text = g_new0 (SoractlText, 1);
   text->name = g_strndup (name, name_length);
   text->text = g_strdup (value);
   g_ptr_array_add (job->texts, text);
+  return text;
 }
 
 /* "KEY=VALUE" pairs of a repeated option into a map; a lone value is the key @lone's. */
@@ -71,7 +63,7 @@ add_pairs (GHashTable *map, char **pairs, const char *option, const char *lone, 
 
 /* What GOption left: words, and options that are the pipeline's parameters. */
 static int
-take_rest (SoractlJob *job, SoractlJobFlags flags, int argc, char **argv, GPtrArray *words)
+take_rest (SoractlJob *job, int argc, char **argv, GPtrArray *words)
 {
   gboolean only_words = FALSE;
   for (int i = 1; i < argc; i++)
@@ -89,6 +81,10 @@ take_rest (SoractlJob *job, SoractlJobFlags flags, int argc, char **argv, GPtrAr
         {
           return soractl_usage_error (argv[0], "unknown option '%s'", arg);
         }
+      else if (g_str_equal (arg, "--session") || g_str_equal (arg, "--system"))
+        {
+          return soractl_usage_error (argv[0], "option %s goes before the verb", arg);
+        }
       else
         {
           const char *name = arg + 2, *equals = strchr (name, '=');
@@ -98,15 +94,15 @@ take_rest (SoractlJob *job, SoractlJobFlags flags, int argc, char **argv, GPtrAr
             }
           else if (g_str_has_prefix (name, "no-"))
             {
-              add_text (job, name + 3, strlen (name + 3), NULL);
-              ((SoractlText *)job->texts->pdata[job->texts->len - 1])->negated = TRUE;
+              add_text (job, name + 3, strlen (name + 3), NULL)->negated = TRUE;
             }
           else
             {
               /* Whether a value follows depends on the parameter's type: told apart when the
-               * pipeline is known. */
+               * pipeline is known, by soractl_job_resolve. */
               gboolean has_value = i + 1 < argc && !g_str_has_prefix (argv[i + 1], "--");
-              add_text (job, name, strlen (name), has_value ? argv[i + 1] : NULL);
+              add_text (job, name, strlen (name), has_value ? argv[i + 1] : NULL)->guessed
+                  = has_value;
               i += has_value ? 1 : 0;
             }
         }
@@ -122,7 +118,15 @@ take_words (SoractlJob *job, SoractlJobFlags flags, const char *verb, GPtrArray 
   if ((flags & SORACTL_JOB_PIPELINE) && pipeline == NULL && i < words->len)
     pipeline = words->pdata[i++];
   if ((flags & SORACTL_JOB_PIPELINE) && pipeline == NULL)
-    return soractl_usage_error (verb, "which pipeline?  'soractl pipelines' lists them");
+    {
+      const SoractlText *last = job->texts->len > 0 ? job->texts->pdata[job->texts->len - 1] : NULL;
+      if (last != NULL && last->guessed)
+        return soractl_usage_error (verb,
+                                    "which pipeline?  Option --%s took '%s' as its value: write "
+                                    "--%s=true if it is a switch",
+                                    last->name, last->text, last->name);
+      return soractl_usage_error (verb, "which pipeline?  'soractl pipelines' lists them");
+    }
   if (i < words->len)
     job->prompt = g_strdup (words->pdata[i++]);
   if (i < words->len)
@@ -136,37 +140,31 @@ take_words (SoractlJob *job, SoractlJobFlags flags, const char *verb, GPtrArray 
   return SORACTL_OK;
 }
 
-static gboolean
-parse_numbers (SoraRequest *request, const char *seed, const char *memory, GError **error)
+/* Before anything walks over it by characters, or sends it. */
+static int
+check_utf8 (SoractlJob *job, const char *verb)
 {
-  if (seed != NULL)
+  if (job->prompt != NULL && !g_utf8_validate (job->prompt, -1, NULL))
+    return soractl_usage_error (verb, "the prompt is not valid UTF-8");
+  if (!g_utf8_validate (job->request->pipeline, -1, NULL))
+    return soractl_usage_error (verb, "the pipeline's name is not valid UTF-8");
+  for (guint i = 0; i < job->texts->len; i++)
+    if (!g_utf8_validate (((SoractlText *)job->texts->pdata[i])->name, -1, NULL))
+      return soractl_usage_error (verb, "an option is not valid UTF-8");
+  return SORACTL_OK;
+}
+
+const char *
+soractl_job_prompt (const SoractlJob *job)
+{
+  for (guint i = 0; job->texts != NULL && i < job->texts->len; i++)
     {
-      if (!g_ascii_string_to_unsigned (seed, 10, 0, G_MAXUINT64, &request->seed, NULL))
-        {
-          g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
-                       "option --seed is '%s', expected a whole number from 0 to 2^64 - 1", seed);
-          return FALSE;
-        }
-      request->has_seed = TRUE;
+      const SoractlText *text = job->texts->pdata[i];
+      if (g_str_equal (text->name, "prompt") && text->text != NULL
+          && g_utf8_validate (text->text, -1, NULL))
+        return text->text;
     }
-  if (memory != NULL)
-    {
-      char *end = NULL;
-      double value = g_ascii_strtod (memory, &end);
-      double unit = *end == '\0' || g_str_equal (end, "B")   ? 1
-                    : g_ascii_strncasecmp (end, "k", 1) == 0 ? 1e3
-                    : g_ascii_strncasecmp (end, "M", 1) == 0 ? 1e6
-                    : g_ascii_strncasecmp (end, "G", 1) == 0 ? 1e9
-                                                             : 0;
-      if (end == memory || unit == 0 || !(value > 0) || value * unit >= 1e18)
-        {
-          g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
-                       "option --memory is '%s', expected a size such as 4G or 800M", memory);
-          return FALSE;
-        }
-      request->memory_limit = (guint64)(value * unit);
-    }
-  return TRUE;
+  return NULL;
 }
 
 int
@@ -225,9 +223,12 @@ soractl_job_parse (SoractlJob *job, SoractlGlobal *global, SoractlJobFlags flags
   job->output = g_steal_pointer (&output);
 
   g_autoptr (GPtrArray) words = g_ptr_array_new ();
-  if ((code = take_rest (job, flags, argc, argv, words)) != SORACTL_OK
+  if ((code = take_rest (job, argc, argv, words)) != SORACTL_OK
       || (code = take_words (job, flags, argv[0], words, pipeline)) != SORACTL_OK)
     return code;
+  if (job->local && job->detach)
+    return soractl_usage_error (
+        argv[0], "option --detach leaves a job to the service, and --local has none");
   for (char **p = params; p != NULL && *p != NULL; p++)
     {
       const char *equals = strchr (*p, '=');
@@ -238,10 +239,11 @@ soractl_job_parse (SoractlJob *job, SoractlGlobal *global, SoractlJobFlags flags
   g_autoptr (GError) error = NULL;
   if (!add_pairs (job->request->models, models, "--model", "main", &error)
       || !add_pairs (job->request->stages, stages, "--stage", NULL, &error)
-      || !parse_numbers (job->request, seed, memory, &error))
+      || (seed != NULL && !soractl_parse_seed (seed, &job->request->seed, &error))
+      || (memory != NULL && !soractl_parse_size (memory, &job->request->memory_limit, &error))
+      || !soractl_check_threads (threads, &error))
     return soractl_report (error);
-  if (threads < 0 || threads > 4096)
-    return soractl_usage_error (argv[0], "option --threads is %d, expected 0 to 4096", threads);
+  job->request->has_seed = seed != NULL;
   job->request->threads = (guint)threads;
   if (metadata != NULL)
     {
@@ -252,7 +254,54 @@ soractl_job_parse (SoractlJob *job, SoractlGlobal *global, SoractlJobFlags flags
       g_free (job->request->metadata);
       job->request->metadata = g_steal_pointer (&metadata);
     }
-  return SORACTL_OK;
+  job->verb = argv[0];
+  return check_utf8 (job, argv[0]);
+}
+
+/* A switch that took the next word, which is no boolean: the word is the prompt. */
+static gboolean
+give_back (SoractlJob *job, SoractlText *text, GError **error)
+{
+  if (soractl_job_prompt (job) != NULL)
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+                   "option --%s took '%s' as its value, expected true or false: write --%s=true",
+                   text->name, text->text, text->name);
+      return FALSE;
+    }
+  job->prompt = g_steal_pointer (&text->text);
+  add_text (job, "prompt", 6, job->prompt);
+  return TRUE;
+}
+
+/* "-o clip.webm" says the format, where the pipeline has a parameter of that name. */
+static gboolean
+take_format (SoractlJob *job, SoractlParamLookup lookup, gpointer data, GError **error)
+{
+  const char *ending = soractl_job_ending (job);
+  GVariant *by_default = NULL;
+  const SoraParam *param = lookup ("format", &by_default, data);
+  if (param == NULL || param->type != SORA_PARAM_ENUM || param->choices == NULL)
+    return TRUE;
+  GVariant *given = g_hash_table_lookup (job->request->params, "format");
+  g_autofree char *wanted = ending != NULL ? g_ascii_strdown (ending + 1, -1) : NULL;
+  if (given != NULL || by_default != NULL)
+    job->format = g_variant_dup_string (given != NULL ? given : by_default, NULL);
+  if (wanted == NULL || !g_strv_contains (param->choices, wanted))
+    return TRUE;
+  if (given != NULL && !g_str_equal (job->format, wanted))
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+                   "option --output is '%s', but the format is %s", job->output, job->format);
+      return FALSE;
+    }
+  if (given == NULL)
+    {
+      sora_request_set_param (job->request, "format", g_variant_new_string (wanted));
+      g_free (job->format);
+      job->format = g_steal_pointer (&wanted);
+    }
+  return TRUE;
 }
 
 gboolean
@@ -262,7 +311,7 @@ soractl_job_resolve (SoractlJob *job, SoractlParamLookup lookup, gpointer data, 
     {
       SoractlText *text = job->texts->pdata[i];
       g_autofree char *who = g_strdup_printf ("parameter '%s'", text->name);
-      const SoraParam *param = lookup (text->name, data);
+      const SoraParam *param = lookup (text->name, NULL, data);
       if (param == NULL)
         {
           g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
@@ -277,6 +326,12 @@ soractl_job_resolve (SoractlJob *job, SoractlParamLookup lookup, gpointer data, 
           return FALSE;
         }
       g_autoptr (GVariant) value = NULL;
+      if (text->guessed && param->type == SORA_PARAM_BOOL)
+        {
+          g_autoptr (GVariant) plain = sora_param_parse (param, who, text->text, NULL);
+          if (plain == NULL && !give_back (job, text, error))
+            return FALSE;
+        }
       if (text->text == NULL)
         value = g_variant_ref_sink (g_variant_new_boolean (!text->negated));
       else
@@ -285,125 +340,11 @@ soractl_job_resolve (SoractlJob *job, SoractlParamLookup lookup, gpointer data, 
         return FALSE;
       sora_request_set_param (job->request, text->name, value);
     }
-  return TRUE;
-}
-
-/* "a red ball, rolling!" to "a-red-ball-rolling", at most 60 bytes. */
-static char *
-slug (const char *prompt)
-{
-  g_autoptr (GString) out = g_string_new (NULL);
-  for (const char *p = prompt; *p != '\0' && out->len < 60; p = g_utf8_next_char (p))
+  if (job->wants_prompt && soractl_job_prompt (job) == NULL)
     {
-      gunichar c = g_utf8_get_char (p);
-      if (g_unichar_isalnum (c))
-        g_string_append_unichar (out, g_unichar_tolower (c));
-      else if (out->len > 0 && out->str[out->len - 1] != '-')
-        g_string_append_c (out, '-');
+      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+                   "what shall the clip show?  Give a prompt in quotes");
+      return FALSE;
     }
-  while (out->len > 0 && out->str[out->len - 1] == '-')
-    g_string_truncate (out, out->len - 1);
-  return out->len > 0 ? g_strdup (out->str) : g_strdup ("clip");
-}
-
-/* Is there a file STEM.* or STEM-NNNN.* in the folder? */
-static gboolean
-stem_is_taken (const char *folder, const char *stem)
-{
-  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-  const char *name;
-  while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
-    {
-      if (!g_str_has_prefix (name, stem))
-        continue;
-      const char *rest = name + strlen (stem);
-      if (*rest == '.' || g_str_has_prefix (rest, "-0"))
-        return TRUE;
-    }
-  return FALSE;
-}
-
-void
-soractl_job_output_name (const SoractlJob *job, char **folder, char **stem)
-{
-  if (job->output != NULL)
-    {
-      *folder = g_path_get_dirname (job->output);
-      *stem = g_path_get_basename (job->output);
-      char *dot = strrchr (*stem, '.');
-      if (dot != NULL && dot != *stem)
-        *dot = '\0';
-      return;
-    }
-  g_autofree char *base = slug (job->prompt != NULL ? job->prompt : job->request->pipeline);
-  *folder = g_strdup (".");
-  *stem = g_strdup (base);
-  for (guint n = 2; stem_is_taken (*folder, *stem); n++)
-    {
-      g_free (*stem);
-      *stem = g_strdup_printf ("%s-%u", base, n);
-    }
-}
-
-int
-soractl_job_check_output (const SoractlJob *job, const char *folder)
-{
-  if (!g_file_test (folder, G_FILE_TEST_IS_DIR))
-    {
-      soractl_console_error ("cannot write to '%s': there is no such folder", folder);
-      return SORACTL_NOT_FOUND;
-    }
-  if (job->output != NULL && !job->overwrite && g_file_test (job->output, G_FILE_TEST_EXISTS))
-    {
-      soractl_console_error ("'%s' exists; --overwrite replaces it", job->output);
-      return SORACTL_FAILED;
-    }
-  return SORACTL_OK;
-}
-
-void
-soractl_job_print_result (SoractlGlobal *global, const char *job_id, GPtrArray *paths, guint64 seed,
-                          double seconds, GPtrArray *timings)
-{
-  if (global->json)
-    {
-      json_t *root = json_object (), *files = json_array (), *stages = json_array ();
-      if (job_id != NULL)
-        json_object_set_new (root, "job", json_string (job_id));
-      for (guint i = 0; i < paths->len; i++)
-        json_array_append_new (files, json_string (paths->pdata[i]));
-      for (guint i = 0; i < timings->len; i++)
-        {
-          SoractlTiming *t = timings->pdata[i];
-          json_array_append_new (stages, json_pack ("{s:s, s:f, s:f}", "stage", t->stage, "wall",
-                                                    t->wall, "compute", t->compute));
-        }
-      json_object_set_new (root, "files", files);
-      /* A string: JSON's numbers do not hold 64 bits. */
-      g_autofree char *seed_text = g_strdup_printf ("%" G_GUINT64_FORMAT, seed);
-      json_object_set_new (root, "seed", json_string (seed_text));
-      json_object_set_new (root, "seconds", json_real (seconds));
-      json_object_set_new (root, "stages", stages);
-      json_dumpf (root, stdout, JSON_INDENT (2));
-      putchar ('\n');
-      json_decref (root);
-      return;
-    }
-  if (!global->quiet)
-    {
-      g_autoptr (SoractlTable) table = soractl_table_new (3, "011");
-      soractl_table_row (table, "STAGE", "TIME", "COMPUTE");
-      for (guint i = 0; i < timings->len; i++)
-        {
-          SoractlTiming *t = timings->pdata[i];
-          g_autofree char *wall = soractl_format_seconds (t->wall),
-                          *compute = soractl_format_seconds (t->compute);
-          soractl_table_row (table, t->stage, wall, compute);
-        }
-      soractl_table_print (table, stderr);
-      g_autofree char *whole = soractl_format_seconds (seconds);
-      fprintf (stderr, "%s in all, seed %" G_GUINT64_FORMAT "\n", whole, seed);
-    }
-  for (guint i = 0; i < paths->len; i++)
-    printf ("%s\n", (char *)paths->pdata[i]);
+  return take_format (job, lookup, data, error);
 }

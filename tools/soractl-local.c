@@ -39,14 +39,17 @@ stage_param (Lookup *lookup, const char *stage_id, const char *param_name)
 }
 
 static const SoraParam *
-lookup_local (const char *name, gpointer data)
+lookup_local (const char *name, GVariant **default_value, gpointer data)
 {
   Lookup *lookup = data;
   for (guint i = 0; i < lookup->params->len; i++)
     {
       SoraPublicParam *param = lookup->params->pdata[i];
-      if (g_str_equal (param->name, name))
-        return param->param;
+      if (!g_str_equal (param->name, name))
+        continue;
+      if (default_value != NULL)
+        *default_value = param->default_value;
+      return param->param;
     }
   const char *dot = strchr (name, '.');
   if (dot == NULL)
@@ -56,7 +59,8 @@ lookup_local (const char *name, gpointer data)
 }
 
 gboolean
-soractl_job_resolve_local (SoractlJob *job, SoraEnvironment *environment, GError **error)
+soractl_job_resolve_local (SoractlJob *job, SoraEnvironment *environment, const char *stand_in,
+                           GError **error)
 {
   g_autoptr (SoraPipeline) pipeline = sora_pipeline_find (
       (const char *const *)environment->pipeline_dirs, job->request->pipeline, error);
@@ -66,18 +70,27 @@ soractl_job_resolve_local (SoractlJob *job, SoraEnvironment *environment, GError
   if (params == NULL)
     return FALSE;
   Lookup lookup = { environment, pipeline, params };
-  return soractl_job_resolve (job, lookup_local, &lookup, error);
+  if (!soractl_job_resolve (job, lookup_local, &lookup, error))
+    return FALSE;
+  if (stand_in != NULL && lookup_local ("prompt", NULL, &lookup) != NULL
+      && g_hash_table_lookup (job->request->params, "prompt") == NULL)
+    sora_request_set_param (job->request, "prompt", g_variant_new_string (stand_in));
+  return TRUE;
 }
+
+typedef struct
+{
+  SoractlProgress *progress;
+  GPtrArray *timings;
+} Local;
 
 typedef struct
 {
   SoraRunner *runner;
   GMainLoop *loop;
-  SoractlProgress *progress;
-  GPtrArray *timings;
-  gboolean ok;
   GError *error;
-} Local;
+  gboolean ok;
+} Running;
 
 static void
 on_progress (gpointer data, double fraction, guint run, const char *stage, guint step, guint steps,
@@ -124,17 +137,34 @@ quit_loop (gpointer data)
 static gpointer
 run_thread (gpointer data)
 {
-  Local *local = data;
-  local->ok = sora_runner_run (local->runner, &local->error);
-  g_idle_add (quit_loop, local->loop);
+  Running *running = data;
+  running->ok = sora_runner_run (running->runner, &running->error);
+  g_idle_add (quit_loop, running->loop);
   return NULL;
 }
 
 static gboolean
 on_interrupt (gpointer data)
 {
-  sora_runner_cancel (((Local *)data)->runner);
+  sora_runner_cancel (data);
   return G_SOURCE_CONTINUE;
+}
+
+gboolean
+soractl_run_interruptibly (SoraRunner *runner, GError **error)
+{
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  Running running = { .runner = runner, .loop = loop };
+  guint on_int = g_unix_signal_add (SIGINT, on_interrupt, runner);
+  guint on_term = g_unix_signal_add (SIGTERM, on_interrupt, runner);
+  GThread *thread = g_thread_new ("run", run_thread, &running);
+  g_main_loop_run (loop);
+  g_thread_join (thread);
+  g_source_remove (on_int);
+  g_source_remove (on_term);
+  if (running.error != NULL)
+    g_propagate_error (error, running.error);
+  return running.ok;
 }
 
 int
@@ -142,7 +172,7 @@ soractl_run_local (SoractlGlobal *global, SoractlJob *job)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (SoraEnvironment) environment = sora_environment_new (TRUE);
-  if (!soractl_job_resolve_local (job, environment, &error))
+  if (!soractl_job_resolve_local (job, environment, NULL, &error))
     return soractl_report (error);
   sora_request_choose_seed (job->request);
   g_autoptr (SoraPlan) plan = sora_plan_new (environment, job->request, &error);
@@ -153,35 +183,23 @@ soractl_run_local (SoractlGlobal *global, SoractlJob *job)
 
   g_autofree char *folder = NULL, *stem = NULL;
   soractl_job_output_name (job, &folder, &stem);
-  int code = soractl_job_check_output (job, folder);
+  int code = soractl_job_check_output (job, folder, stem);
   if (code != SORACTL_OK)
     return code;
   g_autoptr (SoractlProgress) progress = soractl_progress_new (global->quiet);
   g_autoptr (GPtrArray) timings
       = g_ptr_array_new_with_free_func ((GDestroyNotify)soractl_timing_free);
-  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
   const SoraRunnerCallbacks callbacks
       = { .progress = on_progress, .log = on_log, .stage_done = on_stage_done };
-  Local local = { .loop = loop, .progress = progress, .timings = timings };
+  Local local = { .progress = progress, .timings = timings };
   g_autoptr (SoraRunner) runner = sora_runner_new (plan, folder, NULL, &callbacks, &local);
-  local.runner = runner;
   sora_runner_set_output_name (runner, stem, job->overwrite);
 
   gint64 start = g_get_monotonic_time ();
-  guint on_int = g_unix_signal_add (SIGINT, on_interrupt, &local);
-  guint on_term = g_unix_signal_add (SIGTERM, on_interrupt, &local);
-  GThread *thread = g_thread_new ("run", run_thread, &local);
-  g_main_loop_run (loop);
-  g_thread_join (thread);
-  g_source_remove (on_int);
-  g_source_remove (on_term);
+  gboolean ok = soractl_run_interruptibly (runner, &error);
   soractl_progress_clear (progress);
-  if (!local.ok)
-    {
-      code = soractl_report (local.error);
-      g_clear_error (&local.error);
-      return code;
-    }
+  if (!ok)
+    return soractl_report (error);
   double seconds = (double)(g_get_monotonic_time () - start) / 1e6;
   g_autoptr (GPtrArray) paths = g_ptr_array_new ();
   GPtrArray *files = sora_runner_files (runner);
@@ -190,6 +208,7 @@ soractl_run_local (SoractlGlobal *global, SoractlJob *job)
       const char *path = ((SoraResultFile *)files->pdata[i])->path;
       g_ptr_array_add (paths, (gpointer)(g_str_has_prefix (path, "./") ? path + 2 : path));
     }
+  soractl_job_check_ending (job, paths);
   soractl_job_print_result (global, NULL, paths, job->request->seed, seconds, timings);
   return SORACTL_OK;
 }

@@ -6,16 +6,19 @@
 #include "soractl-bus.h"
 #include "soractl-console.h"
 #include "soractl-fd.h"
+#include "soractl-file.h"
 #include "sora-error.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <gio/gunixfdlist.h>
 #include <png.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
 /* libpng's simplified interface: no longjmp reaches us. */
 static gboolean
-write_png (const char *path, int fd, guint width, guint height, GError **error)
+write_png (const char *path, int fd, guint width, guint height, gboolean overwrite, GError **error)
 {
   gsize size = (gsize)width * height * 3;
   struct stat st;
@@ -37,21 +40,32 @@ write_png (const char *path, int fd, guint width, guint height, GError **error)
   png_image image = {
     .version = PNG_IMAGE_VERSION, .width = width, .height = height, .format = PNG_FORMAT_RGB
   };
-  int ok = png_image_write_to_file (&image, path, 0, pixels, 0, NULL);
+  g_auto (SoractlFile) file = { .fd = -1 };
+  gboolean ok = soractl_file_open (&file, path, error);
+  FILE *stream = ok ? fdopen (fcntl (file.fd, F_DUPFD_CLOEXEC, 0), "wb") : NULL;
+  if (ok
+      && (stream == NULL || !png_image_write_to_stdio (&image, stream, 0, pixels, 0, NULL)
+          || fflush (stream) != 0))
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "cannot write '%s': %s", path,
+                   stream != NULL && image.message[0] != '\0' ? image.message : g_strerror (errno));
+      ok = FALSE;
+    }
+  if (stream != NULL)
+    fclose (stream);
   munmap (pixels, size);
-  if (!ok)
-    g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "cannot write '%s': %s", path,
-                 image.message);
-  return ok != 0;
+  return ok && soractl_file_publish (&file, overwrite, error);
 }
 
 int
 soractl_verb_preview (SoractlGlobal *global, int argc, char **argv)
 {
   g_autofree char *output = NULL;
+  gboolean overwrite = FALSE;
   const GOptionEntry entries[] = {
     { "output", 'o', 0, G_OPTION_ARG_FILENAME, &output, "Write there (JOB-preview.png)",
       "FILE.png" },
+    { "overwrite", 'f', 0, G_OPTION_ARG_NONE, &overwrite, "Replace a file that exists", NULL },
     G_OPTION_ENTRY_NULL,
   };
   int code = soractl_parse_options (global, entries, FALSE, &argc, &argv);
@@ -72,7 +86,7 @@ soractl_verb_preview (SoractlGlobal *global, int argc, char **argv)
   g_autofree char *id = sora_bus_object_id (g_dbus_proxy_get_object_path (G_DBUS_PROXY (job)));
   g_autofree char *path
       = output != NULL ? g_strdup (output) : g_strdup_printf ("%s-preview.png", id);
-  if (fd < 0 || !write_png (path, fd, width, height, &error))
+  if (fd < 0 || !write_png (path, fd, width, height, overwrite, &error))
     return soractl_report (error);
   printf ("%s\n", path);
   return SORACTL_OK;

@@ -17,9 +17,12 @@ rate_key (const char *plugin, const SoraRequest *request)
 {
   const char *model = g_hash_table_lookup (request->models, "main");
   g_autofree char *base = model != NULL ? g_path_get_basename (model) : NULL;
-  char *key = g_strdup_printf ("%s on %s", plugin, base != NULL ? base : "the default model");
+  GString *key = g_string_new (plugin);
+  g_string_append_printf (key, " on %s", base != NULL ? base : "the default model");
+  if (request->threads > 0)
+    g_string_append_printf (key, ", threads %u", request->threads);
   /* What a key file's keys cannot hold. */
-  return g_strdelimit (key, "[]=\n", '_');
+  return g_strdelimit (g_string_free (key, FALSE), "[]=\n", '_');
 }
 
 double

@@ -7,57 +7,12 @@
 #include "soractl-console.h"
 #include "soractl-fd.h"
 #include "soractl-job.h"
+#include "soractl-json.h"
 #include "sora-error.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gunixfdlist.h>
-#include <string.h>
-
-/* A parameter of a stage that the pipeline does not make public: the service knows its type and
- * checks it. */
-static const SoraParam *
-lookup_remote (const char *name, gpointer data)
-{
-  static const SoraParam text
-      = { .struct_size = sizeof text, .type = SORA_PARAM_STRING, .name = "text" };
-  const SoraParam *param = g_hash_table_lookup (data, name);
-  return param != NULL ? param : strchr (name, '.') != NULL ? &text : NULL;
-}
-
-/* "true", "3" and "0.5" of a "stage.param" as what they look like; everything else is text. */
-static GVariant *
-guess (const char *text)
-{
-  char *end = NULL;
-  gint64 integer = g_ascii_strtoll (text, &end, 10);
-  if (*text != '\0' && *end == '\0')
-    return g_variant_new_int64 (integer);
-  double number = g_ascii_strtod (text, &end);
-  if (*text != '\0' && *end == '\0')
-    return g_variant_new_double (number);
-  if (g_str_equal (text, "true") || g_str_equal (text, "false"))
-    return g_variant_new_boolean (g_str_equal (text, "true"));
-  return g_variant_new_string (text);
-}
-
-static GVariant *
-parameters_to_bus (SoractlJob *job, GHashTable *params)
-{
-  GVariantBuilder builder;
-  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
-  GHashTableIter iter;
-  gpointer name, value;
-  g_hash_table_iter_init (&iter, job->request->params);
-  while (g_hash_table_iter_next (&iter, &name, &value))
-    {
-      gboolean declared = g_hash_table_contains (params, name);
-      if (!declared)
-        g_variant_builder_add (&builder, "{sv}", name, guess (g_variant_get_string (value, NULL)));
-      else
-        g_variant_builder_add (&builder, "{sv}", name, value);
-    }
-  return g_variant_builder_end (&builder);
-}
+#include <stdio.h>
 
 /* File parameters go as descriptors: the service opens no path that a caller names. */
 static gboolean
@@ -69,7 +24,7 @@ parameters_with_files (SoractlJob *job, GHashTable *params, GUnixFDList *fds, GV
   for (guint i = 0; i < job->texts->len;)
     {
       SoractlText *text = job->texts->pdata[i];
-      const SoraParam *param = g_hash_table_lookup (params, text->name);
+      const SoraParam *param = soractl_bus_param (text->name, NULL, params);
       if (param == NULL || param->type != SORA_PARAM_FILE || text->text == NULL)
         {
           i++;
@@ -94,17 +49,21 @@ parameters_with_files (SoractlJob *job, GHashTable *params, GUnixFDList *fds, GV
       g_ptr_array_remove_index (job->texts, i);
     }
   g_autoptr (GVariant) handles = g_variant_ref_sink (g_variant_builder_end (&files));
-  if (!soractl_job_resolve (job, lookup_remote, params, error))
+  if (!soractl_job_resolve (job, soractl_bus_param, params, error))
     return FALSE;
-  g_autoptr (GVariant) plain = g_variant_ref_sink (parameters_to_bus (job, params));
-  g_autoptr (GVariantDict) dict = g_variant_dict_new (plain);
+  g_autoptr (GVariantDict) dict = g_variant_dict_new (NULL);
+  GHashTableIter values;
+  gpointer key, value;
+  g_hash_table_iter_init (&values, job->request->params);
+  while (g_hash_table_iter_next (&values, &key, &value))
+    g_variant_dict_insert_value (dict, key, value);
   GVariantIter iter;
   const char *name;
   GVariant *handle;
   g_variant_iter_init (&iter, handles);
   while (g_variant_iter_loop (&iter, "{&sv}", &name, &handle))
     g_variant_dict_insert_value (dict, name, handle);
-  *out = g_variant_dict_end (dict);
+  *out = g_variant_ref_sink (g_variant_dict_end (dict));
   return TRUE;
 }
 
@@ -141,26 +100,34 @@ options_to_bus (SoractlJob *job, const char *stem)
   return g_variant_builder_end (&options);
 }
 
-/* Gives the job's path, or NULL. */
+/* Submits it, as far as it can be made a result of; the job's path, or NULL and the exit code,
+ * after telling. */
 static char *
-submit (GDBusConnection *connection, SoractlJob *job, const char *stem, GError **error)
+submit (GDBusConnection *connection, SoractlJob *job, char **folder, char **stem, int *code)
 {
-  g_autoptr (SoraBusManager) manager = soractl_bus_manager (connection, error);
-  if (manager == NULL)
-    return NULL;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (SoraBusManager) manager = soractl_bus_manager (connection, &error);
   g_autoptr (GHashTable) params
-      = soractl_bus_pipeline_params (connection, job->request->pipeline, error);
-  if (params == NULL)
-    return NULL;
+      = manager != NULL
+            ? soractl_bus_params (connection, job->request->pipeline, job->request->stages, &error)
+            : NULL;
   g_autoptr (GUnixFDList) fds = g_unix_fd_list_new ();
-  GVariant *parameters = NULL;
-  if (!parameters_with_files (job, params, fds, &parameters, error))
+  g_autoptr (GVariant) parameters = NULL;
+  if (params == NULL || !parameters_with_files (job, params, fds, &parameters, &error))
+    {
+      *code = soractl_report (error);
+      return NULL;
+    }
+  soractl_job_output_name (job, folder, stem);
+  *code = job->detach ? soractl_job_check_stem (*stem)
+                      : soractl_job_check_output (job, *folder, *stem);
+  if (*code != SORACTL_OK)
     return NULL;
   char *path = NULL;
   if (!sora_bus_manager_call_submit_sync (manager, job->request->pipeline, parameters,
-                                          options_to_bus (job, stem), fds, &path, NULL, NULL,
-                                          error))
-    return NULL;
+                                          options_to_bus (job, *stem), fds, &path, NULL, NULL,
+                                          &error))
+    *code = soractl_report (error);
   return path;
 }
 
@@ -170,25 +137,22 @@ soractl_run_remote (SoractlGlobal *global, SoractlJob *job)
   g_autoptr (GError) error = NULL;
   if (job->request->memory_limit != 0)
     return soractl_usage_error (
-        "run", "option --memory goes with --local: on the service its administrator decides");
+        job->verb, "option --memory goes with --local: on the service its administrator decides");
   g_autoptr (GDBusConnection) connection = soractl_bus_connect (global, &error);
   if (connection == NULL)
-    {
-      soractl_report (error);
-      return SORACTL_NO_SERVICE;
-    }
-  g_autofree char *folder = NULL, *stem = NULL;
-  soractl_job_output_name (job, &folder, &stem);
-  int checked = job->detach ? SORACTL_OK : soractl_job_check_output (job, folder);
-  if (checked != SORACTL_OK)
-    return checked;
-  g_autofree char *path = submit (connection, job, stem, &error);
-  if (path == NULL)
     return soractl_report (error);
+  g_autofree char *folder = NULL, *stem = NULL;
+  int code = SORACTL_OK;
+  g_autofree char *path = submit (connection, job, &folder, &stem, &code);
+  if (path == NULL)
+    return code;
   g_autofree char *id = sora_bus_object_id (path);
   if (job->detach)
     {
-      printf ("%s\n", id);
+      if (global->json)
+        soractl_json_print (json_pack ("{s:s}", "job", id));
+      else
+        printf ("%s\n", id);
       return SORACTL_OK;
     }
   g_autoptr (SoraBusJob) proxy = soractl_bus_job (connection, path, &error);
@@ -198,14 +162,17 @@ soractl_run_remote (SoractlGlobal *global, SoractlJob *job)
   if (state == NULL
       || !soractl_bus_fetch (proxy, folder, NULL, NULL, job->overwrite, paths, &details, &error))
     {
-      int code = soractl_report (error);
+      code = soractl_report (error);
       if (g_strcmp0 (state, "done") == 0)
         soractl_console_error ("the clip is kept: 'soractl result %s -o FILE' fetches it", id);
+      else if (state == NULL)
+        soractl_console_error ("the job is %s: 'soractl show %s' tells of it", id, id);
       return code;
     }
   double seconds;
   guint64 seed;
   g_autoptr (GPtrArray) timings = soractl_bus_timings (details, &seconds, &seed);
+  soractl_job_check_ending (job, paths);
   soractl_job_print_result (global, id, paths, seed, seconds, timings);
   return SORACTL_OK;
 }

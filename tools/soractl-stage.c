@@ -244,18 +244,69 @@ on_stage_done (gpointer data, guint run, const char *stage, double wall, double 
   timing->compute = compute;
 }
 
-static gboolean
-makes_files (const SoraStageClass *klass)
+/* The port on which it makes files, or NULL. */
+static const char *
+file_port (const SoraStageClass *klass)
 {
   for (const SoraPort *const *p = klass->outputs; p != NULL && *p != NULL; p++)
     if (g_str_has_prefix ((*p)->semantic, "sora.file/"))
-      return TRUE;
-  return FALSE;
+      return (*p)->name;
+  return NULL;
+}
+
+/* "PORT=FILE" or "FILE"; @port NULL for the latter. */
+static const char *
+split_output (const char *option, char **port)
+{
+  const char *equals = strchr (option, '=');
+  *port = equals != NULL ? g_strndup (option, (gsize)(equals - option)) : NULL;
+  return equals != NULL ? equals + 1 : option;
+}
+
+/* Before it runs: can what it makes be written?  Gives the name of a stage that makes files. */
+static int
+check_outputs (const SoraStageClass *klass, SoraRequest *request, char **outputs,
+               gboolean overwrite, char **folder, char **stem)
+{
+  const char *files = file_port (klass);
+  guint n = outputs != NULL ? g_strv_length (outputs) : 0;
+  g_auto (SoractlJob) naming = { .request = sora_request_copy (request), .overwrite = overwrite };
+  if (files != NULL && n > 1)
+    return soractl_usage_error ("stage", "'%s' makes files of one name: one --output is enough",
+                                klass->id);
+  for (guint i = 0; i < n; i++)
+    {
+      g_autofree char *port = NULL;
+      const char *path = split_output (outputs[i], &port);
+      g_autofree char *parent = g_path_get_dirname (path);
+      if (files != NULL && port != NULL && !g_str_equal (port, files))
+        return soractl_usage_error ("stage", "'%s' makes files on output '%s', not '%s'", klass->id,
+                                    files, port);
+      if (files != NULL)
+        {
+          naming.output = g_strdup (path);
+          continue;
+        }
+      if (!g_file_test (parent, G_FILE_TEST_IS_DIR))
+        {
+          soractl_console_error ("cannot write to '%s': there is no such folder", parent);
+          return SORACTL_NOT_FOUND;
+        }
+      if (!overwrite && g_file_test (path, G_FILE_TEST_EXISTS))
+        {
+          soractl_console_error ("'%s' exists; --overwrite replaces it", path);
+          return SORACTL_FAILED;
+        }
+    }
+  if (files == NULL)
+    return SORACTL_OK;
+  soractl_job_output_name (&naming, folder, stem);
+  return soractl_job_check_output (&naming, *folder, *stem);
 }
 
 static int
 run_stage (SoractlGlobal *global, const char *plugin, SoraEnvironment *environment,
-           SoraRequest *request, Inputs *inputs, char **outputs)
+           SoraRequest *request, Inputs *inputs, char **outputs, gboolean overwrite)
 {
   g_autoptr (GError) error = NULL;
   const SoraStageClass *klass = sora_registry_stage (environment->registry, plugin, NULL, &error);
@@ -268,23 +319,20 @@ run_stage (SoractlGlobal *global, const char *plugin, SoraEnvironment *environme
   for (const char *const *w = sora_plan_warnings (plan); w != NULL && *w != NULL; w++)
     soractl_console_warning ("%s", *w);
   g_autofree char *folder = NULL, *stem = NULL;
-  if (makes_files (klass))
-    {
-      SoractlJob naming = { .request = request, .output = outputs != NULL ? outputs[0] : NULL };
-      soractl_job_output_name (&naming, &folder, &stem);
-    }
+  int code = check_outputs (klass, request, outputs, overwrite, &folder, &stem);
+  if (code != SORACTL_OK)
+    return code;
   SoractlTiming timing = { 0 };
   const SoraRunnerCallbacks callbacks = { .log = on_log, .stage_done = on_stage_done };
   g_autoptr (SoraRunner) runner = sora_runner_new (plan, folder, NULL, &callbacks, &timing);
   if (stem != NULL)
-    sora_runner_set_output_name (runner, stem, TRUE);
-  if (!sora_runner_run (runner, &error))
+    sora_runner_set_output_name (runner, stem, overwrite);
+  if (!soractl_run_interruptibly (runner, &error))
     return soractl_report (error);
   for (char **o = folder == NULL ? outputs : NULL; o != NULL && *o != NULL; o++)
     {
-      char *equals = strchr (*o, '=');
-      g_autofree char *port = equals != NULL ? g_strndup (*o, (gsize)(equals - *o)) : NULL;
-      const char *path = equals != NULL ? equals + 1 : *o;
+      g_autofree char *port = NULL;
+      const char *path = split_output (*o, &port);
       if (!write_outputs (runner, plan, port, path, &error))
         return soractl_report (error);
       if (!global->json)
@@ -307,6 +355,7 @@ soractl_verb_stage (SoractlGlobal *global, int argc, char **argv)
 {
   g_auto (GStrv) input_options = NULL, outputs = NULL, params = NULL, attrs = NULL, models = NULL;
   g_autofree char *seed = NULL;
+  gboolean overwrite = FALSE;
   gint threads = 0;
   const GOptionEntry entries[] = {
     { "model", 'm', 0, G_OPTION_ARG_STRING_ARRAY, &models,
@@ -316,7 +365,9 @@ soractl_verb_stage (SoractlGlobal *global, int argc, char **argv)
     { "attr", 0, 0, G_OPTION_ARG_STRING_ARRAY, &attrs, "An attribute of an input port",
       "PORT.NAME=VALUE" },
     { "output", 'o', 0, G_OPTION_ARG_FILENAME_ARRAY, &outputs,
-      "Write all outputs, or one, to a safetensors file", "[PORT=]FILE" },
+      "Write all outputs, or one, to a safetensors file; or the file that the stage makes",
+      "[PORT=]FILE" },
+    { "overwrite", 'f', 0, G_OPTION_ARG_NONE, &overwrite, "Replace a file that exists", NULL },
     { "param", 'p', 0, G_OPTION_ARG_STRING_ARRAY, &params, "Set a parameter of the stage",
       "NAME=VALUE" },
     { "seed", 's', 0, G_OPTION_ARG_STRING, &seed, "Seed (0)", "NUMBER" },
@@ -328,14 +379,13 @@ soractl_verb_stage (SoractlGlobal *global, int argc, char **argv)
     return code;
   if (argc != 3 || !g_str_equal (argv[1], "run"))
     return soractl_usage_error ("stage", "it goes 'soractl stage run PLUGIN [OPTION...]'");
-  if (threads < 0 || threads > 4096)
-    return soractl_usage_error ("stage", "option --threads is %d, expected 0 to 4096", threads);
   g_autoptr (SoraRequest) request = sora_request_new ("stage");
   request->has_seed = TRUE;
   request->threads = (guint)threads;
-  if (seed != NULL && !g_ascii_string_to_unsigned (seed, 10, 0, G_MAXUINT64, &request->seed, NULL))
-    return soractl_usage_error (
-        "stage", "option --seed is '%s', expected a whole number from 0 to 2^64 - 1", seed);
+  g_autoptr (GError) error = NULL;
+  if (!soractl_check_threads (threads, &error)
+      || (seed != NULL && !soractl_parse_seed (seed, &request->seed, &error)))
+    return soractl_report (error);
   for (char **m = models; m != NULL && *m != NULL; m++)
     {
       char *equals = strchr (*m, '=');
@@ -343,7 +393,6 @@ soractl_verb_stage (SoractlGlobal *global, int argc, char **argv)
                             equals != NULL ? g_strndup (*m, (gsize)(equals - *m)) : g_strdup (""),
                             g_strdup (equals != NULL ? equals + 1 : *m));
     }
-  g_autoptr (GError) error = NULL;
   g_autoptr (SoraEnvironment) environment = sora_environment_new (TRUE);
   const SoraStageClass *klass = sora_registry_stage (environment->registry, argv[2], NULL, &error);
   if (klass == NULL)
@@ -362,5 +411,5 @@ soractl_verb_stage (SoractlGlobal *global, int argc, char **argv)
   for (char **o = params; o != NULL && *o != NULL; o++)
     if (!add_param (request, klass, *o, &error))
       return soractl_report (error);
-  return run_stage (global, argv[2], environment, request, &inputs, outputs);
+  return run_stage (global, argv[2], environment, request, &inputs, outputs, overwrite);
 }

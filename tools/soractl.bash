@@ -4,7 +4,7 @@
 _soractl_ids ()
 {
     # First column of a listing, without its head.
-    soractl $1 ${2:+"$2"} --quiet 2>/dev/null | awk 'NR > 1 { print $1 }'
+    soractl "$1" --quiet 2>/dev/null | awk 'NR > 1 { print $1 }'
 }
 
 _soractl ()
@@ -12,7 +12,7 @@ _soractl ()
     local cur prev words cword
     _init_completion -n = || return
 
-    local verbs="generate run jobs show cancel wait result preview plugins pipelines models inspect check stage bench"
+    local verbs="generate run jobs show cancel wait result delete preview plugins pipelines models inspect check stage bench"
     local verb= bus= i
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
@@ -35,7 +35,8 @@ _soractl ()
         --seed | -s | --threads | --memory | --repeat | --param | -p | --name) return ;;
     esac
 
-    local common="--json --quiet --help"
+    local common="--quiet --help"
+    case $verb in cancel | delete | inspect | preview) ;; *) common+=" --json" ;; esac
     local request="--pipeline --model --stage --param --seed --metadata --threads --memory
         --steps --guidance-scale --width --height --frames --fps --negative-prompt --no-mark"
     if [[ $cur == -* ]]; then
@@ -45,18 +46,17 @@ _soractl ()
             bench) common+=" $request --repeat" ;;
             jobs) common+=" --state" ;;
             result) common+=" --output --name --overwrite" ;;
-            preview) common+=" --output" ;;
+            preview) common+=" --output --overwrite" ;;
             models) common+=" --digest" ;;
-            stage) common+=" --model --input --attr --output --param --seed --threads" ;;
+            stage) common+=" --model --input --attr --output --overwrite --param --seed --threads" ;;
         esac
         COMPREPLY=($(compgen -W "$common" -- "$cur"))
-        [[ ${COMPREPLY-} == *= ]] && compopt -o nospace
         return
     fi
 
     case $verb in
         run) COMPREPLY=($(compgen -W "$(_soractl_ids pipelines)" -- "$cur")) ;;
-        show | cancel | wait | result | preview)
+        show | cancel | wait | result | delete | preview)
             COMPREPLY=($(compgen -W "$(soractl $bus jobs --quiet 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur")) ;;
         inspect)
             COMPREPLY=($(compgen -W "$(_soractl_ids plugins) $(_soractl_ids pipelines) $(_soractl_ids models)" -- "$cur"))

@@ -13,25 +13,29 @@
 #include <string.h>
 
 const SoractlVerb soractl_verbs[] = {
-  { "generate", "[OPTION...] PROMPT", "Make a clip of a prompt", soractl_verb_generate },
+  { "generate", "[OPTION...] PROMPT", "Make a clip of a prompt", soractl_verb_generate, TRUE },
   { "run", "[--local] [OPTION...] PIPELINE", "Run a pipeline, on the service or in this process",
-    soractl_verb_run },
-  { "jobs", "", "List your jobs", soractl_verb_jobs },
-  { "show", "JOB", "Show one job", soractl_verb_show },
-  { "cancel", "JOB...", "Stop jobs", soractl_verb_cancel },
-  { "wait", "JOB", "Wait until a job is over", soractl_verb_wait },
-  { "result", "JOB [-o FILE]", "Fetch what a job made", soractl_verb_result },
+    soractl_verb_run, TRUE },
+  { "jobs", "", "List your jobs", soractl_verb_jobs, TRUE },
+  { "show", "JOB", "Show one job", soractl_verb_show, TRUE },
+  { "cancel", "JOB...", "Stop jobs", soractl_verb_cancel, FALSE },
+  { "wait", "JOB", "Wait until a job is over", soractl_verb_wait, TRUE },
+  { "result", "JOB [-o FILE]", "Fetch what a job made", soractl_verb_result, TRUE },
   { "preview", "JOB [-o FILE.png]", "Fetch the newest picture of a running job",
-    soractl_verb_preview },
-  { "plugins", "", "List the stage plugins", soractl_verb_plugins },
-  { "pipelines", "", "List the pipelines", soractl_verb_pipelines },
-  { "models", "", "List the models", soractl_verb_models },
-  { "inspect", "NAME", "Show a plugin, pipeline, model or safetensors file", soractl_verb_inspect },
+    soractl_verb_preview, FALSE },
+  { "delete", "JOB...", "Forget jobs that are over, with what they made", soractl_verb_delete,
+    FALSE },
+  { "plugins", "", "List the stage plugins", soractl_verb_plugins, TRUE },
+  { "pipelines", "", "List the pipelines", soractl_verb_pipelines, TRUE },
+  { "models", "", "List the models", soractl_verb_models, TRUE },
+  { "inspect", "NAME", "Show a plugin, pipeline, model or safetensors file", soractl_verb_inspect,
+    FALSE },
   { "check", "[OPTION...] [PROMPT]", "Shapes, memory and time of a request, without running it",
-    soractl_verb_check },
-  { "stage", "run PLUGIN [OPTION...]", "Run one stage on tensors from files", soractl_verb_stage },
-  { "bench", "[OPTION...] [PROMPT]", "Time the stages of a request", soractl_verb_bench },
-  { NULL, NULL, NULL, NULL },
+    soractl_verb_check, TRUE },
+  { "stage", "run PLUGIN [OPTION...]", "Run one stage on tensors from files", soractl_verb_stage,
+    TRUE },
+  { "bench", "[OPTION...] [PROMPT]", "Time the stages of a request", soractl_verb_bench, TRUE },
+  { NULL, NULL, NULL, NULL, FALSE },
 };
 
 static void
@@ -48,19 +52,44 @@ print_help (FILE *out)
                 "'soractl VERB --help' tells a verb's options; soractl(1) is the manual.\n");
 }
 
+/* Is it an error of reaching the service: none there, none that could be started, none that
+ * answers? */
+static gboolean
+is_no_service (int code)
+{
+  switch ((GDBusError)code)
+    {
+    case G_DBUS_ERROR_SERVICE_UNKNOWN:
+    case G_DBUS_ERROR_NAME_HAS_NO_OWNER:
+    case G_DBUS_ERROR_NO_REPLY:
+    case G_DBUS_ERROR_NO_SERVER:
+    case G_DBUS_ERROR_DISCONNECTED:
+    case G_DBUS_ERROR_TIMEOUT:
+    case G_DBUS_ERROR_TIMED_OUT:
+    case G_DBUS_ERROR_SPAWN_EXEC_FAILED:
+    case G_DBUS_ERROR_SPAWN_FORK_FAILED:
+    case G_DBUS_ERROR_SPAWN_CHILD_EXITED:
+    case G_DBUS_ERROR_SPAWN_CHILD_SIGNALED:
+    case G_DBUS_ERROR_SPAWN_FAILED:
+    case G_DBUS_ERROR_SPAWN_SETUP_FAILED:
+    case G_DBUS_ERROR_SPAWN_CONFIG_INVALID:
+    case G_DBUS_ERROR_SPAWN_SERVICE_INVALID:
+    case G_DBUS_ERROR_SPAWN_SERVICE_NOT_FOUND:
+    case G_DBUS_ERROR_SPAWN_PERMISSIONS_INVALID:
+    case G_DBUS_ERROR_SPAWN_FILE_INVALID:
+    case G_DBUS_ERROR_SPAWN_NO_MEMORY:
+      return TRUE;
+    default:
+      return FALSE;
+    }
+}
+
 int
 soractl_report (const GError *error)
 {
-  g_autofree char *remote = NULL;
-  const char *message = error->message;
   g_autoptr (GError) copy = g_error_copy (error);
-  if (g_dbus_error_is_remote_error (copy))
-    {
-      remote = g_dbus_error_get_remote_error (copy);
-      g_dbus_error_strip_remote_error (copy);
-      message = copy->message;
-    }
-  soractl_console_error ("%s", message);
+  g_dbus_error_strip_remote_error (copy);
+  soractl_console_error ("%s", copy->message);
   if (error->domain == SORA_ERROR)
     {
       switch ((SoraError)error->code)
@@ -76,62 +105,8 @@ soractl_report (const GError *error)
           return SORACTL_FAILED;
         }
     }
-  if (error->domain == G_DBUS_ERROR || error->domain == G_IO_ERROR)
-    {
-      if (g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_SERVICE_UNKNOWN)
-          || g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_NAME_HAS_NO_OWNER)
-          || g_error_matches (error, G_DBUS_ERROR, G_DBUS_ERROR_NO_REPLY))
-        return SORACTL_NO_SERVICE;
-    }
-  return SORACTL_FAILED;
-}
-
-int
-soractl_usage_error (const char *verb, const char *format, ...)
-{
-  va_list args;
-  va_start (args, format);
-  g_autofree char *text = g_strdup_vprintf (format, args);
-  va_end (args);
-  soractl_console_error ("%s; see 'soractl %s --help'", text, verb);
-  return SORACTL_USAGE;
-}
-
-int
-soractl_parse_options (SoractlGlobal *global, const GOptionEntry *entries, gboolean lenient,
-                       int *argc, char ***argv)
-{
-  gboolean help = FALSE;
-  const GOptionEntry common[] = {
-    { "json", 0, 0, G_OPTION_ARG_NONE, &global->json, "Print JSON, for programs", NULL },
-    { "quiet", 'q', 0, G_OPTION_ARG_NONE, &global->quiet, "Print results and errors alone", NULL },
-    { "help", 'h', 0, G_OPTION_ARG_NONE, &help, "Show this help", NULL },
-    G_OPTION_ENTRY_NULL,
-  };
-  const char *verb = (*argv)[0];
-  const SoractlVerb *v = soractl_verbs;
-  while (v->name != NULL && !g_str_equal (v->name, verb))
-    v++;
-  g_autoptr (GOptionContext) context = g_option_context_new (v->name != NULL ? v->usage : NULL);
-  g_option_context_set_summary (context, v->name != NULL ? v->summary : NULL);
-  g_option_context_set_help_enabled (context, FALSE);
-  g_option_context_set_ignore_unknown_options (context, lenient);
-  if (entries != NULL)
-    g_option_context_add_main_entries (context, entries, NULL);
-  g_option_context_add_main_entries (context, common, NULL);
-  g_autoptr (GError) error = NULL;
-  if (!g_option_context_parse (context, argc, argv, &error))
-    return soractl_usage_error (verb, "%s", error->message);
-  if (help)
-    {
-      g_autofree char *program = g_strdup_printf ("soractl %s", verb);
-      g_set_prgname (program);
-      g_autofree char *text = g_option_context_get_help (context, TRUE, NULL);
-      fputs (text, stdout);
-      g_set_prgname ("soractl");
-      return -1;
-    }
-  return SORACTL_OK;
+  return error->domain == G_DBUS_ERROR && is_no_service (error->code) ? SORACTL_NO_SERVICE
+                                                                      : SORACTL_FAILED;
 }
 
 int

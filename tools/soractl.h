@@ -30,6 +30,7 @@ typedef struct
   const char *usage;                                         /* what follows "soractl NAME" */
   const char *summary;                                       /* one line */
   int (*run) (SoractlGlobal *global, int argc, char **argv); /* argv[0] is the verb */
+  gboolean json;                                             /* has --json */
 } SoractlVerb;
 
 /* NULL-named at its end. */
@@ -38,6 +39,7 @@ extern const SoractlVerb soractl_verbs[];
 int soractl_verb_bench (SoractlGlobal *global, int argc, char **argv);
 int soractl_verb_cancel (SoractlGlobal *global, int argc, char **argv);
 int soractl_verb_check (SoractlGlobal *global, int argc, char **argv);
+int soractl_verb_delete (SoractlGlobal *global, int argc, char **argv);
 int soractl_verb_generate (SoractlGlobal *global, int argc, char **argv);
 int soractl_verb_inspect (SoractlGlobal *global, int argc, char **argv);
 int soractl_verb_jobs (SoractlGlobal *global, int argc, char **argv);
@@ -51,12 +53,16 @@ int soractl_verb_show (SoractlGlobal *global, int argc, char **argv);
 int soractl_verb_stage (SoractlGlobal *global, int argc, char **argv);
 int soractl_verb_wait (SoractlGlobal *global, int argc, char **argv);
 
-/* Parses a verb's own options (with --json, --quiet and --help of every verb); what is unknown
- * stays in argv when
- * @lenient.  Returns SORACTL_OK, or the code to leave with, after telling why; -1: --help was
- * printed. */
+/* Parses a verb's own options (with --quiet and --help of every verb, and --json); what is unknown
+ * stays in argv when @lenient, with "--name -value" as "--name=-value".  Returns SORACTL_OK, or the
+ * code to leave with, after telling why; -1: --help was printed. */
 int soractl_parse_options (SoractlGlobal *global, const GOptionEntry *entries, gboolean lenient,
                            int *argc, char ***argv);
 /* Prints "soractl: MESSAGE" and gives the exit code that belongs to the error. */
 int soractl_report (const GError *error);
 int soractl_usage_error (const char *verb, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+/* Values of options that several verbs take. */
+gboolean soractl_parse_seed (const char *text, guint64 *seed, GError **error);
+gboolean soractl_check_threads (gint threads, GError **error);
+gboolean soractl_parse_size (const char *text, guint64 *bytes, GError **error); /* at least 1 */

@@ -18,6 +18,14 @@ refuses "steps not a number" 2 "steps.*many" generate --steps many ball
 refuses "width not a multiple" 2 "width.*33.*multiple of" generate --width 33 ball
 refuses "width beyond all bounds" 2 "width.*99999999" generate --width 99999999 ball
 refuses "unknown choice" 2 "format.*gif" generate --format gif ball
+refuses "memory that is no size" 2 "memory.*4Garbage" generate --memory 4Garbage ball
+refuses "memory below a byte" 2 "memory.*0.5" generate --memory 0.5 ball
+refuses "a switch that takes two words" 2 "'a cube'.*--mark=true" generate --mark "a cube" --prompt ball
+refuses "a switch that takes the pipeline" 2 "text-to-frames.*--mark=true" "$soractl" run --local --mark text-to-frames
+refuses "bus after the verb" 2 "--session goes before the verb" generate --session ball
+refuses "detached in this process" 2 "--detach.*--local" generate -d ball
+refuses "option that is not UTF-8" 2 "UTF-8" generate $'--caf\xe9' 1 ball
+refuses "JSON where there is none" 2 "--json" "$soractl" cancel --json 1
 refuses "bad seed" 2 "seed.*-1" "$soractl" generate --local --seed=-1 ball
 refuses "unknown model" 3 "no-such-model" generate -m no-such-model ball
 refuses "unknown pipeline" 3 "no-such-pipeline" "$soractl" run --local no-such-pipeline ball
@@ -29,7 +37,8 @@ long=$(printf 'ball %.0s' $(seq 600))
 accepts "prompt over 512 tokens" "warning.*prompt.*1201 tokens" generate -o long.mp4 "$long"
 rm -f long.mp4
 accepts "frames not 4n+1" "warning.*(6|frames).*9" generate --frames 6 -o six.mp4 ball
-frames=$("$soractl" run --local -q "${tiny[@]}" --frames 6 text-to-frames ball -o six.png 2> "$work/stderr" | wc -l) || complain "text-to-frames: $(cat "$work/stderr")"
+"$soractl" run --local -q "${tiny[@]}" --frames 6 text-to-frames --layout frames -o six.png ball > "$work/six" 2> "$work/stderr" || complain "text-to-frames: $(cat "$work/stderr")"
+[ "$(wc -l < "$work/six")" -eq 6 ] || complain "6 frames became $(wc -l < "$work/six"): $(cat "$work/six")"
 rm -f six*
 
 # -- The pipeline

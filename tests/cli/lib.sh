@@ -40,3 +40,13 @@ accepts () {
   "$@" > "$work/stdout" 2> "$work/stderr" || complain "$name: failed: $(cat "$work/stderr")"
   grep -Eq -- "$regex" "$work/stderr" || complain "$name: expected '$regex', got: $(cat "$work/stderr")"
 }
+
+# until_true SECONDS COMMAND...: asks again until it succeeds; the pause is a read that times out, not a guess.
+until_true () {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    [ $SECONDS -lt $deadline ] || return 1
+    read -rt 0.05 <> <(:) || true
+  done
+}

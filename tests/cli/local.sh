@@ -21,6 +21,17 @@ assert [s["stage"] for s in r["stages"]] and all(s["wall"] >= 0 for s in r["stag
 EOF
 grep -q '^100 %\|^ *[0-9]* % denoise' progress || complain "no plain progress lines: $(cat progress)"
 
+# -- Words and options: a switch gives the prompt back, a value may begin with a hyphen.
+[ "$("$soractl" generate --local -q "${tiny[@]}" --mark "a cube")" = a-cube.mp4 ] || complain "--mark took the prompt"
+[ "$("$soractl" generate --local -q "${tiny[@]}" --mark off "a cone")" = a-cone.mp4 ] || complain "--mark off"
+[ "$("$soractl" generate --local -q "${tiny[@]}" --prompt "a cube")" = a-cube-2.mp4 ] || complain "--prompt"
+cmp a-cube.mp4 a-cube-2.mp4 || complain "--mark is not the default"
+"$soractl" generate --local -q "${tiny[@]}" --negative-prompt -dark --memory 3GiB -o dark.mp4 ball > /dev/null || complain "a value that begins with a hyphen"
+"$soractl" generate --local -q "${tiny[@]}" --negative-prompt=-dark -o dark-2.mp4 ball > /dev/null
+"$soractl" generate --local -q "${tiny[@]}" -o light.mp4 ball > /dev/null
+cmp dark.mp4 dark-2.mp4 || complain "--negative-prompt -dark is another request than --negative-prompt=-dark"
+! cmp -s dark.mp4 light.mp4 || complain "--negative-prompt -dark was dropped"
+
 # -- Swapping one line: another encoder.
 "$soractl" run --local -q "${tiny[@]}" text-to-frames -o sheet.png ball > paths || complain "text-to-frames failed"
 head -c 4 "$(head -n 1 paths)" | grep -q PNG || complain "text-to-frames made no PNG: $(cat paths)"
@@ -50,12 +61,28 @@ for verb in plugins pipelines models "check -m small-a ball"; do
   [ -z "$python" ] || "$python" -m json.tool out.json > /dev/null || complain "$verb --json is no JSON"
 done
 
-# -- check touches no weights: it works where they are unreadable.
-cp -rL "$src/tests/golden/models/small-a" "$work/headers"; chmod -R u+w "$work/headers"
-"$soractl" check -m "$work/headers" --width 64 ball > table || complain "check"
+# -- check, also of a pipeline that takes no prompt.
+"$soractl" check -m small-a --width 64 ball > table || complain "check"
 grep -q 'denoise.*latents f32\[4,' table || complain "check's table: $(cat table)"
 grep -q 'peak memory' table || complain "check's sum: $(cat table)"
 
-"$soractl" bench "${tiny[@]}" --repeat 1 --json ball > bench.json || complain "bench"
+sed '/^prompt=/d; s/^Plugin=text-umt5/&\nParam.prompt=a ball/' "$src/pipelines/text-to-video.pipeline" > silent.pipeline
+"$soractl" check --pipeline ./silent.pipeline -m small-a > table || complain "check of a pipeline without a prompt"
+
+# -- bench: what it measures is of its number of threads; Ctrl-C leaves nothing.
+export XDG_CACHE_HOME=$work/cache TMPDIR=$work/tmp
+mkdir "$TMPDIR"
+"$soractl" bench "${tiny[@]}" --threads 1 --repeat 1 --json ball > bench.json || complain "bench"
 grep -q '"flops_per_second"' bench.json || complain "bench: $(cat bench.json)"
+"$soractl" check "${tiny[@]}" --threads 1 ball | grep -q 'measured here' || complain "check knows nothing of bench"
+"$soractl" check "${tiny[@]}" ball | grep -q nominal || complain "the rates of one thread were taken for those of all"
+"$soractl" bench -m small-a --width 256 --height 256 --frames 65 --steps 1000 ball > /dev/null 2>&1 &
+client=$!
+until_true 60 eval '[ -n "$(ls "$TMPDIR")" ]' || complain "bench made no folder"
+# Again, if it did not listen yet.
+stopped () { kill -INT "$client" 2>/dev/null || true; [ -z "$(jobs -r)" ]; }
+until_true 60 stopped || complain "bench did not stop"
+code=0; wait "$client" || code=$?
+[ $code -eq 130 ] || complain "bench after Ctrl-C: $code"
+[ -z "$(ls "$TMPDIR")" ] || complain "bench left $(ls "$TMPDIR")"
 exit $fail

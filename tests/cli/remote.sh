@@ -10,24 +10,21 @@ daemon=
 stop () { [ -z "$daemon" ] || kill "$daemon" 2>/dev/null || true; kill "$bus" 2>/dev/null || true; wait || true; rm -rf "$work"; }
 trap stop EXIT
 
-# until_true SECONDS COMMAND...: asks again until it succeeds; the pause is a read that times out, not a guess.
-until_true () {
-  local deadline=$((SECONDS + $1))
-  shift
-  until "$@"; do
-    [ $SECONDS -lt $deadline ] || return 1
-    read -rt 0.05 <> <(:) || true
-  done
-}
 until_true 30 test -S "$work/bus" || { echo "no bus"; exit 1; }
 
 ctl () { "$soractl" --session "$@"; }
-code=0; ctl jobs 2> "$work/stderr" || code=$?
-[ $code -eq 4 ] || complain "without a service: $code, expected 4: $(cat "$work/stderr")"
+# A bus without the service, and no bus.
+for bus_address in "$DBUS_SESSION_BUS_ADDRESS" "unix:path=$work/none"; do
+  for verb in jobs "show x" "wait x" "cancel x" "delete x" "result x" "preview x" "generate ball"; do
+    code=0; DBUS_SESSION_BUS_ADDRESS=$bus_address ctl $verb 2> "$work/stderr" || code=$?
+    [ $code -eq 4 ] || complain "$verb without a service: $code, expected 4: $(cat "$work/stderr")"
+  done
+done
 
-"$bld/dbus/sorad" --session --plugin-dir="$bld/stage/plugins" --pipeline-dir="$src/pipelines" \
+# A limit on the size of files stands in for a full disk.
+(trap '' XFSZ; ulimit -f 200; exec "$bld/dbus/sorad" --session --plugin-dir="$bld/stage/plugins" --pipeline-dir="$src/pipelines" \
   --model-dir="$src/tests/golden/models" --state-dir="$work/state" --worker="$bld/dbus/sora-worker" \
-  2> "$work/sorad.log" &
+  2> "$work/sorad.log") &
 daemon=$!
 gdbus wait --session --timeout 60 org.sorad.Sora1 || { cat "$work/sorad.log"; exit 1; }
 
@@ -52,13 +49,49 @@ code=0; ctl result -q "$job" -o star.mp4 > /dev/null 2>&1 || code=$?
 [ $code -eq 1 ] || complain "result replaced a file: $code"
 ctl result -q -f "$job" -o star.mp4 > /dev/null || complain "result --overwrite"
 
-# -- A job that fails tells why, with the stage.
+# -- What cannot be sent is refused before it is.
+rm -f ./*
+refuses "prompt that is not UTF-8" 2 "UTF-8" ctl generate -q "${tiny[@]}" $'caf\xe9'
+refuses "name that is not UTF-8" 2 "UTF-8" ctl generate -q "${tiny[@]}" -o $'caf\xe9.mp4' ball
+refuses "detached name that is hidden" 2 "named '.x'" ctl generate -q -d "${tiny[@]}" -o .x.mp4 ball
+refuses "memory" 2 "--memory.*soractl generate --help" ctl generate -q "${tiny[@]}" --memory 4G ball
+refuses "no prompt" 2 "what shall the clip show" ctl generate -q "${tiny[@]}" --steps 3
+refuses "a folder that is not there" 3 "no such folder" ctl generate -q "${tiny[@]}" -o missing/clip.mp4 ball
+printf kept > clip.mp4
+code=0; ctl generate -q "${tiny[@]}" -o clip ball 2> "$work/stderr" || code=$?
+[ $code -eq 1 ] && grep -q "'clip.mp4' exists" "$work/stderr" && [ "$(cat clip.mp4)" = kept ] || complain "taken name: $code, $(cat "$work/stderr")"
+ctl jobs | grep -q ' clip ' && complain "a job was submitted for a name that is taken"
+rm clip.mp4
+
+# -- Parameters of stages have their declared types, as in process.
+odd=(-p mark.text=2026 -p text.max-tokens=64 -p encode.preset=fast -p denoise.forward-timestep= --seed 3 "${tiny[@]}")
+ctl generate -q "${odd[@]}" -o remote.webm ball > /dev/null || complain "stage parameters"
+"$soractl" generate --local -q "${odd[@]}" -o local.webm ball > /dev/null || complain "stage parameters in process"
+cmp remote.webm local.webm || complain "stage parameters gave other bytes than --local"
+rm -f ./*
+refuses "a stage's number beyond 64 bits" 2 "18446744073709551615" ctl generate -q "${tiny[@]}" -p denoise.steps=18446744073709551615 ball
+refuses "a stage's number that is none" 2 "whole number" ctl generate -q "${tiny[@]}" -p denoise.steps=0x10 ball
+refuses "unknown stage parameter" 2 "no parameter 'denoise.stepz'" ctl generate -q "${tiny[@]}" -p denoise.stepz=3 ball
+[ "$(ctl generate -q "${tiny[@]}" --no-mark.enabled --mark-size 0.2 "no mark")" = no-mark.mp4 ] || complain "--no-mark.enabled"
+
+# -- JSON of a job that is left, and its end.
+job=$(ctl generate -d --json "${tiny[@]}" "gone soon" | sed -n 's/.*"job": "\(.*\)".*/\1/p')
+[ "$(ctl wait "$job")" = done ] || complain "generate --detach --json gave '$job'"
+code=0; ctl delete "$job" nonsense 2> "$work/stderr" || code=$?
+[ $code -eq 3 ] || complain "delete of one that is not there: $code, $(cat "$work/stderr")"
+! ctl jobs | grep -q "$job" || complain "delete left the job"
+
+# -- A job that fails tells why: before it is made ...
 code=0; ctl generate -q "${tiny[@]}" -m no-such-model ball 2> "$work/stderr" || code=$?
 [ $code -eq 3 ] && grep -q no-such-model "$work/stderr" || complain "unknown model: $code, $(cat "$work/stderr")"
 code=0; ctl generate -q "${tiny[@]}" --stepz 3 ball 2> "$work/stderr" || code=$?
 [ $code -eq 2 ] && grep -q stepz "$work/stderr" || complain "unknown parameter: $code, $(cat "$work/stderr")"
 code=0; ctl show nonsense 2> "$work/stderr" || code=$?
 [ $code -eq 3 ] || complain "unknown job: $code, $(cat "$work/stderr")"
+
+# ... and in its stage.
+rm -f ./*
+refuses "failing stage" 1 "stage 'encode'.*(space|too large)" ctl generate -q "${tiny[@]}" --width 128 --height 128 --frames 33 --crf 0 -p encode.preset=ultrafast ball
 
 # -- Cancel: a job that would take long, stopped while it runs; its waiter is told.
 long=$(ctl generate -q -d -m small-a --width 256 --height 256 --frames 65 --steps 1000 --seed 1 ball)
@@ -84,7 +117,26 @@ shown=$(ctl generate -q -d -m small-a --width 128 --height 128 --frames 97 --ste
 preview () { ctl preview -o preview.png "$shown" > /dev/null 2> "$work/stderr"; }
 until_true 60 preview || complain "preview: $(cat "$work/stderr")"
 head -c 4 preview.png | grep -q PNG || complain "the preview is no PNG"
+printf kept > preview.png
+code=0; ctl preview -o preview.png "$shown" > /dev/null 2> "$work/stderr" || code=$?
+[ $code -eq 1 ] && [ "$(cat preview.png)" = kept ] || complain "preview replaced a file: $code, $(cat "$work/stderr")"
+ctl preview -f -o preview.png "$shown" > /dev/null || complain "preview --overwrite"
+head -c 4 preview.png | grep -q PNG || complain "preview --overwrite replaced nothing"
 ctl cancel "$shown"
 
 kill -0 "$daemon" || complain "sorad died: $(cat "$work/sorad.log")"
+
+# -- The service ends under a job that is waited for: one clear line, and which job it was.
+"$soractl" --session generate -m small-a --width 256 --height 256 --frames 65 --steps 1000 "orphaned" > /dev/null 2> "$work/stderr" &
+client=$!
+running () { ctl jobs --json --state running | grep -q orphaned; }
+until_true 60 running || complain "the orphaned job did not start"
+job=$(ctl jobs --quiet --state running | awk '/orphaned/ { print $1 }')
+until_true 60 grep -q denoise "$work/stderr" || complain "no progress: $(cat "$work/stderr")"
+kill -KILL "$daemon"
+daemon=
+code=0; wait "$client" || code=$?
+[ $code -eq 4 ] || complain "generate when sorad ended: $code, $(cat "$work/stderr")"
+[ "$(grep -c '^soractl: sorad has ended' "$work/stderr")" -eq 1 ] && grep -q "^soractl: the job is $job" "$work/stderr" && ! grep -q 'GLib' "$work/stderr" \
+  || complain "generate when sorad ended said: $(cat "$work/stderr")"
 exit $fail
