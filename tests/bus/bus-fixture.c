@@ -10,6 +10,7 @@
 #include <gio/gunixfdlist.h>
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -169,8 +170,8 @@ bus_fixture_new (const BusSetup *setup)
   return fixture;
 }
 
-static void
-remove_tree (const char *path)
+void
+bus_remove_tree (const char *path)
 {
   g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
   const char *name;
@@ -178,7 +179,7 @@ remove_tree (const char *path)
     {
       g_autofree char *child = g_build_filename (path, name, NULL);
       if (g_file_test (child, G_FILE_TEST_IS_DIR) && !g_file_test (child, G_FILE_TEST_IS_SYMLINK))
-        remove_tree (child);
+        bus_remove_tree (child);
       else
         g_unlink (child);
     }
@@ -200,7 +201,7 @@ bus_fixture_free (BusFixture *fixture)
   g_subprocess_wait (fixture->bus, NULL, NULL);
   g_object_unref (fixture->sorad);
   g_object_unref (fixture->bus);
-  remove_tree (fixture->dir);
+  bus_remove_tree (fixture->dir);
   g_free (fixture->dir);
   g_free (fixture->address);
   g_free (fixture);
@@ -330,4 +331,35 @@ bus_read_result (GDBusConnection *connection, const char *job, const char *name,
   if (size)
     *size = (gsize)st.st_size;
   return text;
+}
+
+void
+bus_assert_goes_on (BusFixture *fixture)
+{
+  GDBusConnection *bus = fixture->connection;
+  g_autoptr (GVariant) owner = g_dbus_connection_call_sync (
+      bus, "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "GetConnectionUnixProcessID",
+      g_variant_new ("(s)", SORA_BUS_NAME), NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
+  guint32 pid;
+  ck_assert_ptr_nonnull (owner);
+  g_variant_get (owner, "(u)", &pid);
+  g_autofree char *identifier = g_strdup_printf ("%u", pid);
+  ck_assert_str_eq (g_subprocess_get_identifier (fixture->sorad), identifier);
+  g_autofree char *job = bus_submit (bus, "done", NULL, NULL);
+  g_autofree char *state = bus_wait (bus, job);
+  ck_assert_str_eq (state, "done");
+}
+
+void
+bus_assert_fails (BusFixture *fixture, const char *mode, const char *error_name, const char *part)
+{
+  GDBusConnection *bus = fixture->connection;
+  g_autofree char *job = bus_submit (bus, mode, NULL, NULL);
+  g_autofree char *state = bus_wait (bus, job);
+  g_autofree char *name = bus_get_string (bus, job, "ErrorName");
+  g_autofree char *text = bus_get_string (bus, job, "Error");
+  ck_assert_msg (g_str_equal (state, "failed"), "%s: %s", mode, state);
+  ck_assert_msg (g_str_has_suffix (name, error_name), "%s: %s: %s", mode, name, text);
+  ck_assert_msg (strstr (text, part) != NULL, "%s: '%s' lacks '%s'", mode, text, part);
+  bus_assert_goes_on (fixture);
 }

@@ -42,6 +42,8 @@ GDBusConnection *bus_fixture_connect (BusFixture *fixture); /* one more client *
 /* Iterates the main context until @done says TRUE; fails the test at the deadline. */
 void bus_wait_until (gboolean (*done) (gpointer data), gpointer data, const char *what);
 
+void bus_remove_tree (const char *path);
+
 /* NULL with @error, remote prefix taken off. */
 GVariant *bus_call (GDBusConnection *connection, const char *path, const char *interface,
                     const char *method, GVariant *arguments, GError **error);
@@ -58,5 +60,11 @@ void bus_wait_property (GDBusConnection *connection, const char *job, const char
 char *bus_read_result (GDBusConnection *connection, const char *job, const char *name, gsize *size);
 int bus_open (GDBusConnection *connection, const char *job, const char *method, GVariant *arguments,
               GVariant **reply, GError **error);
+
+/* The daemon lives and works: its process is the one that was started, and a job is done. */
+void bus_assert_goes_on (BusFixture *fixture);
+/* A job of that mode fails with that error, and the daemon goes on. */
+void bus_assert_fails (BusFixture *fixture, const char *mode, const char *error_name,
+                       const char *part);
 
 G_END_DECLS

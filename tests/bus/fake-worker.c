@@ -53,15 +53,29 @@ wait_for (gint *flag)
 }
 
 static gboolean
-send_artifact (guint64 job, const char *name, const void *data, gsize size)
+send_artifact_of (guint64 job, const char *stage, const char *name, const void *data, gsize size)
 {
   GVariantDict details;
   g_variant_dict_init (&details, NULL);
-  g_variant_dict_insert (&details, "stage", "s", "work");
+  g_variant_dict_insert (&details, "stage", "s", stage);
   g_variant_dict_insert (&details, "port", "s", "file");
   g_variant_dict_insert (&details, "media-type", "s", "text/plain");
   return sora_channel_send_blob (channel, job, "artifact", name, -1, data, size,
                                  g_variant_dict_end (&details), NULL, NULL);
+}
+
+static gboolean
+send_artifact (guint64 job, const char *name, const void *data, gsize size)
+{
+  return send_artifact_of (job, "work", name, data, size);
+}
+
+static void
+send_hello (guint version)
+{
+  sora_channel_send (channel, SORA_MESSAGE_HELLO, 0,
+                     g_variant_new ("(us@a{sv})", version, "fake", g_variant_new ("a{sv}", NULL)),
+                     NULL);
 }
 
 static void
@@ -150,6 +164,28 @@ misbehave (const char *mode, guint64 job)
     }
   else if (g_str_equal (mode, "preview-lie"))
     send_preview (job, 4000, 4000, 12);
+  else if (g_str_equal (mode, "long-detail"))
+    {
+      g_autofree char *stage = g_strnfill (200, 's');
+      send_artifact_of (job, stage, "clip.txt", "x", 1);
+    }
+  else if (g_str_equal (mode, "odd-value"))
+    sora_channel_send (channel, SORA_MESSAGE_RESULT, job,
+                       g_variant_new_parsed ("({'stages': <[{'odd': <just 'x'>}]>},)"), NULL);
+  else if (g_str_equal (mode, "two-hellos"))
+    send_hello (SORA_PROTOCOL_VERSION);
+  else if (g_str_equal (mode, "crash-sending"))
+    { /* chunks still lie in the socket when it is gone */
+      begin_artifact (job, 900, "artifact", "clip.bin", 2 << 20);
+      for (guint i = 0; i < 512; i++)
+        {
+          static const guint8 chunk[4096];
+          sora_channel_send (channel, SORA_MESSAGE_BLOB_CHUNK, job,
+                             g_variant_new ("(u@ay)", 900, bytes_variant (chunk, 4096)), NULL);
+        }
+      signal (SIGSEGV, SIG_DFL);
+      raise (SIGSEGV);
+    }
   else if (g_str_equal (mode, "other-job"))
     send_result (job + 17);
   else if (g_str_equal (mode, "oversize"))
@@ -213,6 +249,13 @@ end_as_told (const char *mode, guint64 job, const char *text)
     {
       sora_channel_send (channel, SORA_MESSAGE_LOG, job,
                          g_variant_new ("(iss)", 2, "work", "frames rounded up"), NULL);
+      send_result (job);
+    }
+  else if (g_str_equal (mode, "warn-long"))
+    {
+      g_autofree char *words = g_strnfill (9000, 'w');
+      sora_channel_send (channel, SORA_MESSAGE_LOG, job, g_variant_new ("(iss)", 2, "work", words),
+                         NULL);
       send_result (job);
     }
   else if (g_str_equal (mode, "flood"))
@@ -287,6 +330,8 @@ check (SoraMessage *message)
   GVariant *mode = request ? g_hash_table_lookup (request->params, "mode") : NULL;
   if (mode && g_str_equal (g_variant_get_string (mode, NULL), "ignore"))
     return;
+  if (mode && g_str_equal (g_variant_get_string (mode, NULL), "slow"))
+    g_usleep (3 * G_USEC_PER_SEC);
   g_variant_dict_init (&row, NULL);
   g_variant_dict_insert (&row, "stage", "s", "work");
   g_variant_builder_init (&rows, G_VARIANT_TYPE ("aa{sv}"));
@@ -314,6 +359,8 @@ take_input (SoraMessage *message)
   if (message->type == SORA_MESSAGE_BLOB_CHUNK
       && sora_blob_chunk (blob, message, &data, &size, NULL))
     g_byte_array_append (input, data, (guint)size);
+  if (g_getenv ("SORA_FAKE_NO_ACK"))
+    return;
   gboolean end = message->type == SORA_MESSAGE_BLOB_END;
   if (end && !sora_blob_end (blob, message, NULL))
     _exit (9);
@@ -339,6 +386,8 @@ dispatch (SoraMessage *message)
     case SORA_MESSAGE_DESCRIBE:
       if (g_getenv ("SORA_FAKE_DESCRIBE_CRASH"))
         abort ();
+      if (g_getenv ("SORA_FAKE_DESCRIBE_HANG"))
+        return;
       send_error (message->job, "org.sorad.Sora1.Error.InvalidPlugin",
                   "the fake worker describes nothing");
       return;
@@ -361,11 +410,7 @@ main (int argc, char **argv)
   const char *version = g_getenv ("SORA_FAKE_VERSION");
   input = g_byte_array_new ();
   channel = sora_channel_new (3, 3, SORA_SIDE_WORKER, NULL);
-  sora_channel_send (channel, SORA_MESSAGE_HELLO, 0,
-                     g_variant_new ("(us@a{sv})",
-                                    version ? (guint)atoi (version) : SORA_PROTOCOL_VERSION, "fake",
-                                    g_variant_new ("a{sv}", NULL)),
-                     NULL);
+  send_hello (version ? (guint)atoi (version) : SORA_PROTOCOL_VERSION);
   g_thread_unref (g_thread_new ("heartbeat", heartbeat, NULL));
   for (;;)
     {

@@ -429,6 +429,30 @@ START_TEST (warnings_are_kept)
 }
 END_TEST
 
+START_TEST (long_warnings_are_cut)
+{
+  g_autofree char *job = bus_submit (bus, "warn-long", NULL, NULL);
+  g_autofree char *state = bus_wait (bus, job);
+  ck_assert_str_eq (state, "done");
+  g_autoptr (GVariant) warnings = bus_get (bus, job, JOB, "Warnings");
+  g_autofree const char **texts = g_variant_get_strv (warnings, NULL);
+  ck_assert_uint_eq (strlen (texts[0]), 2048);
+  ck_assert (g_str_has_prefix (texts[0], "stage 'work': www"));
+}
+END_TEST
+
+START_TEST (result_without_files_says_so)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *job = bus_submit (bus, "warn", NULL, NULL);
+  g_autofree char *state = bus_wait (bus, job);
+  ck_assert_str_eq (state, "done");
+  ck_assert_int_lt (
+      bus_open (bus, job, "OpenResult", g_variant_new ("(a{sv})", NULL), NULL, &error), 0);
+  assert_error (error, SORA_ERROR_NOT_FOUND, "has no result files");
+}
+END_TEST
+
 START_TEST (deleted_job_is_gone)
 {
   g_autoptr (GError) error = NULL;
@@ -678,6 +702,8 @@ main (void)
   tcase_add_test (jobs, preview_is_sealed);
   tcase_add_test (jobs, not_ready_and_failed_results_say_so);
   tcase_add_test (jobs, warnings_are_kept);
+  tcase_add_test (jobs, long_warnings_are_cut);
+  tcase_add_test (jobs, result_without_files_says_so);
   tcase_add_test (jobs, deleted_job_is_gone);
   tcase_add_test (jobs, own_jobs_are_listed);
   tcase_add_test (jobs, check_answers_without_a_job);

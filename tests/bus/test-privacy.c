@@ -290,11 +290,13 @@ main (void)
       tcase_add_test (live, workers_are_warm_but_not_shared_between_users);
     }
   else
-    g_printerr ("not root: the tests that need a second uid are skipped\n");
+    g_printerr ("not root: the tests that need a second uid were not run\n");
   suite_add_tcase (suite, live);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_NORMAL);
   int failed = srunner_ntests_failed (runner);
   srunner_free (runner);
+  if (!failed && geteuid () != 0)
+    return 77; /* no success: what R12 promises was not tried */
   return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

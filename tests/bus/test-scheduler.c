@@ -7,6 +7,8 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "bus-fixture.h"
 #include "core/sora-request.h"
@@ -88,6 +90,26 @@ submit (guint32 uid, const char *mode)
   return job;
 }
 
+static gint stray; /* atomic: calls */
+
+static void
+on_stray_message (gpointer data, SoraMessage *message)
+{
+  g_atomic_int_inc (&stray);
+}
+
+static void
+on_stray (gpointer data, const GError *error)
+{
+  g_atomic_int_inc (&stray);
+}
+
+static gboolean
+has_stray (gpointer unused)
+{
+  return g_atomic_int_get (&stray) >= 2; /* HELLO, and the answer */
+}
+
 static gboolean
 all_over (gpointer count)
 {
@@ -149,6 +171,65 @@ START_TEST (coming_back_is_no_advantage)
 }
 END_TEST
 
+static gboolean
+on_idle (gpointer flag)
+{
+  *(gboolean *)flag = TRUE;
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean
+is_true (gpointer flag)
+{
+  return *(gboolean *)flag;
+}
+
+/* What another user took must not empty the queue into "failed". */
+START_TEST (queue_waits_while_descriptors_are_short)
+{
+  gboolean tried = FALSE;
+  struct rlimit limit;
+  SoradJob *first = submit (1, "done");
+  SoradJob *second = submit (1, "done");
+  ck_assert_int_eq (getrlimit (RLIMIT_NOFILE, &limit), 0);
+  rlim_t before = limit.rlim_cur;
+  int next = dup (0);
+  close (next);
+  limit.rlim_cur = (rlim_t)next;
+  ck_assert_int_eq (setrlimit (RLIMIT_NOFILE, &limit), 0);
+  g_idle_add (on_idle, &tried); /* after the start was tried, which has a higher priority */
+  bus_wait_until (is_true, &tried, "the idle source");
+  limit.rlim_cur = before;
+  ck_assert_int_eq (setrlimit (RLIMIT_NOFILE, &limit), 0);
+  ck_assert_uint_eq (over, 0);
+  ck_assert_int_eq (first->state, SORAD_JOB_QUEUED);
+  ck_assert_uint_eq (sorad_scheduler_position (scheduler, first), 1);
+  ck_assert_uint_eq (sorad_scheduler_position (scheduler, second), 2);
+  bus_wait_until (all_over, GUINT_TO_POINTER (2), "the end of two jobs");
+  ck_assert_int_eq (first->state, SORAD_JOB_DONE);
+  ck_assert_int_eq (second->state, SORAD_JOB_DONE);
+}
+END_TEST
+
+/* Callbacks come in the main loop alone, also while it does not run. */
+START_TEST (nothing_is_called_from_other_threads)
+{
+  static const SoradProcessCallbacks callbacks = { .message = on_stray_message, .died = on_stray };
+  g_autoptr (GError) error = NULL;
+  stray = 0;
+  SoradProcess *process = sorad_process_spawn (config, store, &callbacks, NULL, &error);
+  ck_assert_msg (process != NULL, "%s", error ? error->message : "");
+  sorad_process_send (process, SORA_MESSAGE_DESCRIBE, 1, g_variant_new ("(ss)", "all", ""));
+  /* The worker answers within this second, and nobody iterates the main loop. */
+  gint64 deadline = g_get_monotonic_time () + G_USEC_PER_SEC;
+  while (g_get_monotonic_time () < deadline && g_atomic_int_get (&stray) == 0)
+    g_usleep (1000);
+  ck_assert_int_eq (g_atomic_int_get (&stray), 0);
+  bus_wait_until (has_stray, NULL, "the answer, in the main loop");
+  sorad_process_close (process);
+}
+END_TEST
+
 START_TEST (store_counts_by_user)
 {
   SoradJob *mine = submit (1, "wait");
@@ -172,6 +253,8 @@ main (void)
   tcase_add_test (queue, newcomer_waits_for_one_job);
   tcase_add_test (queue, users_take_turns);
   tcase_add_test (queue, coming_back_is_no_advantage);
+  tcase_add_test (queue, queue_waits_while_descriptors_are_short);
+  tcase_add_test (queue, nothing_is_called_from_other_threads);
   tcase_add_test (queue, store_counts_by_user);
   suite_add_tcase (suite, queue);
   SRunner *runner = srunner_create (suite);

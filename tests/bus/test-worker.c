@@ -11,24 +11,36 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "bus-fixture.h"
 #include "dbus/sora-bus-error.h"
+#include "dbus/sora-channel.h"
 
 static char *plugins;
 static BusFixture *fixture;
 static GDBusConnection *bus;
 
+/* A module and its manifest side by side, as `make install` lays them. */
+static void
+lay (const char *name)
+{
+  g_autofree char *from_module
+      = g_strconcat (ABS_BUILDDIR "/tests/bus/rogue/.libs/", name, ".so", NULL);
+  g_autofree char *from_manifest
+      = g_strconcat (ABS_SRCDIR "/tests/bus/rogue/", name, ".plugin", NULL);
+  g_autofree char *module = g_strconcat (plugins, "/", name, ".so", NULL);
+  g_autofree char *manifest = g_strconcat (plugins, "/", name, ".plugin", NULL);
+  ck_assert_int_eq (symlink (from_module, module), 0);
+  ck_assert_int_eq (symlink (from_manifest, manifest), 0);
+}
+
 static void
 setup (void)
 {
-  /* A module and its manifest side by side, as `make install` lays them. */
   plugins = g_dir_make_tmp ("sora-plugins-XXXXXX", NULL);
-  g_autofree char *module = g_build_filename (plugins, "rogue.so", NULL);
-  g_autofree char *manifest = g_build_filename (plugins, "rogue.plugin", NULL);
-  ck_assert_int_eq (symlink (ABS_BUILDDIR "/tests/bus/rogue/.libs/rogue.so", module), 0);
-  ck_assert_int_eq (symlink (ABS_SRCDIR "/tests/bus/rogue/rogue.plugin", manifest), 0);
+  lay ("rogue");
   fixture = bus_fixture_new (
       &(BusSetup){ .plugin_dir = plugins, .pipeline_dir = ABS_SRCDIR "/tests/bus/pipelines" });
   bus = fixture->connection;
@@ -38,11 +50,7 @@ static void
 teardown (void)
 {
   bus_fixture_free (fixture);
-  g_autofree char *module = g_build_filename (plugins, "rogue.so", NULL);
-  g_autofree char *manifest = g_build_filename (plugins, "rogue.plugin", NULL);
-  g_unlink (module);
-  g_unlink (manifest);
-  g_rmdir (plugins);
+  bus_remove_tree (plugins);
   g_free (plugins);
 }
 
@@ -100,6 +108,26 @@ START_TEST (job_runs_through_the_graph)
   ck_assert (seconds >= 0 && seconds < 10);
   ck_assert (g_variant_lookup (details, "version", "&s", &version));
   ck_assert_str_eq (version, PACKAGE_VERSION);
+}
+END_TEST
+
+START_TEST (stage_is_told_the_job)
+{
+  g_autofree char *job = submit ("job", NULL, 0);
+  assert_ends (job, "done", "");
+  g_autofree char *text = bus_read_result (bus, job, NULL, NULL);
+  ck_assert_str_eq (text, strrchr (job, '/') + 1);
+}
+END_TEST
+
+START_TEST (worker_tells_its_confinement)
+{
+  g_autofree char *job = submit ("wait", NULL, 0);
+  bus_wait_property (bus, job, "Stage", "act");
+  g_autofree char *level = bus_get_string (bus, job, "SandboxLevel");
+  ck_assert_str_eq (level, "basic");
+  g_autoptr (GVariant) cancelled = bus_call (bus, job, JOB, "Cancel", NULL, NULL);
+  ck_assert_ptr_nonnull (cancelled);
 }
 END_TEST
 
@@ -339,6 +367,14 @@ START_TEST (daemon_maps_no_plugin)
 }
 END_TEST
 
+static gboolean
+is_empty (gpointer folder)
+{
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  g_main_context_wakeup (NULL);
+  return dir && !g_dir_read_name (dir);
+}
+
 START_TEST (worker_leaves_nothing_behind)
 {
   g_autofree char *job = submit ("write", NULL, 0);
@@ -349,6 +385,126 @@ START_TEST (worker_leaves_nothing_behind)
   g_autoptr (GDir) dir = g_dir_open (staging, 0, NULL);
   ck_assert_ptr_nonnull (dir);
   ck_assert_ptr_null (g_dir_read_name (dir));
+  /* The folder of the worker that crashed, and with it of the one that described, is removed in a
+   * thread. */
+  g_autofree char *work = g_build_filename (fixture->dir, "state", "work", NULL);
+  bus_wait_until (is_empty, work, "the removal of the worker's folder");
+}
+END_TEST
+
+/* -- Plugins that cannot be used */
+
+static void
+assert_problem (const char *name, const char *part)
+{
+  g_autofree char *path = g_strconcat (MANAGER_PATH "/plugins/", name, NULL);
+  g_autoptr (GVariant) problem = bus_get (bus, path, "org.sorad.Sora1.Plugin", "Problem");
+  const char *text = g_variant_get_string (problem, NULL);
+  ck_assert_msg (strstr (text, part) != NULL, "%s: '%s' lacks '%s'", name, text, part);
+}
+
+START_TEST (plugins_that_cannot_be_used_say_why)
+{
+  plugins = g_dir_make_tmp ("sora-plugins-XXXXXX", NULL);
+  lay ("refusing");
+  lay ("rogue");
+  lay ("verbose");
+  fixture = bus_fixture_new (
+      &(BusSetup){ .plugin_dir = plugins, .pipeline_dir = ABS_SRCDIR "/tests/bus/pipelines" });
+  bus = fixture->connection;
+  assert_problem ("refusing", "cannot run on this machine: the machine has no seventh core");
+  assert_problem ("verbose", "is too large, at most 4194304 can be sent");
+  g_autoptr (GVariant) none
+      = bus_get (bus, MANAGER_PATH "/plugins/rogue", "org.sorad.Sora1.Plugin", "Problem");
+  ck_assert_str_eq (g_variant_get_string (none, NULL), "");
+  g_autofree char *job = submit ("write", NULL, 0);
+  assert_ends (job, "done", "");
+  teardown ();
+}
+END_TEST
+
+/* -- The real worker at the end of a bare stream */
+
+typedef struct
+{
+  GSubprocess *process;
+  SoraChannel *channel;
+} Bare;
+
+static void
+start_bare (Bare *bare)
+{
+  int sockets[2];
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
+  ck_assert_int_eq (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+  g_subprocess_launcher_take_fd (launcher, sockets[1], 3);
+  bare->process
+      = g_subprocess_launcher_spawn (launcher, &error, ABS_BUILDDIR "/dbus/sora-worker", NULL);
+  ck_assert_msg (bare->process != NULL, "%s", error ? error->message : "");
+  g_subprocess_launcher_close (launcher);
+  bare->channel = sora_channel_new (sockets[0], sockets[0], SORA_SIDE_DAEMON, NULL);
+  ck_assert (sora_channel_send (
+      bare->channel, SORA_MESSAGE_HELLO, 0,
+      g_variant_new ("(us@a{sv})", SORA_PROTOCOL_VERSION, "test", g_variant_new ("a{sv}", NULL)),
+      NULL));
+}
+
+static SoraMessage *
+next_of (Bare *bare, SoraMessageType type)
+{
+  for (;;)
+    {
+      SoraMessage *message = NULL;
+      g_autoptr (GError) error = NULL;
+      ck_assert_msg (sora_channel_receive (bare->channel, &message, &error), "%s",
+                     error ? error->message : "");
+      ck_assert_msg (message != NULL, "the worker ended");
+      if (message->type == type)
+        return message;
+      sora_message_free (message);
+    }
+}
+
+static void
+end_bare (Bare *bare)
+{
+  sora_channel_shutdown (bare->channel);
+  ck_assert (g_subprocess_wait (bare->process, NULL, NULL));
+  ck_assert (g_subprocess_get_if_exited (bare->process));
+  ck_assert_int_eq (g_subprocess_get_exit_status (bare->process), 0);
+  sora_channel_unref (bare->channel);
+  g_object_unref (bare->process);
+}
+
+/* An input that was begun and given up is forgotten, with the job that it was for. */
+START_TEST (input_that_is_given_up_is_forgotten)
+{
+  Bare bare;
+  start_bare (&bare);
+  ck_assert (sora_channel_send (bare.channel, SORA_MESSAGE_BLOB_BEGIN, 1,
+                                g_variant_new ("(usst@a{sv})", 1u, "input", "file", (guint64)1000,
+                                               g_variant_new ("a{sv}", NULL)),
+                                NULL));
+  ck_assert (sora_channel_send (bare.channel, SORA_MESSAGE_DESCRIBE, 2,
+                                g_variant_new ("(ss)", "pipeline", "there-is-none"), NULL));
+  g_autoptr (SoraMessage) answer = next_of (&bare, SORA_MESSAGE_ERROR);
+  ck_assert_uint_eq (answer->job, 2);
+  end_bare (&bare);
+}
+END_TEST
+
+START_TEST (worker_leaves_at_once)
+{
+  Bare bare;
+  start_bare (&bare);
+  g_autoptr (SoraMessage) heartbeat = next_of (&bare, SORA_MESSAGE_HEARTBEAT);
+  gint64 begun = g_get_monotonic_time ();
+  end_bare (&bare);
+  gint64 took = g_get_monotonic_time () - begun;
+#ifndef SORA_SANITIZERS /* they look for leaks at the end */
+  ck_assert_msg (took < 700 * 1000, "%" G_GINT64_FORMAT " us", took);
+#endif
 }
 END_TEST
 
@@ -360,6 +516,8 @@ main (void)
   tcase_add_checked_fixture (worker, setup, teardown);
   tcase_set_timeout (worker, 180);
   tcase_add_test (worker, job_runs_through_the_graph);
+  tcase_add_test (worker, stage_is_told_the_job);
+  tcase_add_test (worker, worker_tells_its_confinement);
   tcase_add_test (worker, name_names_the_file);
   tcase_add_test (worker, input_file_reaches_the_stage);
   tcase_add_test (worker, value_out_of_range_fails_with_the_range);
@@ -373,6 +531,12 @@ main (void)
   tcase_add_test (worker, daemon_maps_no_plugin);
   tcase_add_test (worker, worker_leaves_nothing_behind);
   suite_add_tcase (suite, worker);
+  TCase *bare = tcase_create ("bare");
+  tcase_set_timeout (bare, 60);
+  tcase_add_test (bare, plugins_that_cannot_be_used_say_why);
+  tcase_add_test (bare, input_that_is_given_up_is_forgotten);
+  tcase_add_test (bare, worker_leaves_at_once);
+  suite_add_tcase (suite, bare);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_NORMAL);
   int failed = srunner_ntests_failed (runner);

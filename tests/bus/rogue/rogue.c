@@ -11,7 +11,7 @@
 #include "core/sora-plugin.h"
 
 static const char *const modes[]
-    = { "write", "preview", "wait", "ignore", "crash", "leave", "infer-crash", NULL };
+    = { "write", "preview", "wait", "ignore", "crash", "leave", "infer-crash", "job", NULL };
 static const SoraParam mode = { .struct_size = sizeof (SoraParam),
                                 .type = SORA_PARAM_ENUM,
                                 .name = "mode",
@@ -118,6 +118,8 @@ run (const SoraHost *host, SoraContext *ctx, void *instance)
     return wait_until_cancelled (host, ctx, is_mode (host, ctx, "preview"));
 
   host->param_string (ctx, "text", &words);
+  if (is_mode (host, ctx, "job") && host->info (ctx, "job", &words) != SORA_OK)
+    return host->fail (ctx, "the job has no id");
   if (host->param_is_set (ctx, "file") && host->param_file (ctx, "file", &data, &bytes) != SORA_OK)
     return host->fail (ctx, "the file did not come");
   if (!data)
