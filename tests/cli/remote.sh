@@ -139,4 +139,13 @@ code=0; wait "$client" || code=$?
 [ $code -eq 4 ] || complain "generate when sorad ended: $code, $(cat "$work/stderr")"
 [ "$(grep -c '^soractl: sorad has ended' "$work/stderr")" -eq 1 ] && grep -q "^soractl: the job is $job" "$work/stderr" && ! grep -q 'GLib' "$work/stderr" \
   || complain "generate when sorad ended said: $(cat "$work/stderr")"
+
+# -- What happens between a follower's first look and its subscription is told too.
+"$bld/tests/cli/late-job" &
+daemon=$!
+gdbus wait --session --timeout 60 org.sorad.Sora1 || complain "late-job did not start"
+[ "$(ctl wait late 2> "$work/stderr")" = done ] || complain "wait for the late job: $(cat "$work/stderr")"
+grep -q 'warning: told while nobody listened' "$work/stderr" || complain "a warning before Subscribe was lost: $(cat "$work/stderr")"
+grep -q denoise "$work/stderr" || complain "a stage before Subscribe was lost: $(cat "$work/stderr")"
+
 exit $fail
