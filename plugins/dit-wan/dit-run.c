@@ -17,6 +17,9 @@
 
 #define CHECKPOINT_MAGIC 0x31544944u /* "DIT1" */
 
+/* Primitives that stay warm, of any shape; one job has about fifty.  */
+#define DIT_KEEP_PRIMITIVES 256
+
 typedef struct
 {
   uint32_t magic, next; /* the step to be made next */
@@ -78,6 +81,8 @@ begin_forward (SoraContext *ctx, void *data, int threads)
   DitText texts[DIT_MAX_TEXTS];
   SoraKitTeam team;
   sora_kit_team_init (&team, loop->host, ctx, threads);
+  /* Sizes and lengths of other jobs are forgotten before they pile up.  */
+  sora_kit_cache_trim (loop->instance->model->cache, DIT_KEEP_PRIMITIVES);
   for (int i = 0; i < loop->job.n_texts; i++)
     {
       SoraTensorView view = { .struct_size = sizeof view };

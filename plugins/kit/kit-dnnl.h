@@ -3,8 +3,8 @@
  * kit-dnnl: the bridge to oneDNN, and the one place that knows that there are two of them, 2.6
  * (Debian 12) and 3.x.  It offers matrix products and reorders as primitives that are
  *
- *  - created for one thread and executed inside sora_kit_parallel(), so
- * that results do not depend on the thread count;
+ *  - created for one thread and executed inside sora_kit_parallel(), so that results do not depend
+ * on the thread count;
  *  - given their scratchpad by us, one a thread: the library's own is thread-local and has
  * corrupted results;
  *  - refused at creation if oneDNN can only offer its reference code, which is right and a thousand
@@ -73,13 +73,31 @@ SoraKitCache *sora_kit_cache_new (void);
 void sora_kit_cache_free (SoraKitCache *cache);
 
 /**
+ * sora_kit_cache_trim:
+ * @cache: a cache
+ * @keep: how many primitives may stay whatever they are for
+ *
+ * For owners that live long, before a run: with more than @keep primitives, those that nobody asked
+ * for since the last trim are ended.  Call it while nothing that was made from the cache is in use
+ * but #SoraKitLinear, which asks anew.
+ */
+void sora_kit_cache_trim (SoraKitCache *cache, size_t keep);
+
+/** sora_kit_cache_generation: Returns: a number that changes when primitives were ended: what was
+ * asked for before has to be asked for again. */
+uint64_t sora_kit_cache_generation (const SoraKitCache *cache);
+
+/** sora_kit_cache_count: Returns: how many primitives it holds. */
+size_t sora_kit_cache_count (const SoraKitCache *cache);
+
+/**
  * sora_kit_cache_matmul:
  * @cache: a cache
  * @matmul: what
  * @team: (nullable): takes the reason of a failure
  *
- * Returns: (nullable) (transfer none): the primitive, living as long as @cache; %NULL if oneDNN has
- * no fast code for it, or no memory.  Not inside sora_kit_parallel().
+ * Returns: (nullable) (transfer none): the primitive, living until sora_kit_cache_trim() or the end
+ * of @cache; %NULL if oneDNN has no fast code for it, or no memory.  Not inside sora_kit_parallel().
  */
 SoraKitPrimitive *sora_kit_cache_matmul (SoraKitCache *cache, const SoraKitMatmul *matmul,
                                          SoraKitTeam *team);
@@ -116,10 +134,6 @@ void sora_kit_primitive_free (SoraKitPrimitive *primitive);
  * there is none. */
 const SoraKitLayout *sora_kit_primitive_layout (const SoraKitPrimitive *primitive,
                                                 SoraKitRole role);
-
-/** sora_kit_primitive_impl: Returns: (transfer none): oneDNN's name of the code, "brg:avx512_core".
- */
-const char *sora_kit_primitive_impl (const SoraKitPrimitive *primitive);
 
 /**
  * sora_kit_primitive_run:

@@ -26,6 +26,7 @@ struct SoraKitLinear
   float *bias;
   SoraKitPrimitive *product[4]; /* last used: {whole, last} rows x {whole, last} columns */
   int64_t m, tile_m;            /* what they are for */
+  uint64_t generation;          /* of the cache when they were asked for */
 };
 
 static int64_t
@@ -282,7 +283,7 @@ run_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
 static int
 prepare (SoraKitLinear *self, SoraKitTeam *team, int64_t m)
 {
-  if (self->m == m)
+  if (self->m == m && self->generation == sora_kit_cache_generation (self->cache))
     return SORA_OK;
   self->m = 0;
   int64_t tile_m = tile_rows (m, self->tiles_n);
@@ -296,6 +297,7 @@ prepare (SoraKitLinear *self, SoraKitTeam *team, int64_t m)
         return SORA_FAILED;
     }
   self->tile_m = tile_m;
+  self->generation = sora_kit_cache_generation (self->cache);
   self->m = m;
   return SORA_OK;
 }

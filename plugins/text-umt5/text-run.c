@@ -44,6 +44,8 @@ begin_on_compute (SoraContext *ctx, void *data, int threads)
     work->instance->encoder = sora_umt5_new (work->config, &team);
   if (work->instance->encoder == NULL)
     r = SORA_FAILED;
+  else
+    sora_umt5_begin (work->instance->encoder);
   for (int i = 0; r == SORA_OK && i < SORA_TEXT_N; i++)
     r = sora_umt5_embed (work->instance->encoder, &team, &work->views[0], &work->segments[i]);
   return team_result (work->host, ctx, &team, r);

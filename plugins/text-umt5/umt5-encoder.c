@@ -16,6 +16,9 @@
 #include "kit-memory.h"
 #include "kit-norm.h"
 
+/* Primitives that stay warm, of any length of text; one run has about thirty.  */
+#define KEEP_PRIMITIVES 256
+
 typedef struct
 {
   SoraKitLinear *qkv, *o, *wi_0, *wi_1, *wo;
@@ -148,6 +151,12 @@ sora_umt5_new (const SoraUmt5Config *config, SoraKitTeam *team)
       return NULL;
     }
   return self;
+}
+
+void
+sora_umt5_begin (SoraUmt5 *self)
+{
+  sora_kit_cache_trim (self->cache, KEEP_PRIMITIVES);
 }
 
 static void

@@ -99,6 +99,10 @@ int64_t sora_umt5_bucket (int64_t distance, int64_t num_buckets, int64_t max_dis
 SoraUmt5 *sora_umt5_new (const SoraUmt5Config *config, SoraKitTeam *team);
 void sora_umt5_free (SoraUmt5 *encoder);
 
+/** sora_umt5_begin: before a run: forgets what was made for texts of other lengths, before it piles
+ * up. */
+void sora_umt5_begin (SoraUmt5 *encoder);
+
 /** sora_umt5_layer_is_packed: Returns: nonzero if layer @layer has its weights. */
 int sora_umt5_layer_is_packed (const SoraUmt5 *encoder, int64_t layer);
 
