@@ -4,7 +4,7 @@
     python sample.py ../../models/sora-shapes-1 sheet.png "a red ball rolls right over green grass"
     python sample.py ../../models/sora-shapes-1 sheet.png --held-out 8
 
-Held-out prompts are graded as well (judge.py).
+Held-out prompts are graded as well (eval/look.py).
 """
 import argparse
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from diffusers import WanPipeline
 
-import judge
+from eval import look
 import sheet
 import train_dit
 
@@ -64,7 +64,7 @@ def main():
     clips = make_clips(a.folder, prompts, a.steps, a.guidance, a.seed, a.frames, a.side)
     sheet.write_sheet(a.sheet, clips, prompts)
     if wanted:
-        print(judge.grade(clips, wanted))
+        print(look.grade(clips, wanted))
 
 
 if __name__ == "__main__":

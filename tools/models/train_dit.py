@@ -8,7 +8,7 @@ The text encoder starts from `text.pt` if train_text.py has made it.
 The network predicts the clean latents; its error is weighted as a velocity's would be (1 / sigma^2,
 bounded).  10 % of the captions are the empty prompt.  Constant rate with warm-up, then a linear fall over
 the last quarter: --steps may be changed when a run is resumed.  Every few minutes the averaged weights
-draw held-out prompts, which `judge.py` grades.
+draw held-out prompts, which `eval/look.py` grades.
 """
 import argparse
 import random
@@ -21,7 +21,7 @@ import torch.nn.functional as F
 import captions
 import common
 import dit_fast
-import judge
+from eval import look
 import make_latents
 import muon
 import places
@@ -123,7 +123,7 @@ def grade(pair, vae, info, log, step, count=32):
     """Draws held-out prompts with the weights as they are, decodes and judges them."""
     scenes, texts = held_out_prompts(count)
     clips = sampler.sample_texts(pair, vae, info, texts, steps=16, guidance=3.0, seed=3, shift=sampler.SHIFT)
-    marks = judge.grade(clips, scenes)
+    marks = look.grade(clips, scenes)
     common.log_line(log, step=step, held_out=marks)
 
 
