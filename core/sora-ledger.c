@@ -6,56 +6,15 @@
 #include "config.h"
 #include "sora-ledger.h"
 #include "sora-instance.h"
+#include "sora-memory.h"
 #include <stdio.h>
-#include <string.h>
-
-#define FALLBACK_AVAILABLE (4ull << 30) /* where /proc tells nothing */
-
-static gboolean
-read_number (const char *path, guint64 *value)
-{
-  g_autofree char *text = NULL;
-  if (!g_file_get_contents (path, &text, NULL, NULL))
-    return FALSE;
-  return g_ascii_string_to_unsigned (g_strstrip (text), 10, 0, G_MAXUINT64, value, NULL);
-}
-
-/* A container's limit, where there is one, counts more than the machine's memory. */
-static guint64
-cgroup_available (void)
-{
-  guint64 limit, used;
-
-  if (read_number ("/sys/fs/cgroup/memory.max", &limit)
-      && read_number ("/sys/fs/cgroup/memory.current", &used))
-    return limit > used ? limit - used : 0;
-  if (read_number ("/sys/fs/cgroup/memory/memory.limit_in_bytes", &limit)
-      && read_number ("/sys/fs/cgroup/memory/memory.usage_in_bytes", &used))
-    return limit > used ? limit - used : 0;
-  return G_MAXUINT64;
-}
-
-static guint64
-memory_available (void)
-{
-  g_autofree char *text = NULL;
-  guint64 bytes = FALLBACK_AVAILABLE;
-
-  if (g_file_get_contents ("/proc/meminfo", &text, NULL, NULL))
-    {
-      const char *line = strstr (text, "MemAvailable:");
-      if (line != NULL)
-        bytes = g_ascii_strtoull (line + strlen ("MemAvailable:"), NULL, 10) * 1024;
-    }
-  return MIN (bytes, cgroup_available ());
-}
 
 void
 sora_ledger_init (SoraLedger *ledger, guint64 limit)
 {
   *ledger = (SoraLedger){ .limit = limit };
   if (limit == 0)
-    ledger->limit = memory_available () / 10 * 8 + sora_instances_held ();
+    ledger->limit = sora_memory_available () / 10 * 8 + sora_instances_held ();
   sora_ledger_note_peak (ledger);
 }
 
