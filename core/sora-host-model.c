@@ -137,7 +137,7 @@ sora_host_weights_tensor (SoraWeights *weights, const char *tensor, SoraTensorVi
     return SORA_NOT_FOUND;
   if (sora_host_give (view, &full, SORA_VIEW_SIZE_1_0))
     return SORA_OK;
-  g_critical ("stage '%s' called weights_tensor() with a struct_size of %u, expected at least %zu",
+  g_warning ("stage '%s' called weights_tensor() with a struct_size of %u, expected at least %zu",
               weights->instance->name, view->struct_size, SORA_VIEW_SIZE_1_0);
   return SORA_FAILED;
 }

@@ -242,7 +242,7 @@ list_dir (const char *path, GHashTable *seen, GPtrArray *list, GPtrArray *warnin
     {
       g_autoptr (GError) error = NULL;
       if (!g_str_has_suffix (name, SUFFIX) || !sora_name_is_plain_file (name)
-          || g_hash_table_contains (seen, name))
+          || !g_hash_table_add (seen, g_strdup (name)))
         continue;
       SoraPipeline *pipeline = load_from_dir (path, name, &error);
       if (pipeline == NULL)
@@ -251,7 +251,6 @@ list_dir (const char *path, GHashTable *seen, GPtrArray *list, GPtrArray *warnin
             g_ptr_array_add (warnings, g_strdup (error->message));
           continue;
         }
-      g_hash_table_add (seen, g_strdup (name));
       g_ptr_array_add (list, pipeline);
     }
 }

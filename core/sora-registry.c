@@ -33,8 +33,10 @@ read_manifest (SoraRegistry *registry, const char *dir, const char *base)
   g_autoptr (GError) error = NULL;
   g_autofree char *path = g_build_filename (dir, base, NULL);
   g_autofree char *id = g_strndup (base, strlen (base) - strlen (".plugin"));
-  if (g_hash_table_contains (registry->plugins, id))
-    return; /* a folder earlier in the path has it */
+  /* A folder earlier in the path has it; a broken one there is not replaced in silence by another. */
+  if (g_hash_table_contains (registry->plugins, id)
+      || g_hash_table_contains (registry->left_out, id))
+    return;
   SoraPluginInfo *info = sora_manifest_load (path, registry->warnings, &error);
   if (info != NULL)
     {

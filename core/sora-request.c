@@ -12,7 +12,6 @@
 #include "sora-pipeline-private.h"
 #include "sora-request.h"
 
-#define MAX_THREADS 1024u
 
 SoraRequest *
 sora_request_new (const char *pipeline)
@@ -228,9 +227,9 @@ take (SoraRequest *request, const char *key, GVariant *value, GError **error)
   else if (strcmp (key, "threads") == 0)
     {
       request->threads = g_variant_get_uint32 (value);
-      if (request->threads > MAX_THREADS)
+      if (request->threads > SORA_REQUEST_MAX_THREADS)
         return refuse (error, "'threads' is %u, expected at most %u", request->threads,
-                       MAX_THREADS);
+                       SORA_REQUEST_MAX_THREADS);
     }
   return TRUE;
 }

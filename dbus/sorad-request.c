@@ -193,8 +193,9 @@ take_option (SoradSubmission *submission, SoraRequest *request, SoradCatalogue *
   if (g_str_equal (key, "threads"))
     {
       request->threads = g_variant_get_uint32 (value);
-      return request->threads <= 4096
-             || refuse (error, "option 'threads' is %u, at most 4096", request->threads);
+      return request->threads <= SORA_REQUEST_MAX_THREADS
+             || refuse (error, "option 'threads' is %u, expected at most %u", request->threads,
+                        SORA_REQUEST_MAX_THREADS);
     }
   const char *text = g_variant_get_string (value, NULL);
   if (g_str_equal (key, "metadata"))

@@ -174,6 +174,10 @@ START_TEST (bad_requests_are_refused)
       assert_error (error, SORA_ERROR_INVALID_REQUEST, cases[i].part);
     }
   GError *error = NULL;
+  ck_assert_ptr_null (submit (text_parameters ("done", ""),
+                              option ("threads", g_variant_new_uint32 (1025)), &error));
+  assert_error (error, SORA_ERROR_INVALID_REQUEST, "'threads' is 1025, expected at most 1024");
+  g_clear_error (&error);
   ck_assert_ptr_null (submit (option ("colour", g_variant_new_string ("blue")), NULL, &error));
   assert_error (error, SORA_ERROR_INVALID_REQUEST, "no parameter 'colour'");
   g_clear_error (&error);

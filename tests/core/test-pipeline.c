@@ -156,6 +156,8 @@ START_TEST (pipelines_are_found_in_folders)
   g_autofree char *second = sora_test_dir ();
   g_autofree char *path = sora_test_write (first, "test.pipeline", HEAD A, -1);
   sora_test_text (second, "test.pipeline", HEAD "Name=Hidden by the first\n" A);
+  sora_test_text (first, "edited.pipeline", "x"); /* and so is this, though it is broken */
+  sora_test_text (second, "edited.pipeline", "[Pipeline]\nId=edited\nFormat=1\n" A);
   sora_test_text (second, "alpha.pipeline", "[Pipeline]\nId=alpha\nFormat=1\n" A);
   sora_test_text (second, "wrong.pipeline", HEAD A);
   sora_test_text (second, "broken.pipeline", "x");
@@ -166,12 +168,14 @@ START_TEST (pipelines_are_found_in_folders)
   ck_assert_uint_eq (list->len, 2);
   ck_assert_str_eq (sora_pipeline_id (g_ptr_array_index (list, 0)), "alpha");
   ck_assert_str_eq (sora_pipeline_name (g_ptr_array_index (list, 1)), "test");
-  ck_assert_uint_eq (warnings->len, 2);
+  ck_assert_uint_eq (warnings->len, 3);
 
   g_autoptr (SoraPipeline) found = sora_pipeline_find (dirs, "test", &error);
   ck_assert_str_eq (sora_pipeline_path (found), path);
   g_autoptr (SoraPipeline) by_path = sora_pipeline_find (dirs, path, &error);
   ck_assert_str_eq (sora_pipeline_id (by_path), "test");
+  ck_assert_ptr_null (sora_pipeline_find (dirs, "edited", &error));
+  sora_assert_error (error, SORA_ERROR_INVALID_PIPELINE, "edited.pipeline");
   ck_assert_ptr_null (sora_pipeline_find (dirs, "wrong", &error));
   sora_assert_error (error, SORA_ERROR_INVALID_PIPELINE, "has Id=test: expected the file's name");
   ck_assert_ptr_null (sora_pipeline_find (dirs, "nothing", &error));

@@ -79,6 +79,20 @@ START_TEST (the_first_folder_wins)
 }
 END_TEST
 
+/* The user's own, half edited, is not the system's. */
+START_TEST (the_first_folder_has_the_last_word)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *first = plugin_dir ("no group\n", NULL);
+  g_autofree char *second = plugin_dir (GOOD, "descriptor-good");
+  const char *dirs[] = { first, second, NULL };
+  g_autoptr (SoraRegistry) registry = sora_registry_new (dirs);
+  ck_assert_ptr_null (sora_registry_find (registry, "broken"));
+  ck_assert_ptr_null (sora_registry_load (registry, "broken", &error));
+  sora_assert_error (error, SORA_ERROR_INVALID_PLUGIN, first);
+}
+END_TEST
+
 static const struct
 {
   const char *manifest, *words;
@@ -291,6 +305,7 @@ main (void)
   TCase *tcase = sora_test_case (suite, "registry");
   tcase_add_test (tcase, manifests_tell_what_there_is);
   tcase_add_test (tcase, the_first_folder_wins);
+  tcase_add_test (tcase, the_first_folder_has_the_last_word);
   tcase_add_loop_test (tcase, broken_manifests_are_left_out_and_told, 0, G_N_ELEMENTS (manifests));
   tcase_add_test (tcase, what_a_later_manifest_says_is_passed_over);
   tcase_add_test (tcase, a_huge_manifest_is_refused);
