@@ -121,10 +121,10 @@ soractl_parse_seed (const char *text, guint64 *seed, GError **error)
 gboolean
 soractl_check_threads (gint threads, GError **error)
 {
-  if (threads >= 0 && threads <= 4096)
+  if (threads >= 0 && threads <= (int)SORA_REQUEST_MAX_THREADS)
     return TRUE;
   g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
-               "option --threads is %d, expected 0 to 4096", threads);
+               "option --threads is %d, expected 0 to %u", threads, SORA_REQUEST_MAX_THREADS);
   return FALSE;
 }
 
