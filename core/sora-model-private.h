@@ -51,9 +51,6 @@ struct SoraModel
 SoraModel *sora_model_new (int dirfd, char *path);
 /* Opens a file of the model and remembers what it was; a file that is not what it was before is an error. */
 int sora_model_open_file (SoraModel *model, const char *name, struct stat *st, GError **error);
-/* sora_model_digest() that gives up, with SORA_ERROR_CANCELLED, when @stopped (@data) says so; asked for each block. */
-const char *sora_model_digest_stoppable (SoraModel *model, gboolean (*stopped) (gpointer data), gpointer data,
-                                         GError **error);
 /* Are @a and @b, opened at different times, one and the same?  The folder and the weights that were chosen in it, and
  * all files that both have read.  Of the files of @a sora_model_unchanged() tells whether they still are. */
 gboolean sora_model_is_same (SoraModel *a, SoraModel *b);

@@ -105,6 +105,20 @@ gboolean sora_model_has_component (SoraModel *model, const char *component);
 const char *sora_model_digest (SoraModel *model, GError **error);
 
 /**
+ * sora_model_digest_stoppable:
+ * @model: a model
+ * @stopped: (nullable): asked for each block that is read: TRUE gives up
+ * @data: for @stopped
+ * @error: (out) (optional): where to put it
+ *
+ * sora_model_digest() that can be stopped.
+ *
+ * Returns: (transfer none): the digest; NULL also on SORA_ERROR_CANCELLED
+ */
+const char *sora_model_digest_stoppable (SoraModel *model, gboolean (*stopped) (gpointer data), gpointer data,
+                                         GError **error);
+
+/**
  * sora_model_size:
  * @model: a model
  * @component: (nullable): one of its components; NULL: all

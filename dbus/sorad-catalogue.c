@@ -64,6 +64,12 @@ typedef struct
   char *path;
 } DigestCall;
 
+static gboolean
+is_ending (gpointer data)
+{
+  return g_atomic_int_get (&((SoradCatalogue *)data)->ending);
+}
+
 /* The model is opened anew: its files may have changed since the daemon began, and what did not is
  * in the cache of digests. */
 static void
@@ -73,11 +79,12 @@ digest_in_thread (gpointer data, gpointer user_data)
   SoradCatalogue *catalogue = user_data;
   g_autoptr (GError) error = NULL;
   g_autoptr (SoraModel) model = NULL;
-  if (g_atomic_int_get (&catalogue->ending))
+  if (is_ending (catalogue))
     g_set_error (&error, SORA_ERROR, SORA_ERROR_FAILED, "sorad ends");
   else
     model = sora_model_open (call->path, &error);
-  const char *digest = model ? sora_model_digest (model, &error) : NULL;
+  const char *digest
+      = model ? sora_model_digest_stoppable (model, is_ending, catalogue, &error) : NULL;
   if (digest)
     g_dbus_method_invocation_return_value (call->invocation, g_variant_new ("(s)", digest));
   else

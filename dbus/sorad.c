@@ -237,8 +237,8 @@ run (Daemon *daemon, GError **error)
   return TRUE;
 }
 
-/* A thread that reads a caller's file, or hashes a model, cannot be stopped: it is not waited for
- * beyond END_SECONDS.  Workers end with their stream, and callers are told by the bus. */
+/* A thread that reads a caller's file cannot be stopped: it is not waited for beyond END_SECONDS.
+ * Workers end with their stream, and callers are told by the bus. */
 static void
 on_end_late (int number)
 {
