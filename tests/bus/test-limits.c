@@ -6,9 +6,7 @@
 #include "config.h"
 
 #include <check.h>
-#include <fcntl.h>
 #include <gio/gunixfdlist.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -384,72 +382,6 @@ START_TEST (call_at_work_is_not_idle)
 }
 END_TEST
 
-static void
-on_digest (GObject *source, GAsyncResult *result, gpointer data)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply
-      = g_dbus_connection_call_finish (G_DBUS_CONNECTION (source), result, &error);
-  ck_assert_msg (reply == NULL, "the digest was made: the model is too small for this test");
-  *(gboolean *)data = TRUE;
-}
-
-static gboolean
-is_true (gpointer flag)
-{
-  return *(gboolean *)flag;
-}
-
-/* A model of 200 GB, all holes: a digest takes minutes, and the end of the daemon does not. */
-START_TEST (digest_does_not_hold_up_the_end)
-{
-  const guint64 bytes = G_GUINT64_CONSTANT (200) << 30;
-  g_autofree char *models = g_dir_make_tmp ("sora-models-XXXXXX", NULL);
-  g_autofree char *folder = g_build_filename (models, "holes", NULL);
-  g_autofree char *component = g_build_filename (folder, "vae", NULL);
-  g_autofree char *index = g_build_filename (folder, "model_index.json", NULL);
-  g_autofree char *config = g_build_filename (component, "config.json", NULL);
-  g_autofree char *weights
-      = g_build_filename (component, "diffusion_pytorch_model.safetensors", NULL);
-  g_autofree char *json = g_strdup_printf ("{\"w\":{\"dtype\":\"U8\",\"shape\":[%" G_GUINT64_FORMAT
-                                           "],\"data_offsets\":[0,%" G_GUINT64_FORMAT "]}}",
-                                           bytes, bytes);
-  guint64 length = GUINT64_TO_LE (strlen (json));
-  ck_assert_int_eq (g_mkdir_with_parents (component, 0755), 0);
-  ck_assert (g_file_set_contents (
-      index, "{\"_class_name\": \"P\", \"vae\": [\"diffusers\", \"AutoencoderKLWan\"]}", -1, NULL));
-  ck_assert (g_file_set_contents (config, "{\"_class_name\": \"AutoencoderKLWan\"}", -1, NULL));
-  int fd = open (weights, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
-  ck_assert_int_eq (write (fd, &length, 8), 8);
-  ck_assert_int_eq (write (fd, json, strlen (json)), (ssize_t)strlen (json));
-  ck_assert_int_eq (ftruncate (fd, (off_t)(8 + strlen (json) + bytes)), 0);
-  close (fd);
-
-  fixture = bus_fixture_new (
-      &(BusSetup){ .worker = FAKE_WORKER, .pipeline_dir = FAKE_PIPELINES, .model_dir = models });
-  bus = fixture->connection;
-  gboolean answered[2] = { FALSE, FALSE };
-  for (guint i = 0; i < 2; i++) /* one is made, one waits */
-    g_dbus_connection_call (bus, SORA_BUS_NAME, MANAGER_PATH "/models/holes",
-                            "org.sorad.Sora1.Model", "GetDigest", NULL, NULL,
-                            G_DBUS_CALL_FLAGS_NONE, BUS_DEADLINE_MS, NULL, on_digest, &answered[i]);
-  g_autoptr (GVariant) id
-      = bus_get (bus, MANAGER_PATH "/models/holes", "org.sorad.Sora1.Model", "Id");
-  ck_assert_str_eq (g_variant_get_string (id, NULL), "holes"); /* the calls have come before */
-  gint64 begun = g_get_monotonic_time ();
-  g_subprocess_send_signal (fixture->sorad, SIGTERM);
-  ck_assert (g_subprocess_wait (fixture->sorad, NULL, NULL));
-  gint64 took = g_get_monotonic_time () - begun;
-  ck_assert (g_subprocess_get_if_exited (fixture->sorad)
-             && g_subprocess_get_exit_status (fixture->sorad) == 0);
-  ck_assert_msg (took < 4 * G_USEC_PER_SEC, "%" G_GINT64_FORMAT " us", took);
-  bus_wait_until (is_true, &answered[0], "an answer to the one that is made");
-  bus_wait_until (is_true, &answered[1], "an answer to the one that waits");
-  bus_fixture_free (fixture);
-  bus_remove_tree (models);
-}
-END_TEST
-
 int
 main (void)
 {
@@ -468,7 +400,6 @@ main (void)
   tcase_add_test (limits, plugin_that_hangs_when_described_is_told);
   tcase_add_test (limits, idle_daemon_ends);
   tcase_add_test (limits, call_at_work_is_not_idle);
-  tcase_add_test (limits, digest_does_not_hold_up_the_end);
   suite_add_tcase (suite, limits);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_NORMAL);

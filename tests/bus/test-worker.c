@@ -11,12 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "bus-fixture.h"
 #include "dbus/sora-bus-error.h"
-#include "dbus/sora-channel.h"
 
 static char *plugins;
 static BusFixture *fixture;
@@ -423,91 +421,6 @@ START_TEST (plugins_that_cannot_be_used_say_why)
 }
 END_TEST
 
-/* -- The real worker at the end of a bare stream */
-
-typedef struct
-{
-  GSubprocess *process;
-  SoraChannel *channel;
-} Bare;
-
-static void
-start_bare (Bare *bare)
-{
-  int sockets[2];
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
-  ck_assert_int_eq (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
-  g_subprocess_launcher_take_fd (launcher, sockets[1], 3);
-  bare->process
-      = g_subprocess_launcher_spawn (launcher, &error, ABS_BUILDDIR "/dbus/sora-worker", NULL);
-  ck_assert_msg (bare->process != NULL, "%s", error ? error->message : "");
-  g_subprocess_launcher_close (launcher);
-  bare->channel = sora_channel_new (sockets[0], sockets[0], SORA_SIDE_DAEMON, NULL);
-  ck_assert (sora_channel_send (
-      bare->channel, SORA_MESSAGE_HELLO, 0,
-      g_variant_new ("(us@a{sv})", SORA_PROTOCOL_VERSION, "test", g_variant_new ("a{sv}", NULL)),
-      NULL));
-}
-
-static SoraMessage *
-next_of (Bare *bare, SoraMessageType type)
-{
-  for (;;)
-    {
-      SoraMessage *message = NULL;
-      g_autoptr (GError) error = NULL;
-      ck_assert_msg (sora_channel_receive (bare->channel, &message, &error), "%s",
-                     error ? error->message : "");
-      ck_assert_msg (message != NULL, "the worker ended");
-      if (message->type == type)
-        return message;
-      sora_message_free (message);
-    }
-}
-
-static void
-end_bare (Bare *bare)
-{
-  sora_channel_shutdown (bare->channel);
-  ck_assert (g_subprocess_wait (bare->process, NULL, NULL));
-  ck_assert (g_subprocess_get_if_exited (bare->process));
-  ck_assert_int_eq (g_subprocess_get_exit_status (bare->process), 0);
-  sora_channel_unref (bare->channel);
-  g_object_unref (bare->process);
-}
-
-/* An input that was begun and given up is forgotten, with the job that it was for. */
-START_TEST (input_that_is_given_up_is_forgotten)
-{
-  Bare bare;
-  start_bare (&bare);
-  ck_assert (sora_channel_send (bare.channel, SORA_MESSAGE_BLOB_BEGIN, 1,
-                                g_variant_new ("(usst@a{sv})", 1u, "input", "file", (guint64)1000,
-                                               g_variant_new ("a{sv}", NULL)),
-                                NULL));
-  ck_assert (sora_channel_send (bare.channel, SORA_MESSAGE_DESCRIBE, 2,
-                                g_variant_new ("(ss)", "pipeline", "there-is-none"), NULL));
-  g_autoptr (SoraMessage) answer = next_of (&bare, SORA_MESSAGE_ERROR);
-  ck_assert_uint_eq (answer->job, 2);
-  end_bare (&bare);
-}
-END_TEST
-
-START_TEST (worker_leaves_at_once)
-{
-  Bare bare;
-  start_bare (&bare);
-  g_autoptr (SoraMessage) heartbeat = next_of (&bare, SORA_MESSAGE_HEARTBEAT);
-  gint64 begun = g_get_monotonic_time ();
-  end_bare (&bare);
-  gint64 took = g_get_monotonic_time () - begun;
-#ifndef SORA_SANITIZERS /* they look for leaks at the end */
-  ck_assert_msg (took < 700 * 1000, "%" G_GINT64_FORMAT " us", took);
-#endif
-}
-END_TEST
-
 int
 main (void)
 {
@@ -531,12 +444,10 @@ main (void)
   tcase_add_test (worker, daemon_maps_no_plugin);
   tcase_add_test (worker, worker_leaves_nothing_behind);
   suite_add_tcase (suite, worker);
-  TCase *bare = tcase_create ("bare");
-  tcase_set_timeout (bare, 60);
-  tcase_add_test (bare, plugins_that_cannot_be_used_say_why);
-  tcase_add_test (bare, input_that_is_given_up_is_forgotten);
-  tcase_add_test (bare, worker_leaves_at_once);
-  suite_add_tcase (suite, bare);
+  TCase *plugin = tcase_create ("plugins");
+  tcase_set_timeout (plugin, 60);
+  tcase_add_test (plugin, plugins_that_cannot_be_used_say_why);
+  suite_add_tcase (suite, plugin);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_NORMAL);
   int failed = srunner_ntests_failed (runner);
