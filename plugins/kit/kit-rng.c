@@ -10,6 +10,7 @@
 #include "kit-math.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #define MT_N 624
 #define MT_M 397
@@ -83,36 +84,95 @@ fill_16 (float *block)
     }
 }
 
-void
-sora_kit_rng_torch_normal (uint64_t seed, float *out, size_t n)
+struct SoraKitRng
 {
   Mt19937 mt;
-  mt_seed (&mt, (uint32_t)seed);
+  float second; /* of a pair: the odd one of a small draw is kept for the next small draw */
+  int has_second;
+};
 
+static void
+draw_small (SoraKitRng *rng, float *out, size_t n)
+{
+  for (size_t i = 0; i < n; i++)
+    {
+      if (rng->has_second)
+        {
+          out[i] = rng->second;
+          rng->has_second = 0;
+          continue;
+        }
+      const double u1 = uniform_f64 (&rng->mt), u2 = uniform_f64 (&rng->mt);
+      const double radius = sqrt (-2.0 * sora_kit_log (1.0 - u2));
+      double s, c;
+      sora_kit_sincos (6.283185307179586 * u1, &s, &c);
+      out[i] = (float)(radius * c);
+      rng->second = (float)(radius * s);
+      rng->has_second = 1;
+    }
+}
+
+static void
+draw (SoraKitRng *rng, float *out, size_t n)
+{
   if (n < 16)
     {
-      for (size_t i = 0; i < n; i += 2)
-        {
-          const double u1 = uniform_f64 (&mt), u2 = uniform_f64 (&mt);
-          const double radius = sqrt (-2.0 * sora_kit_log (1.0 - u2));
-          double s, c;
-          sora_kit_sincos (6.283185307179586 * u1, &s, &c);
-          out[i] = (float)(radius * c);
-          if (i + 1 < n)
-            out[i + 1] = (float)(radius * s);
-        }
+      draw_small (rng, out, n);
       return;
     }
-
   for (size_t i = 0; i < n; i++)
-    out[i] = uniform_f32 (&mt);
+    out[i] = uniform_f32 (&rng->mt);
   for (size_t i = 0; i + 16 <= n; i += 16)
     fill_16 (out + i);
   if (n % 16 != 0)
     {
       float *last = out + n - 16;
       for (int i = 0; i < 16; i++)
-        last[i] = uniform_f32 (&mt);
+        last[i] = uniform_f32 (&rng->mt);
       fill_16 (last);
     }
+}
+
+void
+sora_kit_rng_torch_normal (uint64_t seed, float *out, size_t n)
+{
+  SoraKitRng rng = { .has_second = 0 };
+  mt_seed (&rng.mt, (uint32_t)seed);
+  draw (&rng, out, n);
+}
+
+SoraKitRng *
+sora_kit_rng_torch_new (uint64_t seed)
+{
+  SoraKitRng *rng = calloc (1, sizeof *rng);
+  if (rng != NULL)
+    mt_seed (&rng->mt, (uint32_t)seed);
+  return rng;
+}
+
+void
+sora_kit_rng_free (SoraKitRng *rng)
+{
+  free (rng);
+}
+
+void
+sora_kit_rng_next (SoraKitRng *rng, float *out, size_t n)
+{
+  draw (rng, out, n);
+}
+
+void
+sora_kit_rng_skip (SoraKitRng *rng, size_t n)
+{
+  float unused[16];
+  if (n < 16)
+    {
+      draw_small (rng, unused, n);
+      return;
+    }
+  if (n % 16 != 0)
+    n += 16;
+  while (n-- > 0)
+    (void)mt_next (&rng->mt);
 }

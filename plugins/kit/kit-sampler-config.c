@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * kit-sampler-config.c: reads scheduler_config.json.  The rule is that nothing which changes the
- * numbers is passed over in silence: every option of the two classes stands in one table, with what
+ * numbers is passed over in silence: every option of the three classes stands in one table, with what
  * is done about it.
  */
 #include "kit-sampler.h"
@@ -36,6 +36,10 @@ static const struct
   { "lower_order_final", OPTION_READ },
   { "use_flow_sigmas", OPTION_READ },
   { "final_sigmas_type", OPTION_READ },
+  { "algorithm_type", OPTION_READ },
+  { "euler_at_final", OPTION_IDLE },     /* at sigma 0 the last step is Euler's anyway */
+  { "lambda_min_clipped", OPTION_IDLE }, /* of sigmas that are made from betas */
+  { "variance_type", OPTION_IDLE },      /* of noise prediction */
   { "beta_start", OPTION_IDLE },
   { "beta_end", OPTION_IDLE },
   { "beta_schedule", OPTION_IDLE },
@@ -56,6 +60,7 @@ static const struct
   { "disable_corrector", OPTION_MUST_BE_NO },
   { "solver_p", OPTION_MUST_BE_NO },
   { "use_karras_sigmas", OPTION_MUST_BE_NO },
+  { "use_lu_lambdas", OPTION_MUST_BE_NO },
   { "use_exponential_sigmas", OPTION_MUST_BE_NO },
   { "use_beta_sigmas", OPTION_MUST_BE_NO },
   { "use_dynamic_shifting", OPTION_MUST_BE_NO },
@@ -227,14 +232,81 @@ read_euler (json_t *root, SoraKitSamplerConfig *c, char *err, size_t err_size)
   return 0;
 }
 
+static int
+read_dpm (json_t *root, SoraKitSamplerConfig *c, char *err, size_t err_size)
+{
+  static const char *const predictions[] = { "flow_prediction", "sample", NULL };
+  static const char *const algorithms[] = { "dpmsolver++", NULL };
+  /* The class takes UniPC's names for the midpoint rule, so that it can be made of its file. */
+  static const char *const solvers[] = { "midpoint", "heun", "bh1", "bh2", "logrho", NULL };
+  static const char *const finals[] = { "zero", NULL };
+  int flow, prediction, solver, unused;
+  int64_t order;
+  if (get_bool (root, "use_flow_sigmas", 0, &flow, err, err_size) != 0
+      || get_bool (root, "lower_order_final", 1, &c->lower_order_final, err, err_size) != 0
+      || get_int (root, "solver_order", 2, 1, 3, &order, err, err_size) != 0
+      || get_enum (root, "algorithm_type", 0, algorithms, &unused, err, err_size) != 0
+      || get_enum (root, "prediction_type", -1, predictions, &prediction, err, err_size) != 0
+      || get_enum (root, "solver_type", 0, solvers, &solver, err, err_size) != 0
+      || get_enum (root, "final_sigmas_type", 0, finals, &unused, err, err_size) != 0
+      || get_shift (root, "flow_shift", &c->flow_shift, err, err_size) != 0)
+    return -1;
+  if (prediction < 0)
+    {
+      snprintf (err, err_size,
+                "'prediction_type' is missing, expected 'flow_prediction' or 'sample'");
+      return -1;
+    }
+  if (!flow)
+    {
+      snprintf (err, err_size,
+                "'use_flow_sigmas' is false: only flow-matching checkpoints are supported");
+      return -1;
+    }
+  c->prediction = (SoraKitPrediction)prediction;
+  c->solver_order = (int)order;
+  c->dpm_heun = solver == 1;
+  return 0;
+}
+
+/* Python writes "-Infinity", the default of DPM-Solver's lambda_min_clipped, which is no JSON: null
+ * of the same length takes its place.  Returns: a copy, or %NULL without memory. */
+static char *
+without_infinity (const char *json, size_t size)
+{
+  static const char word[] = "-Infinity";
+  const size_t length = sizeof word - 1;
+  char *text = malloc (size + 1);
+  int quoted = 0;
+  if (text == NULL)
+    return NULL;
+  memcpy (text, json, size);
+  for (size_t i = 0; i < size; i++)
+    if (quoted && text[i] == '\\')
+      i++;
+    else if (text[i] == '"')
+      quoted = !quoted;
+    else if (!quoted && size - i >= length && memcmp (text + i, word, length) == 0)
+      memcpy (text + i, "null     ", length);
+  return text;
+}
+
 int
 sora_kit_sampler_config_parse (const void *json, size_t size, SoraKitSamplerConfig *config,
                                char *err, size_t err_size)
 {
   static const char *const classes[]
-      = { "UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler", NULL };
+      = { "UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler",
+          "DPMSolverMultistepScheduler", NULL };
   json_error_t problem;
-  json_t *root = json_loadb (json, size, JSON_REJECT_DUPLICATES, &problem);
+  char *text = without_infinity (json, size);
+  if (text == NULL)
+    {
+      snprintf (err, err_size, "out of memory for %zu bytes", size);
+      return -1;
+    }
+  json_t *root = json_loadb (text, size, JSON_REJECT_DUPLICATES, &problem);
+  free (text);
   if (root == NULL)
     {
       snprintf (err, err_size, "line %d: %s", problem.line, problem.text);
@@ -254,9 +326,10 @@ sora_kit_sampler_config_parse (const void *json, size_t size, SoraKitSamplerConf
                        err_size)
                   == 0)
     {
-      c.kind = klass == 0 ? SORA_KIT_SAMPLER_UNIPC : SORA_KIT_SAMPLER_EULER;
-      result = klass == 0 ? read_unipc (root, &c, err, err_size)
-                          : read_euler (root, &c, err, err_size);
+      static int (*const readers[]) (json_t *, SoraKitSamplerConfig *, char *, size_t)
+          = { read_unipc, read_euler, read_dpm };
+      c.kind = (SoraKitSamplerKind)(klass + 1); /* the kinds stand in the order of the classes */
+      result = readers[klass](root, &c, err, err_size);
     }
   json_decref (root);
   if (result == 0)

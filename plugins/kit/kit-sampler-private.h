@@ -33,3 +33,11 @@ struct SoraKitSampler
 
 extern const SoraKitSamplerClass sora_kit_sampler_unipc;
 extern const SoraKitSamplerClass sora_kit_sampler_euler;
+extern const SoraKitSamplerClass sora_kit_sampler_dpm;
+extern const SoraKitSamplerClass sora_kit_sampler_dmd;
+extern const SoraKitSamplerClass sora_kit_sampler_distill;
+
+/* Checks the list of timesteps of a few-step kind, or puts the rule's own there; sets the shift.
+ * Returns: 0, or -1 with @err set. */
+int sora_kit_sampler_few_prepare (SoraKitSamplerConfig *config, double flow_shift, char *err,
+                                  size_t err_size);

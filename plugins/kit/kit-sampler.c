@@ -11,28 +11,62 @@
 int
 sora_kit_sampler_kind_from_name (const char *name)
 {
-  if (strcmp (name, "auto") == 0)
-    return SORA_KIT_SAMPLER_AUTO;
-  if (strcmp (name, "unipc") == 0)
-    return SORA_KIT_SAMPLER_UNIPC;
-  if (strcmp (name, "euler") == 0)
-    return SORA_KIT_SAMPLER_EULER;
+  static const char *const names[] = { "auto", "unipc", "euler", "dpmpp-2m", "dmd", "distill" };
+  for (int i = 0; i < (int)(sizeof names / sizeof names[0]); i++)
+    if (strcmp (name, names[i]) == 0)
+      return i;
   return -1;
+}
+
+static const SoraKitSamplerClass *
+class_of (SoraKitSamplerKind kind)
+{
+  switch (kind)
+    {
+    case SORA_KIT_SAMPLER_EULER:
+      return &sora_kit_sampler_euler;
+    case SORA_KIT_SAMPLER_DPM:
+      return &sora_kit_sampler_dpm;
+    case SORA_KIT_SAMPLER_DMD:
+      return &sora_kit_sampler_dmd;
+    case SORA_KIT_SAMPLER_DISTILL:
+      return &sora_kit_sampler_distill;
+    default:
+      return &sora_kit_sampler_unipc;
+    }
 }
 
 SoraKitSampler *
 sora_kit_sampler_new (const SoraKitSamplerConfig *config, SoraKitSamplerKind kind,
                       double flow_shift, int steps, char *err, size_t err_size)
 {
-  if (steps < 1 || steps > SORA_KIT_SAMPLER_MAX_STEPS)
-    {
-      snprintf (err, err_size, "%d steps, expected 1 to %d", steps, SORA_KIT_SAMPLER_MAX_STEPS);
-      return NULL;
-    }
+  SoraKitSamplerConfig c = *config;
+  if (kind != SORA_KIT_SAMPLER_AUTO)
+    c.kind = kind;
   if (!(flow_shift >= 0 && flow_shift <= 1000))
     {
       snprintf (err, err_size, "flow shift %g, expected 0 (the checkpoint's) or up to 1000",
                 flow_shift);
+      return NULL;
+    }
+  if (sora_kit_sampler_kind_is_few (c.kind))
+    {
+      if (sora_kit_sampler_few_prepare (&c, flow_shift, err, err_size) != 0)
+        return NULL;
+      steps = c.n_few;
+    }
+  else if (flow_shift > 0)
+    c.flow_shift = flow_shift;
+  if (c.kind == SORA_KIT_SAMPLER_DPM && !c.final_sigma_zero)
+    {
+      /* The reference's sigma_min comes of its betas, which a flow model has none of. */
+      snprintf (err, err_size,
+                "'final_sigmas_type' is 'sigma_min', expected 'zero' for the sampler dpmpp-2m");
+      return NULL;
+    }
+  if (steps < 1 || steps > SORA_KIT_SAMPLER_MAX_STEPS)
+    {
+      snprintf (err, err_size, "%d steps, expected 1 to %d", steps, SORA_KIT_SAMPLER_MAX_STEPS);
       return NULL;
     }
 
@@ -48,14 +82,9 @@ sora_kit_sampler_new (const SoraKitSamplerConfig *config, SoraKitSamplerKind kin
       snprintf (err, err_size, "out of memory for a schedule of %d steps", steps);
       return NULL;
     }
-  s->config = *config;
+  s->config = c;
   s->steps = steps;
-  if (kind != SORA_KIT_SAMPLER_AUTO)
-    s->config.kind = kind;
-  if (flow_shift > 0)
-    s->config.flow_shift = flow_shift;
-  s->klass = s->config.kind == SORA_KIT_SAMPLER_EULER ? &sora_kit_sampler_euler
-                                                      : &sora_kit_sampler_unipc;
+  s->klass = class_of (c.kind);
   s->klass->schedule (s);
   return s;
 }

@@ -15,6 +15,9 @@ typedef enum
   SORA_KIT_SAMPLER_AUTO = 0, /* what the checkpoint's class says */
   SORA_KIT_SAMPLER_UNIPC = 1,
   SORA_KIT_SAMPLER_EULER = 2,
+  SORA_KIT_SAMPLER_DPM = 3,
+  SORA_KIT_SAMPLER_DMD = 4,     /* FastVideo's few steps */
+  SORA_KIT_SAMPLER_DISTILL = 5, /* lightx2v's few steps */
 } SoraKitSamplerKind;
 
 typedef enum
@@ -23,11 +26,13 @@ typedef enum
   SORA_KIT_PREDICTION_SAMPLE = 1, /* the model gives x0 */
 } SoraKitPrediction;
 
+#define SORA_KIT_SAMPLER_MAX_FEW 64
+
 /* What a scheduler_config.json says, checked.  Fields of the class that it does not name stand at
  * what Wan's checkpoints use, for the case that the user overrides the kind. */
 typedef struct
 {
-  SoraKitSamplerKind kind; /* UNIPC or EULER, never AUTO */
+  SoraKitSamplerKind kind; /* UNIPC, EULER or DPM as parsed; the caller may put another */
   SoraKitPrediction prediction;
   int64_t num_train_timesteps; /* 2..1,000,000 */
   double flow_shift;           /* (0, 1000] */
@@ -35,6 +40,11 @@ typedef struct
   int solver_bh;               /* 1 or 2: B(h) = h or e^h - 1 */
   int lower_order_final;       /* boolean */
   int final_sigma_zero;        /* boolean: the last sigma is 0, else sigma_min */
+  int dpm_heun;                /* boolean: DPM++ of order 2 by Heun's rule, else midpoint */
+  /* For DMD and DISTILL alone: their timesteps, falling.  Parsing leaves 0 of them, which stands for
+   * the rule's own. */
+  double few[SORA_KIT_SAMPLER_MAX_FEW];
+  int n_few;
 } SoraKitSamplerConfig;
 
 typedef struct SoraKitSampler SoraKitSampler;
@@ -49,7 +59,8 @@ typedef struct SoraKitSampler SoraKitSampler;
  * @err: (out): why not, a whole sentence without a prefix
  * @err_size: room in @err
  *
- * Takes the classes UniPCMultistepScheduler and FlowMatchEulerDiscreteScheduler.  An option that
+ * Takes the classes UniPCMultistepScheduler, FlowMatchEulerDiscreteScheduler and
+ * DPMSolverMultistepScheduler.  An option that
  * would change the numbers and is not implemented here is refused by its name; so is an option that
  * this version does not know, unless it is null or false.
  *
@@ -60,24 +71,33 @@ int sora_kit_sampler_config_parse (const void *json, size_t size, SoraKitSampler
 
 /**
  * sora_kit_sampler_kind_from_name:
- * @name: "auto", "unipc" or "euler"
+ * @name: "auto", "unipc", "euler", "dpmpp-2m", "dmd" or "distill"
  *
  * Returns: the #SoraKitSamplerKind, or -1
  */
 int sora_kit_sampler_kind_from_name (const char *name);
 
 /**
+ * sora_kit_sampler_kind_is_few:
+ *
+ * Returns: whether the kind has its steps in a list, and takes no guidance
+ */
+int sora_kit_sampler_kind_is_few (SoraKitSamplerKind kind);
+
+/**
  * sora_kit_sampler_new:
  * @config: from sora_kit_sampler_config_parse()
  * @kind: overrides the checkpoint's class, unless it is AUTO
- * @flow_shift: overrides the checkpoint's, unless it is 0
- * @steps: 1..#SORA_KIT_SAMPLER_MAX_STEPS
+ * @flow_shift: overrides the checkpoint's, unless it is 0; few-step kinds have their own (8 and 5),
+ * as their checkpoints carry the scheduler of the model that they were made from
+ * @steps: 1..#SORA_KIT_SAMPLER_MAX_STEPS; few-step kinds have as many as their list
  * @err: (out): why not
  * @err_size: room in @err
  *
  * The schedule is computed in the reference's types (sigmas in f64, rounded to f32), as
  * WanPipeline's `scheduler.set_timesteps(steps)` does.  Source: diffusers 0.42.1,
- * scheduling_unipc_multistep.py and scheduling_flow_match_euler_discrete.py.
+ * scheduling_unipc_multistep.py, scheduling_flow_match_euler_discrete.py and
+ * scheduling_dpmsolver_multistep.py; of the few-step kinds see kit-sampler-few.c.
  *
  * Returns: a sampler to be freed with sora_kit_sampler_free(), or %NULL with @err set
  */
@@ -88,14 +108,14 @@ void sora_kit_sampler_free (SoraKitSampler *sampler);
 /** sora_kit_sampler_get_steps: Returns: how many steps there are */
 int sora_kit_sampler_get_steps (const SoraKitSampler *sampler);
 
-/** sora_kit_sampler_get_name: Returns: "unipc" or "euler" */
+/** sora_kit_sampler_get_name: Returns: a name that sora_kit_sampler_kind_from_name() knows */
 const char *sora_kit_sampler_get_name (const SoraKitSampler *sampler);
 
 /**
  * sora_kit_sampler_get_timesteps:
  *
  * Returns: (array length=steps): what the model is told, falling from about num_train_timesteps;
- * whole numbers for UniPC (the reference truncates them), not for Euler
+ * whole numbers for UniPC and DPM++ (the references truncate them), not for Euler and `distill`
  */
 const float *sora_kit_sampler_get_timesteps (const SoraKitSampler *sampler);
 
@@ -121,6 +141,25 @@ const float *sora_kit_sampler_get_sigmas (const SoraKitSampler *sampler);
  */
 int sora_kit_sampler_step (SoraKitSampler *sampler, int i, const float *model_output, float *sample,
                            size_t n);
+
+/**
+ * sora_kit_sampler_noise_share:
+ * @i: the step that was made
+ *
+ * Returns: with DMD, the noise's share in the next sample: sora_kit_sampler_step() gave x0, and
+ * sora_kit_sampler_add_noise() has to follow.  0 after the last step, and with all other kinds
+ */
+float sora_kit_sampler_noise_share (const SoraKitSampler *sampler, int i);
+
+/**
+ * sora_kit_sampler_add_noise:
+ * @share: from sora_kit_sampler_noise_share()
+ * @noise: @n fresh normals
+ * @sample: (inout): x0, replaced by (1 - @share) x0 + @share noise.  It may be done in parts, if the
+ * noise has another layout
+ * @n: how many values
+ */
+void sora_kit_sampler_add_noise (float share, const float *noise, float *sample, size_t n);
 
 /**
  * sora_kit_sampler_state_size:
