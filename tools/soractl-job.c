@@ -174,6 +174,7 @@ soractl_job_parse (SoractlJob *job, SoractlGlobal *global, SoractlJobFlags flags
   g_auto (GStrv) models = NULL, stages = NULL, params = NULL;
   g_autofree char *seed = NULL, *metadata = NULL, *memory = NULL, *pipeline = NULL, *output = NULL;
   gint threads = 0;
+  gboolean turbo = FALSE;
   job->request = sora_request_new ("text-to-video");
   job->texts = g_ptr_array_new_with_free_func ((GDestroyNotify)text_free);
   job->repeat = 3;
@@ -188,6 +189,8 @@ soractl_job_parse (SoractlJob *job, SoractlGlobal *global, SoractlJobFlags flags
       "Set a parameter of the pipeline, or STAGE.NAME", "NAME=VALUE" },
     { "seed", 's', 0, G_OPTION_ARG_STRING, &seed, "Seed; the same seed gives the same clip",
       "NUMBER" },
+    { "turbo", 0, 0, G_OPTION_ARG_NONE, &turbo,
+      "Take the model's few-step rule; an error if it has none", NULL },
     { "metadata", 0, 0, G_OPTION_ARG_STRING, &metadata,
       "What the file tells of its making: full (with the prompt), minimal, none", "LEVEL" },
     { "threads", 0, 0, G_OPTION_ARG_INT, &threads, "Threads to compute with (all cores)", "N" },
@@ -229,6 +232,8 @@ soractl_job_parse (SoractlJob *job, SoractlGlobal *global, SoractlJobFlags flags
   if (job->local && job->detach)
     return soractl_usage_error (
         argv[0], "option --detach leaves a job to the service, and --local has none");
+  if (turbo) /* a public parameter as any other, but for what follows: that is never its value */
+    add_text (job, "turbo", strlen ("turbo"), NULL);
   for (char **p = params; p != NULL && *p != NULL; p++)
     {
       const char *equals = strchr (*p, '=');

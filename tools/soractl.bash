@@ -29,6 +29,7 @@ _soractl ()
     case $prev in
         --pipeline) COMPREPLY=($(compgen -W "$(_soractl_ids pipelines)" -- "$cur")); return ;;
         --model | -m) COMPREPLY=($(compgen -W "$(_soractl_ids models)" -- "$cur")); compopt -o default; return ;;
+        --sampler) COMPREPLY=($(compgen -W "auto unipc euler dpmpp-2m dmd distill" -- "$cur")); return ;;
         --metadata) COMPREPLY=($(compgen -W "full minimal none" -- "$cur")); return ;;
         --state) COMPREPLY=($(compgen -W "queued running done failed cancelled" -- "$cur")); return ;;
         --output | -o | --input | -i) compopt -o default; return ;;
@@ -37,8 +38,8 @@ _soractl ()
 
     local common="--quiet --help"
     case $verb in cancel | delete | inspect | preview) ;; *) common+=" --json" ;; esac
-    local request="--pipeline --model --stage --param --seed --metadata --threads --memory
-        --steps --guidance-scale --width --height --frames --fps --negative-prompt --no-mark"
+    local request="--pipeline --model --stage --param --seed --turbo --metadata --threads --memory
+        --steps --guidance-scale --width --height --frames --fps --negative-prompt --sampler --timesteps --no-mark"
     if [[ $cur == -* ]]; then
         case $verb in
             generate | run) common+=" $request --output --overwrite --local --detach" ;;

@@ -76,7 +76,7 @@ read_transformer (SoraKitConfig *file, DitConfig *config)
 /* The pipeline's file tells what the transformer's does not; single transformers come without it.
  */
 static int
-check_index (const SoraHost *host, SoraContext *ctx)
+check_index (const SoraHost *host, SoraContext *ctx, DitConfig *config)
 {
   const void *data;
   size_t size;
@@ -85,6 +85,10 @@ check_index (const SoraHost *host, SoraContext *ctx)
   SoraKitConfig *file = sora_kit_config_new (data, size, "model_index.json");
   if (file == NULL)
     return host->fail (ctx, "out of memory reading 'model_index.json'");
+  /* FastVideo's checkpoints tell what they are by the pipeline's class alone: their scheduler's file
+   * is that of the model they were made from.  lightx2v's tell nothing. */
+  if (strcmp (sora_kit_config_string_or (file, "_class_name", ""), "WanDMDPipeline") == 0)
+    config->few_step = SORA_KIT_SAMPLER_DMD;
   if (sora_kit_config_bool_or (file, "expand_timesteps", 0))
     sora_kit_config_fail (
         file,
@@ -101,7 +105,7 @@ dit_config_read (const SoraHost *host, SoraContext *ctx, DitConfig *config,
 {
   SoraKitConfig *file;
   memset (config, 0, sizeof *config);
-  if (check_index (host, ctx) != SORA_OK
+  if (check_index (host, ctx, config) != SORA_OK
       || open_file (host, ctx, "transformer/config.json", &file) != SORA_OK)
     return SORA_FAILED;
   read_transformer (file, config);

@@ -19,6 +19,7 @@ typedef struct
   int64_t rope_max;
   int cross_norm; /* norm2 has weights, else there is none */
   double eps;
+  int few_step; /* SoraKitSamplerKind of the few-step rule that the files name; 0: none */
 } DitConfig;
 
 /* What one job computes. */

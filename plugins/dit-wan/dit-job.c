@@ -57,6 +57,45 @@ read_probe (const SoraHost *host, SoraContext *ctx, DitJob *job)
   return SORA_OK;
 }
 
+/* Which rule makes the steps.  With a few-step rule there is no guidance, and the list says how many
+ * steps there are. */
+static int
+choose_sampler (const SoraHost *host, SoraContext *ctx, DitJob *job, const char *name)
+{
+  const double *timesteps;
+  size_t n = 0;
+  int turbo = 0;
+  job->sampler_kind = sora_kit_sampler_kind_from_name (name);
+  if (job->sampler_kind < 0)
+    return host->fail (ctx,
+                       "sampler is '%s', expected auto, unipc, euler, dpmpp-2m, dmd or distill",
+                       name);
+  if (job->sampler_kind == SORA_KIT_SAMPLER_AUTO)
+    job->sampler_kind = job->config.few_step;
+  const int few = sora_kit_sampler_kind_is_few ((SoraKitSamplerKind)job->sampler_kind);
+  if (host->param_bool (ctx, "turbo", &turbo) == SORA_OK && turbo && !few)
+    return host->fail (ctx,
+                       "turbo is set, and the model has no few-step form that its files name "
+                       "(sampler is '%s'): leave turbo out, or say how it was distilled with "
+                       "sampler dmd or distill",
+                       name);
+  if (host->param_f64s (ctx, "timesteps", &timesteps, &n) != SORA_OK)
+    n = 0;
+  if (n > 0 && !few)
+    return host->fail (ctx,
+                       "timesteps is set, and sampler is '%s': only dmd and distill take a list",
+                       name);
+  if (n > SORA_KIT_SAMPLER_MAX_FEW)
+    return host->fail (ctx, "timesteps has %zu numbers, expected at most %d", n,
+                       SORA_KIT_SAMPLER_MAX_FEW);
+  for (size_t i = 0; i < n; i++)
+    job->sampler.few[i] = timesteps[i];
+  job->sampler.n_few = (int)n;
+  if (few)
+    job->guidance = 1.0;
+  return SORA_OK;
+}
+
 int
 dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
 {
@@ -71,9 +110,8 @@ dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
       || host->param_f64 (ctx, "flow-shift", &job->flow_shift) != SORA_OK
       || host->param_string (ctx, "sampler", &sampler) != SORA_OK)
     return host->fail (ctx, "a parameter of dit-wan is not known to the host");
-  job->sampler_kind = sora_kit_sampler_kind_from_name (sampler);
-  if (job->sampler_kind < 0)
-    return host->fail (ctx, "sampler is '%s', expected auto, unipc or euler", sampler);
+  if (choose_sampler (host, ctx, job, sampler) != SORA_OK)
+    return SORA_FAILED;
   job->n_texts = !job->is_probe && job->guidance > 1.0 ? 2 : 1;
   if (job->is_probe)
     job->steps = 1;
@@ -93,6 +131,8 @@ dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
   if (schedule == NULL)
     return host->fail (ctx, "scheduler: %s", error);
   job->sampler_bytes = sora_kit_sampler_state_size (schedule, dit_latent_count (&job->geometry));
+  if (!job->is_probe)
+    job->steps = sora_kit_sampler_get_steps (schedule);
   sora_kit_sampler_free (schedule);
   return SORA_OK;
 }

@@ -39,7 +39,8 @@ typedef struct
   uint64_t seed;
   DitForward *forward;
   SoraKitSampler *sampler;
-  int step; /* the one to make */
+  SoraKitRng *rng; /* for fresh noise between steps; else NULL */
+  int step;        /* the one to make */
 } Loop;
 
 /* ---- on the compute thread */
@@ -74,6 +75,28 @@ load_weights (SoraContext *ctx, void *data, int threads)
   return result;
 }
 
+/* FastVideo draws [T, C, H, W], where diffusers draws [C, T, H, W]: with its rule, both the first
+ * noise and what is added later come in that order, out of one generator.  Mixed into the sample by
+ * `share`; 1 replaces it. */
+static void
+draw_by_frames (Loop *loop, float share)
+{
+  const int64_t *shape = loop->job.geometry.latent;
+  const int64_t channels = shape[0], frames = shape[1];
+  const size_t plane = (size_t)(shape[2] * shape[3]);
+  sora_kit_rng_next (loop->rng, loop->outputs, loop->n);
+  for (int64_t t = 0; t < frames; t++)
+    for (int64_t c = 0; c < channels; c++)
+      {
+        const float *noise = loop->outputs + (size_t)(t * channels + c) * plane;
+        float *x = loop->x + (size_t)(c * frames + t) * plane;
+        if (share < 1)
+          sora_kit_sampler_add_noise (share, noise, x, plane);
+        else
+          memcpy (x, noise, plane * sizeof *x);
+      }
+}
+
 static int
 begin_forward (SoraContext *ctx, void *data, int threads)
 {
@@ -99,6 +122,8 @@ begin_forward (SoraContext *ctx, void *data, int threads)
       loop->host->tensor_view (loop->noise, &view);
       memcpy (loop->x, view.data, loop->n * sizeof *loop->x);
     }
+  else if (loop->rng != NULL)
+    draw_by_frames (loop, 1);
   else
     sora_kit_rng_torch_normal (loop->seed, loop->x, loop->n);
   return SORA_OK;
@@ -125,6 +150,9 @@ make_step (SoraContext *ctx, void *data, int threads)
     sora_kit_guide (loop->outputs, loop->outputs + loop->n, (float)job->guidance, (int64_t)loop->n);
   if (sora_kit_sampler_step (loop->sampler, loop->step, loop->outputs, loop->x, loop->n) != 0)
     return loop->host->fail (ctx, "sampler: out of memory at step %d", loop->step + 1);
+  const float share = sora_kit_sampler_noise_share (loop->sampler, loop->step);
+  if (share > 0)
+    draw_by_frames (loop, share);
   return SORA_OK;
 }
 
@@ -201,6 +229,8 @@ walk (Loop *loop, SoraContext *ctx)
   int keeps = !loop->job.is_probe;
   (void)host->param_f64 (ctx, "checkpoint-interval", &interval);
   loop->step = resume (loop, ctx);
+  for (int i = 0; i < loop->step && loop->rng != NULL; i++)
+    sora_kit_rng_skip (loop->rng, loop->n);
   host->progress (ctx, (double)loop->step / steps, (uint32_t)loop->step, steps);
   for (; loop->step < (int)steps; loop->step++)
     {
@@ -256,8 +286,10 @@ pull_inputs (Loop *loop, SoraContext *ctx)
       if (result != SORA_OK)
         return result;
     }
+  if (host->seed (ctx, &loop->seed) != SORA_OK)
+    return SORA_FAILED;
   if (host->input_spec (ctx, "latents", &spec) != SORA_OK)
-    return host->seed (ctx, &loop->seed);
+    return SORA_OK;
   int result = pull_one (loop, ctx, "latents", &loop->noise);
   if (result != SORA_OK)
     return result;
@@ -312,6 +344,15 @@ prepare (Loop *loop, SoraContext *ctx)
                                         job->flow_shift, (int)job->steps, error, sizeof error);
   if (loop->sampler == NULL)
     return host->fail (ctx, "scheduler: %s", error);
+  if (sora_kit_sampler_kind_is_few ((SoraKitSamplerKind)job->sampler_kind) && !job->is_probe)
+    host->log (ctx, SORA_LOG_INFO, "%s: %lld steps, no guidance",
+               sora_kit_sampler_get_name (loop->sampler), (long long)job->steps);
+  if (job->sampler_kind == SORA_KIT_SAMPLER_DMD)
+    {
+      loop->rng = sora_kit_rng_torch_new (loop->seed);
+      if (loop->rng == NULL)
+        return host->fail (ctx, "out of memory for a random generator");
+    }
   return host->compute (ctx, begin_forward, loop);
 }
 
@@ -326,6 +367,7 @@ dit_run (const SoraHost *host, SoraContext *ctx, void *instance)
     result = walk (&loop, ctx);
   dit_forward_free (loop.forward);
   sora_kit_sampler_free (loop.sampler);
+  sora_kit_rng_free (loop.rng);
   sora_kit_free (loop.outputs);
   for (int i = 0; i < DIT_MAX_TEXTS; i++)
     if (loop.texts[i] != NULL)

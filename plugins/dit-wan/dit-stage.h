@@ -16,9 +16,9 @@ typedef struct
   DitConfig config;
   SoraKitSamplerConfig sampler;
   DitGeometry geometry;
-  int64_t steps;
+  int64_t steps; /* with a few-step rule, as many as its list has */
   double guidance, flow_shift;
-  int sampler_kind; /* SoraKitSamplerKind */
+  int sampler_kind; /* SoraKitSamplerKind; AUTO: the scheduler's class */
   int is_probe;     /* one forward at `timestep`, nothing else */
   double timestep;
   uint64_t sampler_bytes;           /* what the sampler remembers between steps */

@@ -51,13 +51,14 @@ static const SoraPort port_latents_out = {
 static const SoraPort *const inputs[] = { &port_text, &port_negative, &port_latents_in, NULL };
 static const SoraPort *const outputs[] = { &port_latents_out, NULL };
 
-static const char *const samplers[] = { "auto", "unipc", "euler", NULL };
+static const char *const samplers[] = { "auto", "unipc", "euler", "dpmpp-2m", "dmd", "distill", NULL };
 
 static const SoraParam param_steps = {
   .struct_size = sizeof (SoraParam),
   .type = SORA_PARAM_I64,
   .name = "steps",
-  .help = "How many times the noise is reduced; more is slower and finer.",
+  .help = "How many times the noise is reduced; more is slower and finer.  dmd and distill have as "
+          "many as timesteps.",
   .i64_default = 50,
   .i64_min = 1,
   .i64_max = 1000,
@@ -106,15 +107,31 @@ static const SoraParam param_sampler = {
   .struct_size = sizeof (SoraParam),
   .type = SORA_PARAM_ENUM,
   .name = "sampler",
-  .help = "How a step is made; auto: as the checkpoint's scheduler says.",
+  .help = "How a step is made; auto: as the checkpoint's files say.  dmd and distill are the rules of "
+          "FastVideo's and lightx2v's few-step checkpoints.",
   .str_default = "auto",
   .choices = samplers,
+};
+static const SoraParam param_timesteps = {
+  .struct_size = sizeof (SoraParam),
+  .type = SORA_PARAM_F64_LIST,
+  .name = "timesteps",
+  .help = "The steps of dmd (default 1000,757,522) or distill (1000,750,500,250), falling.",
+  .f64_min = 0.0,
+  .f64_max = DIT_MAX_TIMESTEP,
+};
+static const SoraParam param_turbo = {
+  .struct_size = sizeof (SoraParam),
+  .type = SORA_PARAM_BOOL,
+  .name = "turbo",
+  .help = "Take the model's few-step rule, and fail if it has none.",
 };
 static const SoraParam param_flow_shift = {
   .struct_size = sizeof (SoraParam),
   .type = SORA_PARAM_F64,
   .name = "flow-shift",
-  .help = "Spends more steps on strong noise; 3 for 480p, 5 for 720p; 0: the checkpoint's.",
+  .help = "Spends more steps on strong noise; 3 for 480p, 5 for 720p; 0: the checkpoint's, or "
+          "8 with dmd and 5 with distill.",
   .f64_default = 0.0,
   .f64_min = 0.0,
   .f64_max = 1000.0,
@@ -140,8 +157,8 @@ static const SoraParam param_checkpoint = {
   .f64_max = 86400.0,
 };
 static const SoraParam *const params[]
-    = { &param_steps,   &param_guidance,   &param_width,   &param_height,     &param_frames,
-        &param_sampler, &param_flow_shift, &param_forward, &param_checkpoint, NULL };
+    = { &param_steps,     &param_guidance, &param_width,      &param_height,  &param_frames,     &param_sampler,
+        &param_timesteps, &param_turbo,    &param_flow_shift, &param_forward, &param_checkpoint, NULL };
 
 static const SoraModelSlot slot_model = {
   .struct_size = sizeof (SoraModelSlot),

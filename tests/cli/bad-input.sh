@@ -26,6 +26,8 @@ refuses "bus after the verb" 2 "--session goes before the verb" generate --sessi
 refuses "detached in this process" 2 "--detach.*--local" generate -d ball
 refuses "option that is not UTF-8" 2 "UTF-8" generate $'--caf\xe9' 1 ball
 refuses "JSON where there is none" 2 "--json" "$soractl" cancel --json 1
+refuses "turbo without a few-step form" 2 "turbo.*no few-step form" generate --turbo ball
+refuses "timesteps for a rule that takes none" 2 "timesteps.*only dmd and distill" generate --timesteps 1000,500 ball
 refuses "bad seed" 2 "seed.*-1" "$soractl" generate --local --seed=-1 ball
 refuses "unknown model" 3 "no-such-model" generate -m no-such-model ball
 refuses "unknown pipeline" 3 "no-such-pipeline" "$soractl" run --local no-such-pipeline ball

@@ -32,6 +32,10 @@ cmp a-cube.mp4 a-cube-2.mp4 || complain "--mark is not the default"
 cmp dark.mp4 dark-2.mp4 || complain "--negative-prompt -dark is another request than --negative-prompt=-dark"
 ! cmp -s dark.mp4 light.mp4 || complain "--negative-prompt -dark was dropped"
 
+# -- Few steps.
+"$soractl" generate --local -q "${tiny[@]}" --sampler dmd -o few.mp4 --turbo ball > /dev/null || complain "generate --turbo"
+"$soractl" check --json "${tiny[@]}" --sampler distill --timesteps 1000,600 --turbo ball > few.json || complain "check --turbo: $(cat few.json)"
+
 # -- Swapping one line: another encoder.
 "$soractl" run --local -q "${tiny[@]}" text-to-frames -o sheet.png ball > paths || complain "text-to-frames failed"
 head -c 4 "$(head -n 1 paths)" | grep -q PNG || complain "text-to-frames made no PNG: $(cat paths)"
