@@ -57,8 +57,8 @@ read_probe (const SoraHost *host, SoraContext *ctx, DitJob *job)
   return SORA_OK;
 }
 
-/* Which rule makes the steps.  With a few-step rule there is no guidance, and the list says how many
- * steps there are. */
+/* Which rule makes the steps.  With a few-step rule there is no guidance, and the list says how
+ * many steps there are. */
 static int
 choose_sampler (const SoraHost *host, SoraContext *ctx, DitJob *job, const char *name)
 {
@@ -67,9 +67,8 @@ choose_sampler (const SoraHost *host, SoraContext *ctx, DitJob *job, const char 
   int turbo = 0;
   job->sampler_kind = sora_kit_sampler_kind_from_name (name);
   if (job->sampler_kind < 0)
-    return host->fail (ctx,
-                       "sampler is '%s', expected auto, unipc, euler, dpmpp-2m, dmd or distill",
-                       name);
+    return host->fail (
+        ctx, "sampler is '%s', expected auto, unipc, euler, dpmpp-2m, dmd or distill", name);
   if (job->sampler_kind == SORA_KIT_SAMPLER_AUTO)
     job->sampler_kind = job->config.few_step;
   const int few = sora_kit_sampler_kind_is_few ((SoraKitSamplerKind)job->sampler_kind);
@@ -82,9 +81,8 @@ choose_sampler (const SoraHost *host, SoraContext *ctx, DitJob *job, const char 
   if (host->param_f64s (ctx, "timesteps", &timesteps, &n) != SORA_OK)
     n = 0;
   if (n > 0 && !few)
-    return host->fail (ctx,
-                       "timesteps is set, and sampler is '%s': only dmd and distill take a list",
-                       name);
+    return host->fail (
+        ctx, "timesteps is set, and sampler is '%s': only dmd and distill take a list", name);
   if (n > SORA_KIT_SAMPLER_MAX_FEW)
     return host->fail (ctx, "timesteps has %zu numbers, expected at most %d", n,
                        SORA_KIT_SAMPLER_MAX_FEW);

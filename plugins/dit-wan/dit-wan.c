@@ -51,7 +51,8 @@ static const SoraPort port_latents_out = {
 static const SoraPort *const inputs[] = { &port_text, &port_negative, &port_latents_in, NULL };
 static const SoraPort *const outputs[] = { &port_latents_out, NULL };
 
-static const char *const samplers[] = { "auto", "unipc", "euler", "dpmpp-2m", "dmd", "distill", NULL };
+static const char *const samplers[]
+    = { "auto", "unipc", "euler", "dpmpp-2m", "dmd", "distill", NULL };
 
 static const SoraParam param_steps = {
   .struct_size = sizeof (SoraParam),
@@ -107,8 +108,9 @@ static const SoraParam param_sampler = {
   .struct_size = sizeof (SoraParam),
   .type = SORA_PARAM_ENUM,
   .name = "sampler",
-  .help = "How a step is made; auto: as the checkpoint's files say.  dmd and distill are the rules of "
-          "FastVideo's and lightx2v's few-step checkpoints.",
+  .help
+  = "How a step is made; auto: as the checkpoint's files say.  dmd and distill are the rules of "
+    "FastVideo's and lightx2v's few-step checkpoints.",
   .str_default = "auto",
   .choices = samplers,
 };
@@ -157,8 +159,9 @@ static const SoraParam param_checkpoint = {
   .f64_max = 86400.0,
 };
 static const SoraParam *const params[]
-    = { &param_steps,     &param_guidance, &param_width,      &param_height,  &param_frames,     &param_sampler,
-        &param_timesteps, &param_turbo,    &param_flow_shift, &param_forward, &param_checkpoint, NULL };
+    = { &param_steps,      &param_guidance, &param_width,      &param_height,
+        &param_frames,     &param_sampler,  &param_timesteps,  &param_turbo,
+        &param_flow_shift, &param_forward,  &param_checkpoint, NULL };
 
 static const SoraModelSlot slot_model = {
   .struct_size = sizeof (SoraModelSlot),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * kit-sampler-config.c: reads scheduler_config.json.  The rule is that nothing which changes the
- * numbers is passed over in silence: every option of the three classes stands in one table, with what
- * is done about it.
+ * numbers is passed over in silence: every option of the three classes stands in one table, with
+ * what is done about it.
  */
 #include "kit-sampler.h"
 

@@ -3,14 +3,15 @@
  * kit-sampler-few.c: the rules of checkpoints that were distilled to a few fixed steps.  Both go to
  * x0 = x - sigma v, and differ in how they come back to the next sigma.
  *
- * `dmd` mixes fresh noise in.  Source: FastVideo at 2f3d4074, DmdDenoisingStage (stages/denoising.py),
- * pred_noise_to_pred_video() (models/utils.py) and FlowMatchEulerDiscreteScheduler.add_noise().  The
- * model is told the timestep as it stands in the list; its sigma is the nearest of the training
- * schedule's.  That schedule is shifted by 8 whatever the checkpoint says.
+ * `dmd` mixes fresh noise in.  Source: FastVideo at 2f3d4074, DmdDenoisingStage
+ * (stages/denoising.py), pred_noise_to_pred_video() (models/utils.py) and
+ * FlowMatchEulerDiscreteScheduler.add_noise().  The model is told the timestep as it stands in the
+ * list; its sigma is the nearest of the training schedule's.  That schedule is shifted by 8
+ * whatever the checkpoint says.
  *
  * `distill` keeps the noise that it has, which is Euler's step.  Source: lightx2v at 21ef47a4,
- * schedulers/wan/step_distill/scheduler.py, Wan22StepDistillScheduler.  Its list counts steps of the
- * schedule before the shift; the model is told the shifted timestep.
+ * schedulers/wan/step_distill/scheduler.py, Wan22StepDistillScheduler.  Its list counts steps of
+ * the schedule before the shift; the model is told the shifted timestep.
  */
 #include "kit-sampler-private.h"
 

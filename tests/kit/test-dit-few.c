@@ -27,11 +27,13 @@ enum
 
 static const SoraStageClass *stage;
 static char dir[512];
-static const char *const files[] = { "transformer/config.json",
-                                     "transformer/diffusion_pytorch_model-00001-of-00002.safetensors",
-                                     "transformer/diffusion_pytorch_model-00002-of-00002.safetensors",
-                                     "scheduler/scheduler_config.json", "vae/config.json",
-                                     "model_index.json" };
+static const char *const files[]
+    = { "transformer/config.json",
+        "transformer/diffusion_pytorch_model-00001-of-00002.safetensors",
+        "transformer/diffusion_pytorch_model-00002-of-00002.safetensors",
+        "scheduler/scheduler_config.json",
+        "vae/config.json",
+        "model_index.json" };
 static const char *const folders[] = { "transformer", "scheduler", "vae" };
 #define N_FILES (sizeof files / sizeof files[0])
 
@@ -305,8 +307,8 @@ START_TEST (test_refused)
   mini_host_set_i64 (mini, "turbo", refused[_i].turbo);
   mini_host_set_f64s (mini, "timesteps", refused[_i].list, (size_t)refused[_i].n);
   ck_assert_int_eq (mini_host_infer (mini), SORA_FAILED);
-  ck_assert_msg (strstr (mini_host_error (mini), refused[_i].error) != NULL,
-                 "'%s', expected '%s'", mini_host_error (mini), refused[_i].error);
+  ck_assert_msg (strstr (mini_host_error (mini), refused[_i].error) != NULL, "'%s', expected '%s'",
+                 mini_host_error (mini), refused[_i].error);
   mini_host_free (mini);
 }
 END_TEST

@@ -61,7 +61,8 @@ new_for_case (const json_t *c)
   SoraKitSamplerConfig config = base ();
   const json_t *list = json_object_get (c, "list");
   const char *prediction = json_string_value (json_object_get (c, "prediction"));
-  const int kind = sora_kit_sampler_kind_from_name (json_string_value (json_object_get (c, "kind")));
+  const int kind
+      = sora_kit_sampler_kind_from_name (json_string_value (json_object_get (c, "kind")));
   ck_assert (sora_kit_sampler_kind_is_few ((SoraKitSamplerKind)kind));
   config.num_train_timesteps = (int64_t)number (c, "train");
   if (strcmp (prediction, "sample") == 0)
@@ -101,8 +102,8 @@ START_TEST (test_schedules)
     float sigmas[SORA_KIT_SAMPLER_MAX_FEW], timesteps[SORA_KIT_SAMPLER_MAX_FEW];
     SoraKitSampler *s = new_for_case (c);
     const int steps = sora_kit_sampler_get_steps (s);
-    /* dmd to the bit.  torch.linspace, which distill's schedule is cut from, rounds its last bit by the
-     * width of the machine's vectors. */
+    /* dmd to the bit.  torch.linspace, which distill's schedule is cut from, rounds its last bit by
+     * the width of the machine's vectors. */
     const int dmd = strcmp (sora_kit_sampler_get_name (s), "dmd") == 0;
     const double allowed = dmd ? 0 : 2e-7;
     read_floats (json_object_get (c, "sigmas"), sigmas);
@@ -178,8 +179,8 @@ START_TEST (test_steps)
 }
 END_TEST
 
-/* The schedule that was shifted by 8 holds the three steps nearly; the one of the checkpoint's file,
- * shifted by 3, must not be taken. */
+/* The schedule that was shifted by 8 holds the three steps nearly; the one of the checkpoint's
+ * file, shifted by 3, must not be taken. */
 START_TEST (test_own_shift)
 {
   char err[256];
@@ -201,8 +202,7 @@ START_TEST (test_draws)
   double worst = 0;
   json_array_foreach (cases, index, c)
   {
-    const uint64_t seed
-        = strtoull (json_string_value (json_object_get (c, "seed")), NULL, 10);
+    const uint64_t seed = strtoull (json_string_value (json_object_get (c, "seed")), NULL, 10);
     const json_t *draws = json_object_get (c, "draws");
     SoraKitRng *rng = sora_kit_rng_torch_new (seed);
     ck_assert_ptr_nonnull (rng);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * test-sampler.c: schedules and every single step against diffusers
- * (tests/golden/samplers/samplers.json and more.json), the state of a checkpoint, and what a configuration is
- * refused for.
+ * (tests/golden/samplers/samplers.json and more.json), the state of a checkpoint, and what a
+ * configuration is refused for.
  */
 #include "plugins/kit/kit-sampler.h"
 
@@ -23,10 +23,12 @@ load_cases (void)
   ck_assert_msg (cases != NULL, "samplers.json: %s", problem.text);
   ck_assert_uint_ge (json_array_size (cases), 19);
 
-  /* Python writes -Infinity into this one, as diffusers does: our reader's business, not jansson's. */
+  /* Python writes -Infinity into this one, as diffusers does: our reader's business, not jansson's.
+   */
   char *text = NULL;
   size_t size = 0;
-  FILE *file = fopen (SORA_TEST_GOLDEN "/samplers/more.json", "r"), *to = open_memstream (&text, &size);
+  FILE *file = fopen (SORA_TEST_GOLDEN "/samplers/more.json", "r"),
+       *to = open_memstream (&text, &size);
   ck_assert (file != NULL && to != NULL);
   for (int c; (c = fgetc (file)) != EOF;)
     fputc (c, to);
@@ -176,8 +178,8 @@ START_TEST (test_state)
         if (b != NULL)
           {
             ck_assert_int_eq (sora_kit_sampler_step (b, i, output, other, n), 0);
-            ck_assert_msg (memcmp (sample, other, n * sizeof *sample) == 0, "case %zu, step %d", index,
-                           i);
+            ck_assert_msg (memcmp (sample, other, n * sizeof *sample) == 0, "case %zu, step %d",
+                           index, i);
           }
         if (i == 0 || i == 2 || i == steps / 2)
           {
@@ -270,7 +272,7 @@ END_TEST
   "\"_class_name\": \"UniPCMultistepScheduler\", \"prediction_type\": \"flow_prediction\", "       \
   "\"use_flow_sigmas\": true"
 #define DPM                                                                                        \
-  "\"_class_name\": \"DPMSolverMultistepScheduler\", \"prediction_type\": \"flow_prediction\", "     \
+  "\"_class_name\": \"DPMSolverMultistepScheduler\", \"prediction_type\": \"flow_prediction\", "   \
   "\"use_flow_sigmas\": true"
 #define EULER "\"_class_name\": \"FlowMatchEulerDiscreteScheduler\""
 
