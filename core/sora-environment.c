@@ -5,12 +5,6 @@
 #include "config.h"
 #include "sora-plan.h"
 
-/**
- * sora_environment_new:
- * @user: also the folders of the user and of SORA_PLUGIN_PATH, SORA_PIPELINE_PATH, SORA_MODEL_PATH
- *
- * Returns: (transfer full): an environment over the default folders
- */
 SoraEnvironment *
 sora_environment_new (gboolean user)
 {
@@ -38,6 +32,8 @@ sora_environment_new_for_dirs (const char *const *plugin_dirs, const char *const
 void
 sora_environment_free (SoraEnvironment *environment)
 {
+  if (environment == NULL)
+    return;
   sora_registry_unref (environment->registry);
   g_strfreev (environment->pipeline_dirs);
   g_strfreev (environment->model_dirs);

@@ -7,12 +7,6 @@
 #include "sora-host-private.h"
 #include "sora-instance.h"
 
-static void
-unref_bytes (gpointer bytes)
-{
-  g_bytes_unref (bytes);
-}
-
 /* The model in @slot; NULL with *result: NOT_FOUND for an optional slot that is empty. */
 static SoraModel *
 find_model (SoraContext *ctx, const char *call, const char *slot, guint *index, int *result)
@@ -76,7 +70,7 @@ sora_host_model_file (SoraContext *ctx, const char *slot, const char *name, cons
           g_mutex_unlock (&instance->lock);
         }
       else
-        sora_context_keep_full (ctx, bytes, unref_bytes);
+        sora_context_keep_full (ctx, bytes, (GDestroyNotify)g_bytes_unref);
     }
   gsize length;
   *data = g_bytes_get_data (bytes, &length);

@@ -13,12 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static void
-unref_bytes (gpointer bytes)
-{
-  g_bytes_unref (bytes);
-}
-
 /* The key of this stage's checkpoint, or NULL with *result: only where every input is stored does a
  * stage that starts again see the same. */
 static const char *
@@ -83,7 +77,7 @@ sora_host_checkpoint_load (SoraContext *ctx, const void **data, size_t *size)
         }
       return SORA_NOT_FOUND;
     }
-  sora_context_keep_full (ctx, blob, unref_bytes);
+  sora_context_keep_full (ctx, blob, (GDestroyNotify)g_bytes_unref);
   gsize length;
   *data = g_bytes_get_data (blob, &length);
   *size = length;

@@ -56,7 +56,7 @@ check_spec (const SoraPort *port, const SoraPortSpec *spec, GError **error)
 
 /* An output that infer left without a spec is not given with these parameters. */
 static gboolean
-drop_missing_output (SoraNode *node, SoraNodeOutput *output, GError **error)
+drop_missing_output (SoraGraph *graph, SoraNodeOutput *output, GError **error)
 {
   for (guint i = output->edges->len; i > 0; i--)
     {
@@ -72,19 +72,20 @@ drop_missing_output (SoraNode *node, SoraNodeOutput *output, GError **error)
         }
       input->edge = NULL;
       g_ptr_array_remove_index (output->edges, i - 1);
+      g_ptr_array_remove (graph->edges, edge); /* which frees it */
     }
   return TRUE;
 }
 
 static gboolean
-take_outputs (SoraNode *node, SoraDims *dims, GError **error)
+take_outputs (SoraGraph *graph, SoraNode *node, SoraDims *dims, GError **error)
 {
   for (guint i = 0; i < node->outputs->len; i++)
     {
       SoraNodeOutput *output = g_ptr_array_index (node->outputs, i);
       if (output->spec == NULL)
         {
-          if (output->port->dims != NULL && !drop_missing_output (node, output, error))
+          if (output->port->dims != NULL && !drop_missing_output (graph, output, error))
             return FALSE;
           continue;
         }
@@ -98,7 +99,7 @@ take_outputs (SoraNode *node, SoraDims *dims, GError **error)
 }
 
 static gboolean
-infer_node (SoraPlan *plan, SoraNode *node, GError **error)
+infer_node (SoraPlan *plan, SoraGraph *graph, SoraNode *node, GError **error)
 {
   g_autoptr (SoraDims) dims = sora_dims_new ();
 
@@ -118,7 +119,7 @@ infer_node (SoraPlan *plan, SoraNode *node, GError **error)
   sora_context_check_return (&ctx, "infer");
   gboolean ok = sora_context_result (&ctx, "infer", result, SORA_ERROR_INVALID_REQUEST, error);
   sora_context_clear (&ctx);
-  return ok && take_outputs (node, dims, error);
+  return ok && take_outputs (graph, node, dims, error);
 }
 
 gboolean
@@ -127,7 +128,7 @@ sora_plan_infer (SoraPlan *plan, SoraGraph *graph, GError **error)
   for (guint i = 0; i < graph->nodes->len; i++)
     {
       SoraNode *node = g_ptr_array_index (graph->nodes, i);
-      if (!infer_node (plan, node, error))
+      if (!infer_node (plan, graph, node, error))
         {
           sora_node_prefix_error (node, error);
           return FALSE;

@@ -138,3 +138,9 @@ sora_search_path (gboolean user, const char *variable, const char *user_base, co
   g_ptr_array_add (dirs, NULL);
   return (char **)g_ptr_array_free (g_steal_pointer (&dirs), FALSE);
 }
+
+int
+sora_compare_names (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(const char *const *)a, *(const char *const *)b);
+}

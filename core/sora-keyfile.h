@@ -22,6 +22,8 @@ char *sora_keyfile_unknown_key (GKeyFile *file, const char *group, const char *c
 
 /* A letter or digit, then letters, digits, '-' and '_': at most 64 bytes. */
 gboolean sora_name_is_valid (const char *name);
+/* A GCompareFunc of arrays of char*. */
+int sora_compare_names (gconstpointer a, gconstpointer b);
 /* Is it a plain file name: no slash, not hidden, not empty? */
 gboolean sora_name_is_plain_file (const char *name);
 /* The folders of a search path: those of @variable (colon-separated), the user's data folder, the system's. */

@@ -20,7 +20,7 @@ tensor_bytes (SoraTensor *tensor)
 }
 
 static void
-queue_push (SoraLink *link, SoraTensor *tensor, guint64 bytes)
+queue_push (SoraLink *link, SoraTensor *tensor)
 {
   g_queue_push_tail (&((QueueLink *)link)->tensors, tensor);
 }
@@ -76,7 +76,7 @@ sora_link_has_room (const SoraLink *link, guint64 bytes)
 void
 sora_link_push (SoraLink *link, SoraTensor *tensor, guint64 bytes)
 {
-  link->klass->push (link, tensor, bytes);
+  link->klass->push (link, tensor);
   link->tensors++;
   link->bytes += bytes;
   link->peak_tensors = MAX (link->peak_tensors, link->tensors);

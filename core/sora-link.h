@@ -15,7 +15,7 @@ typedef struct SoraLink SoraLink;
 typedef struct
 {
   /* Takes the reference.  Only after sora_link_has_room(). */
-  void (*push) (SoraLink *link, SoraTensor *tensor, guint64 bytes);
+  void (*push) (SoraLink *link, SoraTensor *tensor);
   /* A reference and its bytes, or NULL if nothing is there now. */
   SoraTensor *(*pull) (SoraLink *link, guint64 *bytes);
   void (*free) (SoraLink *link);

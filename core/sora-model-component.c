@@ -49,12 +49,6 @@ sora_model_component_free (SoraModelComponent *component)
   g_free (component);
 }
 
-static int
-compare_names (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(const char *const *)a, *(const char *const *)b);
-}
-
 GPtrArray *
 sora_model_list_dir (SoraModel *model, const char *name, GError **error)
 {
@@ -82,7 +76,7 @@ sora_model_list_dir (SoraModel *model, const char *name, GError **error)
       g_clear_pointer (&names, g_ptr_array_unref);
       return NULL;
     }
-  g_ptr_array_sort (names, compare_names);
+  g_ptr_array_sort (names, sora_compare_names);
   return names;
 }
 

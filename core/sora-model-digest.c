@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <glib/gstdio.h>
+#include "sora-keyfile.h"
 #include "sora-model-private.h"
 
 #define CODE SORA_ERROR_INVALID_MODEL
@@ -154,22 +155,16 @@ collect (SoraModel *model, const char *folder, int depth, GPtrArray *files, GErr
   return TRUE;
 }
 
-static int
-compare_names (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(const char *const *)a, *(const char *const *)b);
-}
-
 static char *
 make_digest (SoraModel *model, const Stop *stop, GError **error)
 {
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
-  g_ptr_array_add (files, g_strdup ("model_index.json"));
+  g_ptr_array_add (files, g_strdup (SORA_MODEL_INDEX));
   for (const char *const *name = sora_model_components (model); *name != NULL; name++)
     if (!collect (model, *name, 1, files, error))
       return NULL;
-  g_ptr_array_sort (files, compare_names);
+  g_ptr_array_sort (files, sora_compare_names);
   for (guint i = 0; i < files->len; i++)
     {
       guint64 size;

@@ -6,9 +6,8 @@
 #include <string.h>
 #include "sora-error.h"
 #include "sora-keyfile.h"
+#include "sora-model-private.h"
 #include "sora-model.h"
-
-#define INDEX "model_index.json"
 
 char **
 sora_model_default_dirs (gboolean user)
@@ -20,7 +19,7 @@ sora_model_default_dirs (gboolean user)
 static gboolean
 holds_model (const char *dir, const char *name)
 {
-  g_autofree char *index = g_build_filename (dir, name, INDEX, NULL);
+  g_autofree char *index = g_build_filename (dir, name, SORA_MODEL_INDEX, NULL);
   return sora_name_is_plain_file (name) && g_file_test (index, G_FILE_TEST_EXISTS);
 }
 

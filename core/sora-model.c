@@ -13,7 +13,6 @@
 #include "sora-model-private.h"
 
 #define CODE SORA_ERROR_INVALID_MODEL
-#define INDEX "model_index.json"
 
 json_t *
 sora_model_parse_json (const char *text, gsize length, const char *display_name, GError **error)
@@ -136,8 +135,8 @@ sora_model_open (const char *path, GError **error)
     }
   /* Without resolving links: a link to a model is found, and called, by its own name. */
   g_autoptr (SoraModel) model = sora_model_new (dirfd, g_canonicalize_filename (path, NULL));
-  g_autofree char *display = g_build_filename (model->path, INDEX, NULL);
-  g_autoptr (GBytes) bytes = sora_model_read_file (model, INDEX, error);
+  g_autofree char *display = g_build_filename (model->path, SORA_MODEL_INDEX, NULL);
+  g_autoptr (GBytes) bytes = sora_model_read_file (model, SORA_MODEL_INDEX, error);
   if (bytes == NULL)
     {
       sora_error_prefix (error, "'%s' is no model in the Diffusers layout: ", path);

@@ -23,6 +23,9 @@ static const struct
   [SORA_PARAM_FILE] = { "file", "the bytes of a file" },
 };
 
+/* Of a value that is printed for a message, which shows 60 characters. */
+#define MAX_SHOWN_SIZE 4096u
+
 const char *
 sora_param_type_name (SoraParamType type)
 {
@@ -60,11 +63,20 @@ sora_param_refuse (const SoraParam *param, const char *who, GError **error, cons
 }
 
 /* The value as a message may show it: short, and not at all where it is a secret. */
+static const char *
+hide (const SoraParam *param, const char *text)
+{
+  return param->flags & SORA_PARAM_SECRET ? "(not shown)" : text;
+}
+
 static char *
 show (const SoraParam *param, GVariant *value)
 {
   if (param->flags & SORA_PARAM_SECRET)
-    return g_strdup ("(not shown)");
+    return g_strdup (hide (param, NULL));
+  /* Printing takes several times the room of what is printed. */
+  if (g_variant_get_size (value) > MAX_SHOWN_SIZE)
+    return g_strdup_printf ("a value of %" G_GSIZE_FORMAT " bytes", g_variant_get_size (value));
   g_autofree char *text = g_variant_print (value, FALSE);
   if (g_utf8_strlen (text, -1) <= 60)
     return g_steal_pointer (&text);
@@ -117,19 +129,24 @@ check_integer (const SoraParam *param, const char *who, gint64 value, GError **e
 {
   const char *unit = param->unit != NULL ? param->unit : "";
   const char *space = param->unit != NULL ? " " : "";
+  g_autofree char *text = g_strdup_printf ("%" G_GINT64_FORMAT, value);
   if (sora_param_has_range (param) && (value < param->i64_min || value > param->i64_max))
     return sora_param_refuse (param, who, error,
-                              "is %" G_GINT64_FORMAT ", expected %" G_GINT64_FORMAT
-                              "..%" G_GINT64_FORMAT "%s%s",
-                              value, (gint64)param->i64_min, (gint64)param->i64_max, space, unit);
+                              "is %s, expected %" G_GINT64_FORMAT "..%" G_GINT64_FORMAT "%s%s",
+                              hide (param, text), (gint64)param->i64_min, (gint64)param->i64_max,
+                              space, unit);
   if (param->i64_multiple > 1 && value % param->i64_multiple != 0)
     {
-      gint64 below
-          = value - ((value % param->i64_multiple) + param->i64_multiple) % param->i64_multiple;
+      gint64 rest = value % param->i64_multiple;
+      if (rest < 0)
+        rest += param->i64_multiple;
+      g_autofree char *hint = NULL;
+      if ((param->flags & SORA_PARAM_SECRET) == 0 && value >= G_MININT64 + rest)
+        hint = g_strdup_printf (": the next one below is %" G_GINT64_FORMAT, value - rest);
       return sora_param_refuse (param, who, error,
-                                "is %" G_GINT64_FORMAT ", expected a multiple of %" G_GINT64_FORMAT
-                                ": the next one below is %" G_GINT64_FORMAT,
-                                value, (gint64)param->i64_multiple, below);
+                                "is %s, expected a multiple of %" G_GINT64_FORMAT "%s",
+                                hide (param, text), (gint64)param->i64_multiple,
+                                hint != NULL ? hint : "");
     }
   return TRUE;
 }
@@ -140,12 +157,14 @@ check_number (const SoraParam *param, const char *who, double value, GError **er
   char text[G_ASCII_DTOSTR_BUF_SIZE];
   g_ascii_formatd (text, sizeof text, "%.17g", value);
   if (!isfinite (value))
-    return sora_param_refuse (param, who, error, "is %s, expected a finite number", text);
+    return sora_param_refuse (param, who, error, "is %s, expected a finite number",
+                              hide (param, text));
   if (sora_param_has_range (param) && (value < param->f64_min || value > param->f64_max))
     {
       char low[G_ASCII_DTOSTR_BUF_SIZE], high[G_ASCII_DTOSTR_BUF_SIZE];
       g_ascii_formatd (text, sizeof text, "%.9g", value);
-      return sora_param_refuse (param, who, error, "is %s, expected %s..%s%s%s", text,
+      return sora_param_refuse (param, who, error, "is %s, expected %s..%s%s%s",
+                                hide (param, text),
                                 g_ascii_formatd (low, sizeof low, "%.9g", param->f64_min),
                                 g_ascii_formatd (high, sizeof high, "%.9g", param->f64_max),
                                 param->unit != NULL ? " " : "",
@@ -176,18 +195,29 @@ check_choice (const SoraParam *param, const char *who, const char *text, GError 
   if (g_strv_contains (param->choices, text))
     return TRUE;
   g_autofree char *choices = g_strjoinv (", ", (char **)param->choices);
-  return sora_param_refuse (param, who, error, "is '%.60s', expected one of: %s", text, choices);
+  g_autofree char *quoted = g_strdup_printf ("'%.60s'", text);
+  return sora_param_refuse (param, who, error, "is %s, expected one of: %s", hide (param, quoted),
+                            choices);
+}
+
+static gboolean
+check_items (const SoraParam *param, const char *who, GVariant *value, const GVariantType *type,
+             GError **error)
+{
+  if (!g_variant_is_of_type (value, type))
+    return refuse_type (param, who, value, error);
+  if (g_variant_n_children (value) <= SORA_PARAM_MAX_ITEMS)
+    return TRUE;
+  return sora_param_refuse (param, who, error,
+                            "has %" G_GSIZE_FORMAT " items, expected at most %u",
+                            g_variant_n_children (value), SORA_PARAM_MAX_ITEMS);
 }
 
 static GVariant *
 check_numbers (const SoraParam *param, const char *who, GVariant *value, GError **error)
 {
-  if (!g_variant_is_of_type (value, G_VARIANT_TYPE_ARRAY)
-      || g_variant_n_children (value) > SORA_PARAM_MAX_ITEMS)
-    {
-      refuse_type (param, who, value, error);
-      return NULL;
-    }
+  if (!check_items (param, who, value, G_VARIANT_TYPE_ARRAY, error))
+    return NULL;
   gsize n = g_variant_n_children (value);
   g_autofree double *numbers = g_new0 (double, n);
   for (gsize i = 0; i < n; i++)
@@ -214,12 +244,8 @@ check_numbers (const SoraParam *param, const char *who, GVariant *value, GError 
 static GVariant *
 check_texts (const SoraParam *param, const char *who, GVariant *value, GError **error)
 {
-  if (!g_variant_is_of_type (value, G_VARIANT_TYPE_STRING_ARRAY)
-      || g_variant_n_children (value) > SORA_PARAM_MAX_ITEMS)
-    {
-      refuse_type (param, who, value, error);
-      return NULL;
-    }
+  if (!check_items (param, who, value, G_VARIANT_TYPE_STRING_ARRAY, error))
+    return NULL;
   for (gsize i = 0; i < g_variant_n_children (value); i++)
     {
       const char *text;
@@ -241,9 +267,11 @@ check_i64 (const SoraParam *param, const char *who, GVariant *value, GError **er
                ? g_variant_ref_sink (g_variant_new_int64 (integer))
                : NULL;
   if (found == 0)
-    sora_param_refuse (param, who, error,
-                       "is %" G_GUINT64_FORMAT ", expected at most %" G_GINT64_FORMAT,
-                       g_variant_get_uint64 (value), G_MAXINT64);
+    {
+      g_autofree char *text = show (param, value);
+      sora_param_refuse (param, who, error, "is %s, expected at most %" G_GINT64_FORMAT, text,
+                         G_MAXINT64);
+    }
   else
     refuse_type (param, who, value, error);
   return NULL;

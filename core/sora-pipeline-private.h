@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Private to libsora-core: what a pipeline is made of, for the file's reader and for plans of one stage.
+ * Private to libsora-core: what a pipeline is made of, for the file's reader and for plans.
  */
 #pragma once
 #include "sora-pipeline.h"

@@ -115,13 +115,6 @@ sora_plugin_name_is_valid (const char *name)
          && (n == 1 || sora_name_is_valid (parts[1]));
 }
 
-SoraPipeline *
-sora_pipeline_ref (SoraPipeline *pipeline)
-{
-  g_atomic_int_inc (&pipeline->refs);
-  return pipeline;
-}
-
 void
 sora_pipeline_unref (SoraPipeline *pipeline)
 {

@@ -20,8 +20,7 @@ typedef struct SoraPipeline SoraPipeline;
 
 typedef struct {
   char *port;         /* of this stage */
-  char *source_stage; /* NULL: an external input of a stage run */
-  char *source_port;
+  char *source_stage, *source_port;
 } SoraPipelineInput;
 
 typedef struct {
@@ -61,14 +60,6 @@ SoraPipeline *sora_pipeline_load (const char *path, GError **error);
  * Returns: (transfer full): the pipeline; NULL on SORA_ERROR_INVALID_PIPELINE
  */
 SoraPipeline *sora_pipeline_parse (const char *text, gsize length, const char *display_name, GError **error);
-
-/**
- * sora_pipeline_ref:
- * @pipeline: a pipeline
- *
- * Returns: (transfer full): @pipeline
- */
-SoraPipeline *sora_pipeline_ref (SoraPipeline *pipeline);
 
 /**
  * sora_pipeline_unref:

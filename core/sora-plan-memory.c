@@ -10,6 +10,13 @@
 #include "config.h"
 #include "sora-plan-private.h"
 
+/* Costs are the plugins' word for it: a sum beyond all bounds is that, and not a small one. */
+static guint64
+add (guint64 a, guint64 b)
+{
+  return a > G_MAXUINT64 - b ? G_MAXUINT64 : a + b;
+}
+
 guint64
 sora_output_queue_bytes (const SoraNodeOutput *output)
 {
@@ -28,18 +35,19 @@ sora_output_queue_bytes (const SoraNodeOutput *output)
   if (!split)
     return bytes;
   /* A queue takes one tensor whatever its size. */
-  return MAX (bytes, MIN (bytes * SORA_QUEUE_TENSORS, SORA_QUEUE_BYTES));
+  return MAX (bytes, MIN (MIN (bytes, SORA_QUEUE_BYTES) * SORA_QUEUE_TENSORS, SORA_QUEUE_BYTES));
 }
 
 static guint64
 node_bytes (SoraNode *node)
 {
-  guint64 bytes = node->cost.packed_bytes + node->cost.work_bytes;
+  guint64 bytes = add (node->cost.packed_bytes, node->cost.work_bytes);
 
   for (guint i = 0; i < node->outputs->len; i++)
     {
       SoraNodeOutput *output = g_ptr_array_index (node->outputs, i);
-      bytes += sora_output_queue_bytes (output) * output->edges->len;
+      for (guint j = 0; j < output->edges->len; j++)
+        bytes = add (bytes, sora_output_queue_bytes (output));
     }
   return bytes;
 }
@@ -75,7 +83,7 @@ sora_graph_peak_bytes (SoraGraph *graph)
           group[j] = from;
     }
   for (guint i = 0; i < n; i++)
-    bytes[group[i]] += node_bytes (g_ptr_array_index (graph->nodes, i));
+    bytes[group[i]] = add (bytes[group[i]], node_bytes (g_ptr_array_index (graph->nodes, i)));
   for (guint i = 0; i < graph->edges->len; i++)
     {
       SoraEdge *edge = g_ptr_array_index (graph->edges, i);
@@ -91,7 +99,7 @@ sora_graph_peak_bytes (SoraGraph *graph)
       guint64 sum = bytes[a];
       for (guint b = 0; b < n; b++)
         if (b != a && !before[a * n + b] && !before[b * n + a])
-          sum += bytes[b];
+          sum = add (sum, bytes[b]);
       peak = MAX (peak, sum);
     }
   return peak;

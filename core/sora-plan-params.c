@@ -284,15 +284,6 @@ public_param_free (gpointer data)
   g_free (param);
 }
 
-/**
- * sora_pipeline_public_params:
- * @environment: where plugins are looked up
- * @pipeline: a pipeline
- *
- * The public parameters with the stage parameters behind them, in file order.  Loads the plugins.
- *
- * Returns: (transfer full): a list of SoraPublicParam, free with g_ptr_array_unref(); or NULL
- */
 GPtrArray *
 sora_pipeline_public_params (SoraEnvironment *environment, SoraPipeline *pipeline, GError **error)
 {

@@ -6,10 +6,9 @@
 #pragma once
 #include "sora-context.h"
 #include "sora-plan.h"
+#include "sora-plugin-check.h"
 
 G_BEGIN_DECLS
-
-#define SORA_SEMANTIC_FILE "sora.file/1"
 
 /* What a queue holds at first: see docs/architecture.md. */
 #define SORA_QUEUE_TENSORS 4u

@@ -51,7 +51,7 @@ sora_plan_ref (SoraPlan *plan)
 void
 sora_plan_unref (SoraPlan *plan)
 {
-  if (!g_atomic_ref_count_dec (&plan->ref))
+  if (plan == NULL || !g_atomic_ref_count_dec (&plan->ref))
     return;
   g_ptr_array_unref (plan->stages);
   g_ptr_array_unref (plan->runs);
@@ -184,12 +184,6 @@ add_edges (SoraPlan *plan, SoraGraph *graph, GError **error)
       for (guint j = 0; j < stage->inputs->len; j++)
         {
           SoraPipelineInput *input = g_ptr_array_index (stage->inputs, j);
-          if (input->source_stage == NULL)
-            {
-              sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
-                           "stage '%s': input '%s' has no source stage", stage->id, input->port);
-              return FALSE;
-            }
           if (!sora_graph_connect (graph, g_ptr_array_index (graph->nodes, i), input->port,
                                    input->source_stage, input->source_port, error))
             return FALSE;
@@ -198,15 +192,6 @@ add_edges (SoraPlan *plan, SoraGraph *graph, GError **error)
   return TRUE;
 }
 
-/**
- * sora_plan_new:
- * @environment: where plugins, pipelines and models are looked up
- * @request: what is asked for; it is copied, and a seed chosen if it has none
- *
- * Resolves, checks and infers the whole request without touching weights.
- *
- * Returns: (transfer full): a plan, or NULL with an error that names the stage and what to change
- */
 SoraPlan *
 sora_plan_new (SoraEnvironment *environment, const SoraRequest *request, GError **error)
 {
@@ -216,12 +201,6 @@ sora_plan_new (SoraEnvironment *environment, const SoraRequest *request, GError 
     return NULL;
   SoraGraph *graph = sora_graph_new (0);
   g_ptr_array_add (plan->runs, graph);
-  if (sora_pipeline_stages (plan->pipeline)->len == 0)
-    {
-      sora_error_set (error, SORA_ERROR_INVALID_PIPELINE, "pipeline '%s' has no stages",
-                   sora_pipeline_id (plan->pipeline));
-      return NULL;
-    }
   if (!add_nodes (plan, graph, error) || !add_edges (plan, graph, error)
       || !sora_plan_resolve_params (plan, graph, error)
       || !sora_plan_resolve_models (plan, environment, graph, error)
@@ -266,19 +245,6 @@ feed_input (SoraNode *node, const char *port, SoraTensor *tensor, GHashTable *at
   return TRUE;
 }
 
-/**
- * sora_plan_new_for_stage:
- * @environment: where the plugin and models are looked up
- * @plugin: "dit-wan", or "id/class"
- * @request: parameters by the stage's own names, models by slot ("" is the first), seed, threads,
- * limits
- * @inputs: (nullable): char* port -> SoraTensor*
- * @input_attrs: (nullable): char* port -> GHashTable (char* -> GVariant* of type x, d or s)
- *
- * One stage alone on given tensors; its outputs are fetched by sora_runner_get_output().
- *
- * Returns: (transfer full): a plan of one run of one stage, or NULL
- */
 SoraPlan *
 sora_plan_new_for_stage (SoraEnvironment *environment, const char *plugin,
                          const SoraRequest *request, GHashTable *inputs, GHashTable *input_attrs,

@@ -9,6 +9,8 @@
 
 G_BEGIN_DECLS
 
+#define SORA_SEMANTIC_FILE "sora.file/1"
+
 #define SORA_CHECK_MAX_STAGES 64u
 #define SORA_CHECK_MAX_PORTS 64u
 #define SORA_CHECK_MAX_PARAMS 256u

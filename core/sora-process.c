@@ -51,12 +51,6 @@ sora_version (void)
   return PACKAGE_VERSION;
 }
 
-/**
- * sora_isa:
- *
- * Returns: the instruction set that numeric results depend on: "avx512_vnni", "avx512", "avx2",
- * "sse4.1" or "base"
- */
 const char *
 sora_isa (void)
 {

@@ -9,6 +9,7 @@
 #include <elf.h>
 #include <link.h>
 #include <string.h>
+#include "sora-keyfile.h"
 #include "sora-manifest.h"
 #include "sora-registry.h"
 
@@ -20,12 +21,6 @@ struct SoraRegistry
   GPtrArray *warnings;  /* NULL-terminated */
   GMutex lock;          /* loading */
 };
-
-static int
-compare_names (gconstpointer a, gconstpointer b)
-{
-  return strcmp (*(const char *const *)a, *(const char *const *)b);
-}
 
 static void
 read_manifest (SoraRegistry *registry, const char *dir, const char *base)
@@ -56,7 +51,7 @@ read_dir (SoraRegistry *registry, const char *path)
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
     if (g_str_has_suffix (name, ".plugin") && sora_name_is_plain_file (name))
       g_ptr_array_add (names, g_strdup (name));
-  g_ptr_array_sort (names, compare_names); /* warnings in the same order each time */
+  g_ptr_array_sort (names, sora_compare_names); /* warnings in the same order each time */
   for (guint i = 0; i < names->len; i++)
     read_manifest (registry, path, g_ptr_array_index (names, i));
 }

@@ -64,14 +64,6 @@ sora_runner_send_preview (SoraRunner *runner, SoraTensor *picture)
   g_mutex_unlock (&runner->reports);
 }
 
-/**
- * sora_runner_set_info:
- * @runner: a runner that has not run yet
- * @key: "job"
- * @value: what stages shall see under that key
- *
- * Provenance that only the caller knows.
- */
 void
 sora_runner_set_info (SoraRunner *runner, const char *key, const char *value)
 {

@@ -51,7 +51,7 @@ struct SoraTask
   SoraTaskState state;
   SoraLink *link;
   guint64 bytes;
-  const char *refused; /* set by whoever finds that the wait can never end: why */
+  gboolean refused; /* set by whoever finds that the wait can never end */
   guint64 work;        /* of SORA_MEMORY_WORK */
   guint step, steps;
   gboolean reports; /* it calls progress() itself */

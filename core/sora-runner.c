@@ -54,7 +54,7 @@ sora_runner_ref (SoraRunner *runner)
 void
 sora_runner_unref (SoraRunner *runner)
 {
-  if (!g_atomic_ref_count_dec (&runner->ref))
+  if (runner == NULL || !g_atomic_ref_count_dec (&runner->ref))
     return;
   g_ptr_array_unref (runner->tasks);
   g_ptr_array_unref (runner->links);
@@ -392,14 +392,6 @@ remove_checkpoints (SoraRunner *runner)
     }
 }
 
-/**
- * sora_runner_run:
- * @runner: a runner that has not run yet
- *
- * Runs the whole plan, and blocks until it is done.
- *
- * Returns: TRUE when all results are published; else FALSE, and nothing of them is visible
- */
 gboolean
 sora_runner_run (SoraRunner *runner, GError **error)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * The runner: runs a plan's graphs.  Every stage has a light thread; heavy work goes to the one compute thread of
- * the process; tensors flow over bounded queues.  Instances stay warm in the SoraHostProcess from job to job.
+ * the process; tensors flow over bounded queues.  Instances stay warm in the process from job to job.
  */
 #pragma once
 #include "sora-plan.h"
@@ -178,7 +178,8 @@ const char *sora_version (void);
 /**
  * sora_isa:
  *
- * Returns: the instruction set that results depend on: "avx512_vnni"
+ * Returns: the instruction set that numeric results depend on: "avx512_vnni", "avx512", "avx2", "sse4.1" or
+ *   "base"
  */
 const char *sora_isa (void);
 

@@ -138,13 +138,6 @@ sora_safetensors_open_fd (int fd, const char *display_name, GError **error)
   return open_taking (own, &st, display_name, error);
 }
 
-SoraSafetensors *
-sora_safetensors_ref (SoraSafetensors *file)
-{
-  g_atomic_int_inc (&file->refs);
-  return file;
-}
-
 void
 sora_safetensors_unref (SoraSafetensors *file)
 {

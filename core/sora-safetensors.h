@@ -36,14 +36,6 @@ SoraSafetensors *sora_safetensors_open (const char *path, GError **error);
 SoraSafetensors *sora_safetensors_open_fd (int fd, const char *display_name, GError **error);
 
 /**
- * sora_safetensors_ref:
- * @file: a file
- *
- * Returns: (transfer full): @file
- */
-SoraSafetensors *sora_safetensors_ref (SoraSafetensors *file);
-
-/**
  * sora_safetensors_unref:
  * @file: (nullable) (transfer full): a file; with the last reference its mapping goes, and all views of it
  */

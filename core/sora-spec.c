@@ -18,19 +18,6 @@ sora_port_spec_new (SoraDtype dtype, int ndim, const int64_t *shape)
   return spec;
 }
 
-SoraPortSpec *
-sora_port_spec_copy (const SoraPortSpec *spec)
-{
-  SoraPortSpec *copy = sora_port_spec_new (spec->dtype, spec->ndim, spec->shape);
-  GHashTableIter iter;
-  gpointer name, value;
-  copy->chunk = spec->chunk;
-  g_hash_table_iter_init (&iter, spec->attrs);
-  while (g_hash_table_iter_next (&iter, &name, &value))
-    g_hash_table_insert (copy->attrs, g_strdup (name), g_variant_ref (value));
-  return copy;
-}
-
 void
 sora_port_spec_free (SoraPortSpec *spec)
 {

@@ -6,8 +6,6 @@
 #include <string.h>
 #include "sora-plugin-check.h"
 
-#define FILE_SEMANTIC "sora.file/1"
-
 /* "sora.latents.video/1" */
 static gboolean
 semantic_is_valid (const char *text)
@@ -48,10 +46,10 @@ check_port_kind (const SoraCheck *check, const SoraPort *port, const char *what,
     return sora_check_refuse (
         check, error, "%s: '%.140s' is no semantic id, expected one like 'sora.latents.video/1'",
         what, port->semantic);
-  if (strcmp (port->semantic, FILE_SEMANTIC) == 0)
+  if (strcmp (port->semantic, SORA_SEMANTIC_FILE) == 0)
     return (port->dtypes == 0 && port->dims == NULL && (port->flags & SORA_PORT_STREAM) == 0)
            || sora_check_refuse (
-               check, error, "%s: a port of " FILE_SEMANTIC " has no dtypes, dims or stream", what);
+               check, error, "%s: a port of " SORA_SEMANTIC_FILE " has no dtypes, dims or stream", what);
   if (port->dtypes == 0)
     return sora_check_refuse (check, error, "%s takes no dtype: set dtypes to SORA_DTYPE_BIT()s",
                               what);

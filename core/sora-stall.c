@@ -32,7 +32,7 @@ sora_stall_check (SoraRunner *runner)
       if (task->state == SORA_TASK_DONE)
         continue;
       live = TRUE;
-      if (task->refused != NULL || !sora_task_is_stuck (task))
+      if (task->refused || !sora_task_is_stuck (task))
         return;
       if (helps (task) && (push == NULL || task->link->bytes < push->link->bytes))
         push = task;
@@ -49,9 +49,9 @@ sora_stall_check (SoraRunner *runner)
                push->link->max_tensors);
     }
   else if (push != NULL)
-    push->refused = "queue";
+    push->refused = TRUE;
   else if (reserve != NULL)
-    reserve->refused = "memory";
+    reserve->refused = TRUE;
   else
     /* A graph without cycles always has a stage that waits for none of the others. */
     g_critical ("every stage waits for another, and none for memory or room");

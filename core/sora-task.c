@@ -96,7 +96,7 @@ task_wait (SoraTask *task, SoraTaskState state, SoraLink *link, guint64 bytes)
   if (state == SORA_TASK_WAIT_START && !runner->stopping && !sora_task_is_stuck (task))
     g_cond_wait_until (&runner->changed, &runner->lock,
                        g_get_monotonic_time () + BUSY_INSTANCE_INTERVAL);
-  else if (!runner->stopping && task->refused == NULL && sora_task_is_stuck (task))
+  else if (!runner->stopping && !task->refused && sora_task_is_stuck (task))
     g_cond_wait (&runner->changed, &runner->lock);
   task->state = SORA_TASK_RUNNING;
 }
@@ -218,18 +218,19 @@ check_pushed (SoraTask *task, guint index, const SoraTensorView *view, GError **
   return TRUE;
 }
 
-/* Under the lock: one more reference into @link. */
+/* Under the lock; @consumed goes into @link. */
 static int
-push_link (SoraTask *task, SoraLink *link, SoraTensor *tensor, guint64 bytes)
+push_link (SoraTask *task, SoraLink *link, SoraTensor *consumed, guint64 bytes)
 {
+  g_autoptr (SoraTensor) tensor = consumed;
   SoraRunner *runner = task->runner;
 
   while (!runner->stopping && !link->dropped && !sora_link_has_room (link, bytes))
     {
       task_wait (task, SORA_TASK_WAIT_PUSH, link, bytes);
-      if (task->refused != NULL)
+      if (task->refused)
         {
-          task->refused = NULL;
+          task->refused = FALSE;
           char size[32], limit[32];
           sora_context_fail (&task->ctx, SORA_ERROR_NO_MEMORY,
                              "the queue from '%s' to '%s' is full (%u tensors, %s), every stage "
@@ -245,7 +246,7 @@ push_link (SoraTask *task, SoraLink *link, SoraTensor *tensor, guint64 bytes)
     return SORA_CANCELLED;
   if (link->dropped)
     return SORA_OK;
-  sora_link_push (link, sora_tensor_ref (tensor), bytes);
+  sora_link_push (link, g_steal_pointer (&tensor), bytes);
   runner->ledger.queued += bytes;
   sora_ledger_note_peak (&runner->ledger);
   g_cond_broadcast (&runner->changed);
@@ -267,12 +268,16 @@ sora_task_push (SoraTask *task, guint output, SoraTensor *consumed)
     return sora_context_fail_error (&task->ctx, error);
   task->pushed[output].tensors++;
   task->pushed[output].rows += view.ndim > 0 ? view.shape[0] : 1;
+  guint64 nbytes = view.nbytes;
 
   g_mutex_lock (&runner->lock);
   if (runner->stopping)
     result = SORA_CANCELLED;
   for (guint i = 0; result == SORA_OK && i < links->len; i++)
-    result = push_link (task, g_ptr_array_index (links, i), tensor, view.nbytes);
+    /* The last one gets this reference itself: a consumer that wakes at once is its only owner. */
+    result = push_link (task, g_ptr_array_index (links, i),
+                        i + 1 == links->len ? g_steal_pointer (&tensor) : sora_tensor_ref (tensor),
+                        nbytes);
   g_mutex_unlock (&runner->lock);
   if (result == SORA_OK)
     report_flow (task);
@@ -289,7 +294,7 @@ sora_task_reserve (SoraTask *task, SoraMemoryKind kind, guint64 bytes)
   g_mutex_lock (&runner->lock);
   guint64 own = task->work + sora_instance_get_held (task->instance);
   gboolean never = own > runner->ledger.limit || bytes > runner->ledger.limit - own;
-  while (!never && !runner->stopping && task->refused == NULL
+  while (!never && !runner->stopping && !task->refused
          && !sora_ledger_fits (&runner->ledger, bytes))
     {
       if (!sora_instances_can_release ())
@@ -304,7 +309,7 @@ sora_task_reserve (SoraTask *task, SoraMemoryKind kind, guint64 bytes)
     }
   if (runner->stopping)
     result = SORA_CANCELLED;
-  else if (never || task->refused != NULL)
+  else if (never || task->refused)
     result = sora_context_fail (
         &task->ctx, SORA_ERROR_NO_MEMORY,
         "needs %s of memory%s%s%s, but the job may use %s%s: raise the memory limit, or make "
@@ -324,7 +329,7 @@ sora_task_reserve (SoraTask *task, SoraMemoryKind kind, guint64 bytes)
       sora_ledger_note_peak (&runner->ledger);
     }
   /* Told once: a stage that goes on with less can wait again. */
-  task->refused = NULL;
+  task->refused = FALSE;
   g_mutex_unlock (&runner->lock);
   return result;
 }

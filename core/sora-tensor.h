@@ -136,14 +136,6 @@ typedef struct {
 SoraPortSpec *sora_port_spec_new (SoraDtype dtype, int ndim, const int64_t *shape);
 
 /**
- * sora_port_spec_copy:
- * @spec: a spec
- *
- * Returns: (transfer full): a deep copy
- */
-SoraPortSpec *sora_port_spec_copy (const SoraPortSpec *spec);
-
-/**
  * sora_port_spec_free:
  * @spec: (nullable) (transfer full): a spec
  */

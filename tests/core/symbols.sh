@@ -40,9 +40,12 @@ for name in $(missing declared listed); do fail "$name is declared in a header, 
 for name in $(missing declared documented); do fail "$name has no GTK-Doc comment above it"; done
 for name in $(missing documented declared); do fail "$name has a comment, but is not declared"; done
 
+plugins=0
 for plugin in "$builddir"/plugins/*/.libs/*.so; do
   [ -e "$plugin" ] || continue
+  plugins=$((plugins + 1))
   names=$(nm -D --defined-only "$plugin" | awk '$2 ~ /[A-Z]/ && $2 !~ /[VWu]/ { print $3 }' | sort | tr '\n' ' ')
   [ "$names" = "sora_plugin " ] || fail "$plugin exports '$names', expected sora_plugin alone"
 done
+[ "$plugins" -ge 6 ] || fail "$plugins plugins in $builddir/plugins, expected the 6 that are built before the tests"
 exit $status

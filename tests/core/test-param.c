@@ -26,6 +26,13 @@ static const SoraParam sampler = P (SORA_PARAM_ENUM, .str_default = "unipc", .ch
 static const SoraParam names = P (SORA_PARAM_STRING_LIST, .str_default = "a,b\\,c", .i64_max = 10);
 static const SoraParam sigmas
     = P (SORA_PARAM_F64_LIST, .str_default = "1,0.5", .f64_min = 0, .f64_max = 1);
+static const SoraParam pin = P (SORA_PARAM_I64, .flags = SORA_PARAM_SECRET, .i64_min = 1000, .i64_max = 9999,
+                                .i64_multiple = 3);
+static const SoraParam secret_scale
+    = P (SORA_PARAM_F64, .flags = SORA_PARAM_SECRET, .f64_min = 0, .f64_max = 1);
+static const SoraParam secret_choice
+    = P (SORA_PARAM_ENUM, .flags = SORA_PARAM_SECRET, .str_default = "unipc", .choices = choices);
+static const SoraParam thirds = P (SORA_PARAM_I64, .i64_multiple = 3);
 static const SoraParam file = P (SORA_PARAM_FILE, .i64_max = 16);
 
 static const struct
@@ -60,6 +67,15 @@ static const struct
   { &prompt, "'12345678'", "'12345678'", NULL },
   { &prompt, "'123456789'", NULL, "is 9 bytes long, expected at most 8" },
   { &prompt, "42", NULL, "is (not shown), of type 'i'; expected a text" },
+  { &pin, "777", NULL, "is (not shown), expected 1000..9999" },
+  { &pin, "1234", NULL, "is (not shown), expected a multiple of 3" },
+  { &pin, "uint64 18446744073709551615", NULL, "is (not shown), expected at most" },
+  { &secret_scale, "1.5", NULL, "is (not shown), expected 0..1" },
+  { &secret_scale, "inf", NULL, "is (not shown), expected a finite number" },
+  { &secret_choice, "'word'", NULL, "is (not shown), expected one of: euler, unipc" },
+  { &thirds, "-4", NULL, "is -4, expected a multiple of 3: the next one below is -6" },
+  { &thirds, "int64 -9223372036854775808", NULL,
+    "is -9223372036854775808, expected a multiple of 3" },
   { &sampler, "'euler'", "'euler'", NULL },
   { &sampler, "'Euler'", NULL, "is 'Euler', expected one of: euler, unipc" },
   { &names, "['x', 'y']", "['x', 'y']", NULL },
@@ -149,6 +165,29 @@ START_TEST (texts_are_parsed)
 }
 END_TEST
 
+START_TEST (secrets_are_in_no_message)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) value = g_variant_ref_sink (g_variant_new_int64 (1234));
+  ck_assert_ptr_null (sora_param_check (&pin, "parameter 'p'", value, &error));
+  ck_assert_ptr_null (strstr (error->message, "123")); /* nor what is next to it: 1233 */
+}
+END_TEST
+
+/* Too long, and told so; and not printed whole for sixty characters of it. */
+START_TEST (large_values_are_refused)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree double *numbers = g_new0 (double, 65537);
+  g_autoptr (GVariant) list = g_variant_ref_sink (
+      g_variant_new_fixed_array (G_VARIANT_TYPE_DOUBLE, numbers, 65537, sizeof (double)));
+  ck_assert_ptr_null (sora_param_check (&sigmas, "parameter 'p'", list, &error));
+  sora_assert_error (error, SORA_ERROR_INVALID_REQUEST, "has 65537 items, expected at most 65536");
+  ck_assert_ptr_null (sora_param_check (&text, "parameter 'p'", list, &error));
+  sora_assert_error (error, SORA_ERROR_INVALID_REQUEST, "is a value of 524296 bytes, of type 'ad'");
+}
+END_TEST
+
 START_TEST (files_are_read)
 {
   g_autoptr (GError) error = NULL;
@@ -221,6 +260,8 @@ main (void)
   TCase *tcase = sora_test_case (suite, "param");
   tcase_add_loop_test (tcase, values_are_checked_and_converted, 0, G_N_ELEMENTS (checks));
   tcase_add_loop_test (tcase, texts_are_parsed, 0, G_N_ELEMENTS (texts));
+  tcase_add_test (tcase, secrets_are_in_no_message);
+  tcase_add_test (tcase, large_values_are_refused);
   tcase_add_test (tcase, files_are_read);
   tcase_add_loop_test (tcase, defaults_and_ranges_are_told, 0, G_N_ELEMENTS (described));
   tcase_add_test (tcase, types_have_names);

@@ -262,6 +262,36 @@ first_extent (SoraPlan *plan)
   return ((SoraPlanOutput *)g_ptr_array_index (stage->outputs, 0))->spec->shape[0];
 }
 
+START_TEST (peak_does_not_wrap)
+{
+  g_autoptr (SoraRequest) request = request_new (
+      "[Stage a]\nPlugin=stages/weigh\nParam.weights=9223372036854775807\n"
+      "Param.work=9223372036854775807\n"
+      "[Stage b]\nPlugin=stages/weigh\nParam.weights=3000000\nInput.in=a:out\n");
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+  ck_assert (sora_plan_peak_bytes (plan) == G_MAXUINT64);
+}
+END_TEST
+
+/* What is not given joins nothing: the two may run at the same time. */
+START_TEST (a_cut_edge_puts_nothing_in_order)
+{
+  g_autoptr (SoraRequest) request = request_new (
+      "[Stage b]\nPlugin=stages/break\nParam.rule=infer-nothing\n"
+      "[Stage w]\nPlugin=stages/weigh\nParam.weights=1000\nInput.in=b:whole\n");
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+  ck_assert_uint_eq (sora_plan_peak_bytes (plan), 1500);
+}
+END_TEST
+
+START_TEST (nothing_is_freed)
+{
+  sora_plan_unref (NULL);
+  sora_runner_unref (NULL);
+  sora_environment_free (NULL);
+}
+END_TEST
+
 START_TEST (values_in_rising_order)
 {
   static const char *const pipelines[]
@@ -361,6 +391,9 @@ main (void)
   tcase_add_test (tests, doubly_fed);
   tcase_add_test (tests, tells_stages);
   tcase_add_test (tests, peak_is_of_what_stands_together);
+  tcase_add_test (tests, peak_does_not_wrap);
+  tcase_add_test (tests, a_cut_edge_puts_nothing_in_order);
+  tcase_add_test (tests, nothing_is_freed);
   tcase_add_test (tests, values_in_rising_order);
   tcase_add_test (tests, warnings_are_kept);
   tcase_add_test (tests, stage_is_swapped);

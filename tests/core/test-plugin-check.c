@@ -41,7 +41,7 @@ static SoraModelSlot slot
 static const SoraPort *inputs[70] = { &input };
 static const SoraPort *outputs[3] = { &output };
 static const SoraParam *params[300] = { &number, &choice };
-static const SoraModelSlot *slots[3] = { &slot };
+static const SoraModelSlot *slots[70] = { &slot };
 
 static int
 infer (const SoraHost *host, SoraContext *ctx)
@@ -171,8 +171,7 @@ START_TEST (stage_classes)
   inputs[0] = NULL;
   expect_good (); /* a source */
   BREAK (stage.outputs, NULL, "stage 'stage' has neither inputs nor outputs");
-  for (int i = 0; i < 65; i++)
-    stages[i] = &stage;
+  stages[1] = &stage;
   expect ("two of its stages");
 }
 END_TEST
@@ -216,6 +215,48 @@ START_TEST (ports)
       inputs[i] = &many[i];
     }
   expect ("more than 64 inputs, or the table does not end with NULL");
+}
+END_TEST
+
+/* Tables that go on: each has a limit, and is not read behind it. */
+START_TEST (tables_end)
+{
+  static char texts[300][8];
+  static const char *many_choices[300];
+  static SoraParam many[300];
+  static SoraModelSlot many_slots[65];
+  static SoraStageClass many_stages[65];
+
+  for (int i = 0; i < 300; i++)
+    {
+      g_snprintf (texts[i], sizeof texts[i], "x%d", i);
+      many_choices[i] = texts[i];
+      many[i] = number;
+      many[i].name = texts[i];
+      params[i] = &many[i];
+    }
+  expect ("more than 256 parameters, or the table does not end with NULL");
+  memset (params, 0, sizeof params);
+  params[0] = &number;
+  params[1] = &choice;
+  expect_good ();
+  BREAK (choice.choices, many_choices, "more than 256 choices, or they do not end with NULL");
+  for (int i = 0; i < 65; i++)
+    {
+      many_slots[i] = slot;
+      many_slots[i].name = texts[i];
+      slots[i] = &many_slots[i];
+    }
+  expect ("more than 64 model slots, or the table does not end with NULL");
+  memset (slots, 0, sizeof slots);
+  expect_good ();
+  for (int i = 0; i < 65; i++)
+    {
+      many_stages[i] = stage;
+      many_stages[i].id = texts[i];
+      stages[i] = &many_stages[i];
+    }
+  expect ("more than 64 stages, or its table does not end with NULL");
 }
 END_TEST
 
@@ -269,6 +310,7 @@ main (void)
   tcase_add_test (tcase, later_minors_may_say_more);
   tcase_add_test (tcase, stage_classes);
   tcase_add_test (tcase, ports);
+  tcase_add_test (tcase, tables_end);
   tcase_add_test (tcase, parameters);
   tcase_add_test (tcase, model_slots);
   return sora_test_main (suite);

