@@ -65,7 +65,7 @@ for verb in plugins pipelines models "check -m small-a ball"; do
   [ -z "$python" ] || "$python" -m json.tool out.json > /dev/null || complain "$verb --json is no JSON"
 done
 
-# -- check, also of a pipeline that takes no prompt.
+# -- check, also of a pipeline that takes no prompt (test-weightless shows that it touches no weights).
 "$soractl" check -m small-a --width 64 ball > table || complain "check"
 grep -q 'denoise.*latents f32\[4,' table || complain "check's table: $(cat table)"
 grep -q 'peak memory' table || complain "check's sum: $(cat table)"
