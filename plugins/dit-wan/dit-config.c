@@ -4,34 +4,13 @@
  */
 #include "dit-config.h"
 
-#include "kit-config.h"
+#include "kit-stage.h"
+#include "kit-vae-shape.h"
 
 #include <string.h>
 
 #define MAX_DIM 65536
 #define MAX_TOKENS (INT64_C (1) << 22)
-
-/* A file that has to be there.  */
-static int
-open_file (const SoraHost *host, SoraContext *ctx, const char *name, SoraKitConfig **file)
-{
-  const void *data;
-  size_t size;
-  if (host->model_file (ctx, "model", name, &data, &size) != SORA_OK)
-    return host->fail (ctx, "the model has no '%s': a Diffusers folder of a Wan model is expected",
-                       name);
-  *file = sora_kit_config_new (data, size, name);
-  return *file != NULL ? SORA_OK : host->fail (ctx, "out of memory reading '%s'", name);
-}
-
-static int
-close_file (const SoraHost *host, SoraContext *ctx, SoraKitConfig *file)
-{
-  const char *error = sora_kit_config_error (file);
-  int result = error != NULL ? host->fail (ctx, "%s", error) : SORA_OK;
-  sora_kit_config_free (file);
-  return result;
-}
 
 static void
 read_transformer (SoraKitConfig *file, DitConfig *config)
@@ -40,7 +19,7 @@ read_transformer (SoraKitConfig *file, DitConfig *config)
   if (strcmp (class_name, "WanTransformer3DModel") != 0)
     sora_kit_config_fail (file, "is a '%s', expected a WanTransformer3DModel", class_name);
   config->heads = sora_kit_config_i64 (file, "num_attention_heads", 1, 1024);
-  config->head_dim = sora_kit_config_i64 (file, "attention_head_dim", 2, 1024);
+  config->head_dim = sora_kit_config_i64 (file, "attention_head_dim", 2, DIT_MAX_HEAD_DIM);
   config->layers = sora_kit_config_i64 (file, "num_layers", 1, 512);
   config->ffn_dim = sora_kit_config_i64 (file, "ffn_dim", 1, 4 * MAX_DIM);
   config->text_dim = sora_kit_config_i64 (file, "text_dim", 1, MAX_DIM);
@@ -78,15 +57,12 @@ read_transformer (SoraKitConfig *file, DitConfig *config)
 static int
 check_index (const SoraHost *host, SoraContext *ctx, DitConfig *config)
 {
-  const void *data;
-  size_t size;
-  if (host->model_file (ctx, "model", "model_index.json", &data, &size) != SORA_OK)
-    return SORA_OK;
-  SoraKitConfig *file = sora_kit_config_new (data, size, "model_index.json");
-  if (file == NULL)
-    return host->fail (ctx, "out of memory reading 'model_index.json'");
-  /* FastVideo's checkpoints tell what they are by the pipeline's class alone: their scheduler's file
-   * is that of the model they were made from.  lightx2v's tell nothing. */
+  SoraKitConfig *file;
+  int result = sora_kit_config_open (host, ctx, "model_index.json", 0, &file);
+  if (result != SORA_OK || file == NULL)
+    return result;
+  /* FastVideo's checkpoints tell what they are by the pipeline's class alone: their scheduler's
+   * file is that of the model they were made from.  lightx2v's tell nothing. */
   if (strcmp (sora_kit_config_string_or (file, "_class_name", ""), "WanDMDPipeline") == 0)
     config->few_step = SORA_KIT_SAMPLER_DMD;
   if (sora_kit_config_bool_or (file, "expand_timesteps", 0))
@@ -96,7 +72,7 @@ check_index (const SoraHost *host, SoraContext *ctx, DitConfig *config)
   if (sora_kit_config_has (file, "boundary_ratio"))
     sora_kit_config_fail (file,
                           "'boundary_ratio' is set: two experts (Wan 2.2 A14B) are not supported");
-  return close_file (host, ctx, file);
+  return sora_kit_config_close (host, ctx, file);
 }
 
 int
@@ -105,41 +81,40 @@ dit_config_read (const SoraHost *host, SoraContext *ctx, DitConfig *config,
 {
   SoraKitConfig *file;
   memset (config, 0, sizeof *config);
-  if (check_index (host, ctx, config) != SORA_OK
-      || open_file (host, ctx, "transformer/config.json", &file) != SORA_OK)
-    return SORA_FAILED;
+  int result = check_index (host, ctx, config);
+  if (result == SORA_OK)
+    result = sora_kit_config_open (host, ctx, "transformer/config.json", 1, &file);
+  if (result != SORA_OK)
+    return result;
   read_transformer (file, config);
-  if (close_file (host, ctx, file) != SORA_OK)
-    return SORA_FAILED;
-  if (sampler == NULL)
-    return SORA_OK;
-  const void *data;
-  size_t size;
-  char error[256];
-  static const char name[] = "scheduler/scheduler_config.json";
-  if (host->model_file (ctx, "model", name, &data, &size) != SORA_OK)
-    return host->fail (ctx, "the model has no '%s'", name);
-  if (sora_kit_sampler_config_parse (data, size, sampler, error, sizeof error) != 0)
-    return host->fail (ctx, "%s: %s", name, error);
-  return SORA_OK;
+  result = sora_kit_config_close (host, ctx, file);
+  if (result == SORA_OK)
+    result = sora_kit_config_open (host, ctx, "scheduler/scheduler_config.json", 1, &file);
+  if (result != SORA_OK)
+    return result;
+  sora_kit_sampler_config_read (file, sampler);
+  if (sampler->num_train_timesteps > DIT_MAX_TIMESTEP)
+    sora_kit_config_fail (file, "num_train_timesteps is %lld, expected at most %d",
+                          (long long)sampler->num_train_timesteps, DIT_MAX_TIMESTEP);
+  return sora_kit_config_close (host, ctx, file);
 }
 
-/* How many pixels and frames one latent stands for: height, width, time.  */
+/* How many pixels and frames one latent stands for; a transformer without its VAE is taken for Wan
+ * 2.1's.  */
 static int
 read_factors (const SoraHost *host, SoraContext *ctx, int64_t *spatial, int64_t *temporal)
 {
-  const void *data;
-  size_t size;
+  SoraKitConfig *file;
+  SoraKitVaeShape shape;
   *spatial = 8;
   *temporal = 4;
-  if (host->model_file (ctx, "model", "vae/config.json", &data, &size) != SORA_OK)
-    return SORA_OK;
-  SoraKitConfig *file = sora_kit_config_new (data, size, "vae/config.json");
-  if (file == NULL)
-    return host->fail (ctx, "out of memory reading 'vae/config.json'");
-  *spatial = sora_kit_config_i64_or (file, "scale_factor_spatial", 1, 64, 8);
-  *temporal = sora_kit_config_i64_or (file, "scale_factor_temporal", 1, 64, 4);
-  return close_file (host, ctx, file);
+  int result = sora_kit_config_open (host, ctx, "vae/config.json", 0, &file);
+  if (result != SORA_OK || file == NULL)
+    return result;
+  sora_kit_vae_shape_read (file, &shape);
+  *spatial = shape.spatial;
+  *temporal = shape.temporal;
+  return sora_kit_config_close (host, ctx, file);
 }
 
 static int
@@ -163,11 +138,14 @@ geometry_of_params (const SoraHost *host, SoraContext *ctx, const DitConfig *con
                     DitGeometry *geometry)
 {
   int64_t width, height, spatial, temporal;
-  host->param_i64 (ctx, "width", &width);
-  host->param_i64 (ctx, "height", &height);
-  host->param_i64 (ctx, "frames", &geometry->frames);
-  if (read_factors (host, ctx, &spatial, &temporal) != SORA_OK
-      || check_multiple (host, ctx, "width", width, spatial * config->patch[2]) != SORA_OK
+  if (host->param_i64 (ctx, "width", &width) != SORA_OK
+      || host->param_i64 (ctx, "height", &height) != SORA_OK
+      || host->param_i64 (ctx, "frames", &geometry->frames) != SORA_OK)
+    return host->fail (ctx, "a parameter of dit-wan is not known to the host");
+  int result = read_factors (host, ctx, &spatial, &temporal);
+  if (result != SORA_OK)
+    return result;
+  if (check_multiple (host, ctx, "width", width, spatial * config->patch[2]) != SORA_OK
       || check_multiple (host, ctx, "height", height, spatial * config->patch[1]) != SORA_OK)
     return SORA_FAILED;
   geometry->latent[0] = config->in_channels;

@@ -9,6 +9,11 @@
 #include "kit-sampler.h"
 #include "sora-plugin.h"
 
+/* Widest head. */
+#define DIT_MAX_HEAD_DIM 1024
+/* Larger angles of the sinusoids would lose digits; all known models have 1000. */
+#define DIT_MAX_TIMESTEP 10000
+
 /* transformer/config.json, by diffusers' names. */
 typedef struct
 {
@@ -42,15 +47,15 @@ dit_latent_count (const DitGeometry *geometry)
 /**
  * dit_config_read:
  * @host: the host
- * @ctx: infer or create
+ * @ctx: infer or run
  * @config: (out): what the model's files say
- * @sampler: (out) (nullable): what its scheduler's file says
+ * @sampler: (out): what its scheduler's file says
  *
  * Reads `transformer/config.json`, `scheduler/scheduler_config.json` and `model_index.json` of the
  * slot `model`. Image-to-video, two-expert and per-token-timestep checkpoints are refused with what
  * they are.
  *
- * Returns: %SORA_OK, or %SORA_FAILED, told to the host
+ * Returns: %SORA_OK, or another result, told to the host
  */
 int dit_config_read (const SoraHost *host, SoraContext *ctx, DitConfig *config,
                      SoraKitSamplerConfig *sampler);
@@ -62,7 +67,7 @@ int dit_config_read (const SoraHost *host, SoraContext *ctx, DitConfig *config,
  * @config: of the model
  * @geometry: (out): from the port `latents` if it is connected, else from width, height and frames
  *
- * Returns: %SORA_OK, or %SORA_FAILED, told to the host
+ * Returns: %SORA_OK, or another result, told to the host
  */
 int dit_geometry_read (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
                        DitGeometry *geometry);

@@ -14,24 +14,50 @@ decay (double x)
   return sora_kit_expm1 (x) + 1.0;
 }
 
-void
-dit_rope_tables (const DitConfig *config, const DitGeometry *geometry, float *cosines, float *sines)
+/* The frequency of each pair of a head, and the rows to fill with them. */
+typedef struct
+{
+  const DitGeometry *geometry;
+  int64_t pairs[3];
+  double frequency[3][DIT_MAX_HEAD_DIM / 2];
+  float *cosines, *sines;
+} Rope;
+
+static void
+rope_rows (void *data, int64_t row, int64_t count)
+{
+  const Rope *r = data;
+  const int64_t *grid = r->geometry->grid, half = r->pairs[0] + r->pairs[1] + r->pairs[2];
+  float *cosines = r->cosines + row * half, *sines = r->sines + row * half;
+  for (int64_t token = row; token < row + count; token++)
+    {
+      const int64_t position[3]
+          = { token / grid[2] / grid[1], token / grid[2] % grid[1], token % grid[2] };
+      for (int axis = 0; axis < 3; axis++)
+        for (int64_t i = 0; i < r->pairs[axis]; i++)
+          {
+            double s, c;
+            sora_kit_sincos ((double)position[axis] * r->frequency[axis][i], &s, &c);
+            *cosines++ = (float)c;
+            *sines++ = (float)s;
+          }
+    }
+}
+
+int
+dit_rope_tables (const DitConfig *config, const DitGeometry *geometry, SoraKitTeam *team,
+                 float *cosines, float *sines)
 {
   int64_t half = config->head_dim / 2, of_space = config->head_dim / 6;
-  int64_t pairs[3] = { half - 2 * of_space, of_space, of_space };
-  int64_t position[3];
-  for (position[0] = 0; position[0] < geometry->grid[0]; position[0]++)
-    for (position[1] = 0; position[1] < geometry->grid[1]; position[1]++)
-      for (position[2] = 0; position[2] < geometry->grid[2]; position[2]++)
-        for (int axis = 0; axis < 3; axis++)
-          for (int64_t i = 0; i < pairs[axis]; i++)
-            {
-              double s, c;
-              double frequency = decay (-sora_kit_log (10000.0) * (double)i / (double)pairs[axis]);
-              sora_kit_sincos ((double)position[axis] * frequency, &s, &c);
-              *cosines++ = (float)c;
-              *sines++ = (float)s;
-            }
+  Rope rope = { .geometry = geometry,
+                .pairs = { half - 2 * of_space, of_space, of_space },
+                .cosines = cosines,
+                .sines = sines };
+  for (int axis = 0; axis < 3; axis++)
+    for (int64_t i = 0; i < rope.pairs[axis]; i++)
+      rope.frequency[axis][i]
+          = decay (-sora_kit_log (10000.0) * (double)i / (double)rope.pairs[axis]);
+  return sora_kit_rows_parallel (team, geometry->tokens, 0, rope_rows, &rope);
 }
 
 void

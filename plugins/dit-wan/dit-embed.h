@@ -7,19 +7,23 @@
 #define DIT_EMBED_H
 
 #include "dit-config.h"
+#include "kit-parallel.h"
 
 /**
  * dit_rope_tables:
  * @config: of the model
  * @geometry: of the job
+ * @team: who works
  * @cosines: (out): f32 [tokens, head_dim / 2]
  * @sines: (out): f32 [tokens, head_dim / 2]
  *
  * Angles in f64, rounded to f32 at the end, as the reference does; frequencies 10000^(-2i/n), the
  * head split over time, height and width as n_h = n_w = 2 (head_dim / 6) and n_t the rest.
+ *
+ * Returns: %SORA_OK or %SORA_CANCELLED
  */
-void dit_rope_tables (const DitConfig *config, const DitGeometry *geometry, float *cosines,
-                      float *sines);
+int dit_rope_tables (const DitConfig *config, const DitGeometry *geometry, SoraKitTeam *team,
+                     float *cosines, float *sines);
 
 /** dit_sinusoids: writes cos, then sin, of @timestep times 10000^(-i/half) to @out [freq_dim], in
  * f32 as the reference. */

@@ -102,12 +102,6 @@ turn_rows (void *data, int64_t row, int64_t count)
     }
 }
 
-static int64_t
-min64 (int64_t a, int64_t b)
-{
-  return a < b ? a : b;
-}
-
 static int
 batch_of (const DitGeometry *geometry, int n_texts)
 {
@@ -122,7 +116,7 @@ dit_forward_bytes (const DitConfig *c, const DitGeometry *g, const int64_t *text
   uint64_t floats
       = rows * 5 * dim
         + (uint64_t)g->tokens * (uint64_t)(c->head_dim + c->in_channels * volume + c->dim)
-        + (uint64_t)min64 ((int64_t)rows, FF_ROWS) * (uint64_t)c->ffn_dim + 20 * dim;
+        + (uint64_t)sora_kit_min ((int64_t)rows, FF_ROWS) * (uint64_t)c->ffn_dim + 20 * dim;
   uint64_t bytes = floats * sizeof (float) + sora_kit_keys_bytes (c->heads, c->head_dim, g->tokens);
   for (int i = 0; i < n_texts; i++)
     bytes += (uint64_t)c->layers * sora_kit_keys_bytes (c->heads, c->head_dim, text_rows[i] + 1);
@@ -208,7 +202,7 @@ allocate (DitForward *self, SoraKitTeam *team)
   self->x = sora_kit_alloc (rows, dim);
   self->h = sora_kit_alloc (rows, dim);
   self->wide = sora_kit_alloc (rows, 3 * dim);
-  self->hidden = sora_kit_alloc ((uint64_t)min64 ((int64_t)rows, FF_ROWS),
+  self->hidden = sora_kit_alloc ((uint64_t)sora_kit_min ((int64_t)rows, FF_ROWS),
                                  (size_t)c->ffn_dim * sizeof (float));
   self->time = sora_kit_alloc ((uint64_t)(c->freq_dim + 20 * c->dim), sizeof (float));
   if (!self->cosines || !self->sines || !self->patches || !self->embedded || !self->x || !self->h
@@ -218,16 +212,14 @@ allocate (DitForward *self, SoraKitTeam *team)
   return self->self_keys != NULL ? SORA_OK : SORA_FAILED;
 }
 
-DitForward *
+int
 dit_forward_new (DitModel *model, const DitGeometry *geometry, const DitText *texts, int n_texts,
-                 SoraKitTeam *team)
+                 SoraKitTeam *team, DitForward **forward)
 {
   DitForward *self = calloc (1, sizeof *self);
+  *forward = NULL;
   if (self == NULL)
-    {
-      sora_kit_team_fail (team, "out of memory");
-      return NULL;
-    }
+    return sora_kit_team_fail (team, "out of memory");
   self->model = model;
   self->geometry = *geometry;
   self->n_texts = n_texts;
@@ -236,12 +228,12 @@ dit_forward_new (DitModel *model, const DitGeometry *geometry, const DitText *te
   for (int i = 0; result == SORA_OK && i < n_texts; i++)
     result = embed_text (self, &texts[i], &self->texts[i], team);
   if (result == SORA_OK)
-    {
-      dit_rope_tables (&model->config, geometry, self->cosines, self->sines);
-      return self;
-    }
-  dit_forward_free (self);
-  return NULL;
+    result = dit_rope_tables (&model->config, geometry, team, self->cosines, self->sines);
+  if (result == SORA_OK)
+    *forward = self;
+  else
+    dit_forward_free (self);
+  return result;
 }
 
 void
@@ -296,7 +288,7 @@ feed_forward (DitForward *self, SoraKitTeam *team, DitLayer *layer, int64_t rows
   int64_t dim = self->model->config.dim;
   for (int64_t row = 0; row < rows; row += FF_ROWS)
     {
-      int64_t count = min64 (FF_ROWS, rows - row);
+      int64_t count = sora_kit_min (FF_ROWS, rows - row);
       int result
           = sora_kit_linear_run (layer->ff_1, team, count, self->h + row * dim, 0, self->hidden, 0);
       if (result == SORA_OK)

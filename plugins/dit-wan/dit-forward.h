@@ -40,11 +40,12 @@ double dit_forward_flops (const DitConfig *config, const DitGeometry *geometry,
  * @texts: texts, whose keys and values are computed here, once a job
  * @n_texts: 1 or 2
  * @team: who works; takes the reason of a failure
+ * @forward: (out): what a job needs; %NULL but with %SORA_OK
  *
- * Returns: (nullable) (transfer full): what a job needs; %NULL if it failed or was cancelled
+ * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
  */
-DitForward *dit_forward_new (DitModel *model, const DitGeometry *geometry, const DitText *texts,
-                             int n_texts, SoraKitTeam *team);
+int dit_forward_new (DitModel *model, const DitGeometry *geometry, const DitText *texts,
+                     int n_texts, SoraKitTeam *team, DitForward **forward);
 
 /** dit_forward_free: @forward: (nullable): ends it. */
 void dit_forward_free (DitForward *forward);

@@ -99,10 +99,13 @@ dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
 {
   const char *sampler;
   memset (job, 0, sizeof *job);
-  if (dit_config_read (host, ctx, &job->config, &job->sampler) != SORA_OK
-      || dit_geometry_read (host, ctx, &job->config, &job->geometry) != SORA_OK
-      || read_probe (host, ctx, job) != SORA_OK)
-    return SORA_FAILED;
+  int result = dit_config_read (host, ctx, &job->config, &job->sampler);
+  if (result == SORA_OK)
+    result = dit_geometry_read (host, ctx, &job->config, &job->geometry);
+  if (result == SORA_OK)
+    result = read_probe (host, ctx, job);
+  if (result != SORA_OK)
+    return result;
   if (host->param_i64 (ctx, "steps", &job->steps) != SORA_OK
       || host->param_f64 (ctx, "guidance-scale", &job->guidance) != SORA_OK
       || host->param_f64 (ctx, "flow-shift", &job->flow_shift) != SORA_OK
@@ -116,11 +119,6 @@ dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
   for (int i = 0; i < job->n_texts; i++)
     if (read_text (host, ctx, job, i) != SORA_OK)
       return SORA_FAILED;
-  if (job->sampler.num_train_timesteps > DIT_MAX_TIMESTEP)
-    return host->fail (ctx,
-                       "scheduler/scheduler_config.json: num_train_timesteps is %lld, expected "
-                       "at most %d",
-                       (long long)job->sampler.num_train_timesteps, DIT_MAX_TIMESTEP);
   /* A schedule that cannot be is said before anything is loaded.  */
   char error[256];
   SoraKitSampler *schedule

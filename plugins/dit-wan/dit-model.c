@@ -49,7 +49,8 @@ load_vector (const Loader *loader, DitTensor tensor)
                                shape);
 }
 
-/* One layer of the parts whose weights are given; each bias stands after its weight in the table.
+/* One linear layer of the parts whose weights are given; each bias stands after its weight in the
+ * table.
  */
 static SoraKitLinear *
 load_linear (const Loader *loader, SoraKitActivation activation, const DitTensor *weights, int n)
@@ -127,35 +128,48 @@ load_layer (const Loader *loader, DitLayer *layer)
     }
 }
 
-DitModel *
-dit_model_load (const DitConfig *config, const SoraHost *host, SoraWeights *weights,
-                SoraKitTeam *team)
+/* What stands before and after the layers.  */
+static void
+load_whole (const Loader *loader, DitModel *self)
+{
+  self->patch = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_PATCH_W);
+  self->text_1 = load_one (loader, SORA_KIT_ACTIVATION_GELU_TANH, DIT_TEXT_1_W);
+  self->text_2 = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_TEXT_2_W);
+  self->time_1 = load_one (loader, SORA_KIT_ACTIVATION_SILU, DIT_TIME_1_W);
+  self->time_2 = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_TIME_2_W);
+  self->time_proj = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_TIME_PROJ_W);
+  self->out_table = load_vector (loader, DIT_OUT_TABLE);
+  self->out = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_OUT_W);
+}
+
+int
+dit_model_new (const DitConfig *config, SoraKitTeam *team, DitModel **model)
 {
   DitModel *self = calloc (1, sizeof *self);
-  Loader loader = { self, { host, weights, "transformer", team }, -1 };
+  *model = NULL;
   if (self == NULL || (self->cache = sora_kit_cache_new ()) == NULL
       || (self->layers = calloc ((size_t)config->layers, sizeof *self->layers)) == NULL)
     {
-      sora_kit_team_fail (team, "out of memory for a transformer of %lld layers",
-                          (long long)config->layers);
       dit_model_free (self);
-      return NULL;
+      return sora_kit_team_fail (team, "out of memory for a transformer of %lld layers",
+                                 (long long)config->layers);
     }
   self->config = *config;
-  self->patch = load_one (&loader, SORA_KIT_ACTIVATION_NONE, DIT_PATCH_W);
-  self->text_1 = load_one (&loader, SORA_KIT_ACTIVATION_GELU_TANH, DIT_TEXT_1_W);
-  self->text_2 = load_one (&loader, SORA_KIT_ACTIVATION_NONE, DIT_TEXT_2_W);
-  self->time_1 = load_one (&loader, SORA_KIT_ACTIVATION_SILU, DIT_TIME_1_W);
-  self->time_2 = load_one (&loader, SORA_KIT_ACTIVATION_NONE, DIT_TIME_2_W);
-  self->time_proj = load_one (&loader, SORA_KIT_ACTIVATION_NONE, DIT_TIME_PROJ_W);
-  self->out_table = load_vector (&loader, DIT_OUT_TABLE);
-  self->out = load_one (&loader, SORA_KIT_ACTIVATION_NONE, DIT_OUT_W);
-  for (loader.layer = 0; loader.layer < config->layers && !stopped (&loader); loader.layer++)
-    load_layer (&loader, &self->layers[loader.layer]);
-  if (!stopped (&loader))
-    return self;
-  dit_model_free (self);
-  return NULL;
+  *model = self;
+  return SORA_OK;
+}
+
+int
+dit_model_load (DitModel *self, const SoraKitWeights *from, int64_t piece)
+{
+  Loader loader = { self, *from, piece - 1 };
+  if (piece > 0)
+    load_layer (&loader, &self->layers[piece - 1]);
+  else
+    load_whole (&loader, self);
+  if (from->team->error[0] != '\0')
+    return SORA_FAILED;
+  return sora_kit_team_cancelled (from->team) ? SORA_CANCELLED : SORA_OK;
 }
 
 static void

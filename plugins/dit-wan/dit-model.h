@@ -7,6 +7,7 @@
 
 #include "dit-config.h"
 #include "kit-linear.h"
+#include "kit-weights.h"
 
 typedef struct
 {
@@ -32,18 +33,27 @@ typedef struct
 uint64_t dit_model_bytes (const DitConfig *config);
 
 /**
- * dit_model_load:
+ * dit_model_new:
  * @config: what the tensors must fit
- * @host: the host
- * @weights: the open component `transformer`
- * @team: who works; takes the reason of a failure
+ * @team: takes the reason of a failure
+ * @model: (out): a model without weights; %NULL on failure
  *
- * Packs tensor by tensor, and gives the stored pages back after each.  On the compute thread.
- *
- * Returns: (nullable) (transfer full): the model; %NULL if it failed or was cancelled
+ * Returns: %SORA_OK or %SORA_FAILED
  */
-DitModel *dit_model_load (const DitConfig *config, const SoraHost *host, SoraWeights *weights,
-                          SoraKitTeam *team);
+int dit_model_new (const DitConfig *config, SoraKitTeam *team, DitModel **model);
+
+/**
+ * dit_model_load:
+ * @model: a model
+ * @from: the open component `transformer`, and who works
+ * @piece: 0: what stands before and after the layers; 1 and on: layer @piece - 1
+ *
+ * Packs one piece, and gives the stored pages back after each tensor.  On the compute thread.  A
+ * model is whole after all pieces; after a failure it can only be freed.
+ *
+ * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
+ */
+int dit_model_load (DitModel *model, const SoraKitWeights *from, int64_t piece);
 
 /** dit_model_free: @model: (nullable): ends it. */
 void dit_model_free (DitModel *model);

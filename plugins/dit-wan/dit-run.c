@@ -11,14 +11,14 @@
 #include "kit-norm.h"
 #include "kit-rng.h"
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #define CHECKPOINT_MAGIC 0x31544944u /* "DIT1" */
 
 /* Primitives that stay warm, of any shape; one job has about fifty.  */
-#define DIT_KEEP_PRIMITIVES 256
+#define KEEP_PRIMITIVES 256
 
 typedef struct
 {
@@ -30,6 +30,7 @@ typedef struct
 {
   const SoraHost *host;
   DitInstance *instance;
+  DitModel *model; /* that is being loaded */
   DitJob job;
   SoraTensor *texts[DIT_MAX_TEXTS], *noise; /* what was pulled */
   SoraTensor *sample;                       /* becomes the output */
@@ -46,33 +47,25 @@ typedef struct
 /* ---- on the compute thread */
 
 static int
-finish (Loop *loop, SoraContext *ctx, const SoraKitTeam *team, int result)
-{
-  if (result == SORA_FAILED)
-    return loop->host->fail (ctx, "%s",
-                             team->error[0] != '\0' ? team->error : "the transformer failed");
-  return result;
-}
-
-static int
-load_weights (SoraContext *ctx, void *data, int threads)
+begin_model (SoraKitTeam *team, void *data)
 {
   Loop *loop = data;
-  SoraWeights *weights;
-  SoraKitTeam team;
-  sora_kit_team_init (&team, loop->host, ctx, threads);
-  int result = loop->host->weights_open (ctx, "model", "transformer", &weights);
-  if (result != SORA_OK)
-    return result;
-  result = dit_tensors_check_extra (loop->host, ctx, &loop->job.config, weights);
-  if (result == SORA_OK)
-    {
-      loop->instance->model = dit_model_load (&loop->job.config, loop->host, weights, &team);
-      if (loop->instance->model == NULL)
-        result = finish (loop, ctx, &team, team.error[0] != '\0' ? SORA_FAILED : SORA_CANCELLED);
-    }
-  loop->host->weights_close (weights);
-  return result;
+  return dit_model_new (&loop->job.config, team, &loop->model);
+}
+
+typedef struct
+{
+  Loop *loop;
+  SoraKitWeights from;
+  int64_t index;
+} Piece;
+
+static int
+load_on_compute (SoraKitTeam *team, void *data)
+{
+  Piece *piece = data;
+  piece->from.team = team;
+  return dit_model_load (piece->loop->model, &piece->from, piece->index);
 }
 
 /* FastVideo draws [T, C, H, W], where diffusers draws [C, T, H, W]: with its rule, both the first
@@ -98,24 +91,22 @@ draw_by_frames (Loop *loop, float share)
 }
 
 static int
-begin_forward (SoraContext *ctx, void *data, int threads)
+begin_forward (SoraKitTeam *team, void *data)
 {
   Loop *loop = data;
   DitText texts[DIT_MAX_TEXTS];
-  SoraKitTeam team;
-  sora_kit_team_init (&team, loop->host, ctx, threads);
   /* Sizes and lengths of other jobs are forgotten before they pile up.  */
-  sora_kit_cache_trim (loop->instance->model->cache, DIT_KEEP_PRIMITIVES);
+  sora_kit_cache_trim (loop->instance->model->cache, KEEP_PRIMITIVES);
   for (int i = 0; i < loop->job.n_texts; i++)
     {
       SoraTensorView view = { .struct_size = sizeof view };
       loop->host->tensor_view (loop->texts[i], &view);
       texts[i] = (DitText){ view.data, view.shape[0], loop->job.padded[i] };
     }
-  loop->forward = dit_forward_new (loop->instance->model, &loop->job.geometry, texts,
-                                   loop->job.n_texts, &team);
-  if (loop->forward == NULL)
-    return finish (loop, ctx, &team, team.error[0] != '\0' ? SORA_FAILED : SORA_CANCELLED);
+  int result = dit_forward_new (loop->instance->model, &loop->job.geometry, texts,
+                                loop->job.n_texts, team, &loop->forward);
+  if (result != SORA_OK)
+    return result;
   if (loop->noise != NULL)
     {
       SoraTensorView view = { .struct_size = sizeof view };
@@ -130,17 +121,15 @@ begin_forward (SoraContext *ctx, void *data, int threads)
 }
 
 static int
-make_step (SoraContext *ctx, void *data, int threads)
+make_step (SoraKitTeam *team, void *data)
 {
   Loop *loop = data;
   const DitJob *job = &loop->job;
-  SoraKitTeam team;
-  sora_kit_team_init (&team, loop->host, ctx, threads);
   float timestep = job->is_probe ? (float)job->timestep
                                  : sora_kit_sampler_get_timesteps (loop->sampler)[loop->step];
-  int result = dit_forward_run (loop->forward, &team, loop->x, timestep, loop->outputs);
+  int result = dit_forward_run (loop->forward, team, loop->x, timestep, loop->outputs);
   if (result != SORA_OK)
-    return finish (loop, ctx, &team, result);
+    return result;
   if (job->is_probe)
     {
       memcpy (loop->x, loop->outputs, loop->n * sizeof *loop->x);
@@ -149,7 +138,9 @@ make_step (SoraContext *ctx, void *data, int threads)
   if (job->n_texts > 1)
     sora_kit_guide (loop->outputs, loop->outputs + loop->n, (float)job->guidance, (int64_t)loop->n);
   if (sora_kit_sampler_step (loop->sampler, loop->step, loop->outputs, loop->x, loop->n) != 0)
-    return loop->host->fail (ctx, "sampler: out of memory at step %d", loop->step + 1);
+    return sora_kit_team_fail (
+        team, "sampler: step %d of %lld cannot be made (no memory, or out of turn)", loop->step + 1,
+        (long long)job->steps);
   const float share = sora_kit_sampler_noise_share (loop->sampler, loop->step);
   if (share > 0)
     draw_by_frames (loop, share);
@@ -175,13 +166,19 @@ checkpoint_size (const Loop *loop)
 
 /* The step to begin with: 0 without a checkpoint.  */
 static int
-resume (Loop *loop, SoraContext *ctx)
+resume (Loop *loop, SoraContext *ctx, int *step)
 {
   const void *data;
   size_t size;
   CheckpointHead head;
-  if (loop->job.is_probe || loop->host->checkpoint_load (ctx, &data, &size) != SORA_OK)
-    return 0;
+  *step = 0;
+  if (loop->job.is_probe)
+    return SORA_OK;
+  int result = loop->host->checkpoint_load (ctx, &data, &size);
+  if (result == SORA_NOT_FOUND || result == SORA_UNAVAILABLE)
+    return SORA_OK;
+  if (result != SORA_OK)
+    return result;
   if (size == checkpoint_size (loop))
     memcpy (&head, data, sizeof head);
   if (size != checkpoint_size (loop) || head.magic != CHECKPOINT_MAGIC || head.n != loop->n
@@ -192,12 +189,13 @@ resume (Loop *loop, SoraContext *ctx)
              != 0)
     {
       loop->host->log (ctx, SORA_LOG_WARNING, "the checkpoint is not of this job: beginning anew");
-      return 0;
+      return SORA_OK;
     }
   memcpy (loop->x, (const char *)data + sizeof head, loop->n * sizeof (float));
   loop->host->log (ctx, SORA_LOG_INFO, "going on after step %u of %lld", head.next,
                    (long long)loop->job.steps);
-  return (int)head.next;
+  *step = (int)head.next;
+  return SORA_OK;
 }
 
 static int
@@ -228,13 +226,15 @@ walk (Loop *loop, SoraContext *ctx)
   double interval = 0, saved = now ();
   int keeps = !loop->job.is_probe;
   (void)host->param_f64 (ctx, "checkpoint-interval", &interval);
-  loop->step = resume (loop, ctx);
+  int result = resume (loop, ctx, &loop->step);
+  if (result != SORA_OK)
+    return result;
   for (int i = 0; i < loop->step && loop->rng != NULL; i++)
     sora_kit_rng_skip (loop->rng, loop->n);
   host->progress (ctx, (double)loop->step / steps, (uint32_t)loop->step, steps);
   for (; loop->step < (int)steps; loop->step++)
     {
-      int result = host->compute (ctx, make_step, loop);
+      result = sora_kit_compute (host, ctx, "the transformer", make_step, loop);
       if (result != SORA_OK)
         return result;
       uint32_t made = (uint32_t)loop->step + 1;
@@ -251,53 +251,87 @@ walk (Loop *loop, SoraContext *ctx)
   return SORA_OK;
 }
 
-/* Pulls a tensor of the shape that infer was told.  */
-static int
-pull_one (Loop *loop, SoraContext *ctx, const char *port, SoraTensor **tensor)
-{
-  int result = loop->host->pull (ctx, port, tensor);
-  if (result == SORA_EOS)
-    return loop->host->fail (ctx, "input '%s' ended without a tensor", port);
-  return result;
-}
-
 static int
 pull_inputs (Loop *loop, SoraContext *ctx)
 {
   const SoraHost *host = loop->host;
   SoraSpec spec = { .struct_size = sizeof spec };
-  SoraTensorView view = { .struct_size = sizeof view };
+  SoraTensorView view;
   for (int i = 0; i < loop->job.n_texts; i++)
     {
-      int result = pull_one (loop, ctx, dit_text_ports[i], &loop->texts[i]);
+      const int64_t shape[] = { -1, loop->job.config.text_dim };
+      int result = sora_kit_pull_one (host, ctx, dit_text_ports[i], SORA_F32, 2, shape,
+                                      &loop->texts[i], &view);
       if (result != SORA_OK)
         return result;
-      host->tensor_view (loop->texts[i], &view);
-      if (view.dtype != SORA_F32 || view.ndim != 2 || view.shape[1] != loop->job.config.text_dim
-          || view.shape[0] < 1 || view.shape[0] > loop->job.padded[i])
-        return host->fail (ctx, "input '%s' is not what was announced", dit_text_ports[i]);
+      if (view.shape[0] < 1 || view.shape[0] > loop->job.padded[i])
+        return host->fail (ctx, "input '%s' has %lld tokens, expected 1 to %lld", dit_text_ports[i],
+                           (long long)view.shape[0], (long long)loop->job.padded[i]);
       loop->job.text_rows[i] = view.shape[0];
     }
   /* Without guidance a negative prompt may be connected all the same: it is taken, so that nobody
    * waits, and left.  */
   if (loop->job.n_texts == 1 && host->input_spec (ctx, dit_text_ports[1], &spec) == SORA_OK)
     {
-      int result = pull_one (loop, ctx, dit_text_ports[1], &loop->texts[1]);
+      const int64_t any[] = { -1, -1 };
+      int result = sora_kit_pull_one (host, ctx, dit_text_ports[1], SORA_F32, 2, any,
+                                      &loop->texts[1], &view);
       if (result != SORA_OK)
         return result;
     }
-  if (host->seed (ctx, &loop->seed) != SORA_OK)
-    return SORA_FAILED;
-  if (host->input_spec (ctx, "latents", &spec) != SORA_OK)
+  int result = host->seed (ctx, &loop->seed);
+  if (result != SORA_OK || host->input_spec (ctx, "latents", &spec) != SORA_OK)
+    return result;
+  return sora_kit_pull_one (host, ctx, "latents", SORA_F32, 4, loop->job.geometry.latent,
+                            &loop->noise, &view);
+}
+
+/* ---- weights */
+
+static int
+is_known (const void *data, const char *tensor)
+{
+  const Loop *loop = data;
+  return dit_tensors_known (&loop->job.config, tensor);
+}
+
+static int
+load_piece (const SoraKitWeights *from, SoraContext *ctx, void *data, int64_t index)
+{
+  Loop *loop = data;
+  Piece piece = { loop, *from, index };
+  /* Nothing is made yet; but it is at work.  */
+  loop->host->progress (ctx, 0, 0, (uint32_t)loop->job.steps);
+  return sora_kit_compute (loop->host, ctx, "the transformer's loading", load_on_compute, &piece);
+}
+
+static int
+load_model (Loop *loop, SoraContext *ctx)
+{
+  const SoraHost *host = loop->host;
+  DitInstance *instance = loop->instance;
+  char what[96];
+  if (instance->model != NULL)
     return SORA_OK;
-  int result = pull_one (loop, ctx, "latents", &loop->noise);
+  int result = sora_kit_hold (host, ctx, &instance->hold, dit_model_bytes (&loop->job.config));
   if (result != SORA_OK)
     return result;
-  host->tensor_view (loop->noise, &view);
-  if (view.dtype != SORA_F32 || view.ndim != 4
-      || memcmp (view.shape, loop->job.geometry.latent, sizeof loop->job.geometry.latent) != 0)
-    return host->fail (ctx, "input 'latents' is not what was announced");
-  return SORA_OK;
+  (void)snprintf (what, sizeof what, "a Wan text-to-video transformer of %lld layers",
+                  (long long)loop->job.config.layers);
+  const SoraKitLoad load
+      = { "transformer", what, is_known, load_piece, 1 + loop->job.config.layers };
+  result = sora_kit_compute (host, ctx, "the transformer", begin_model, loop);
+  if (result == SORA_OK)
+    result = sora_kit_load (host, ctx, &load, loop);
+  if (result == SORA_OK)
+    instance->model = loop->model;
+  else
+    {
+      /* Nothing is kept; a later run of this instance asks anew.  */
+      dit_model_free (loop->model);
+      sora_kit_hold_drop (host, ctx, &instance->hold);
+    }
+  return result;
 }
 
 static int
@@ -311,23 +345,10 @@ prepare (Loop *loop, SoraContext *ctx)
     host->log (ctx, SORA_LOG_WARNING, "%lld frames are not 4n+1: %lld are made and trimmed",
                (long long)g->frames, (long long)g->frames_made);
   int result = pull_inputs (loop, ctx);
-  if (result != SORA_OK)
-    return result;
-  SoraCost cost = dit_job_cost (job, 0);
-  if (loop->instance->model == NULL)
-    {
-      result = host->reserve (ctx, SORA_MEMORY_WEIGHTS, cost.packed_bytes);
-      if (result != SORA_OK)
-        return result;
-      result = host->compute (ctx, load_weights, loop);
-      if (result != SORA_OK)
-        {
-          /* Nothing was kept; a later run of this instance asks anew.  */
-          (void)host->unreserve (ctx, SORA_MEMORY_WEIGHTS, cost.packed_bytes);
-          return result;
-        }
-    }
-  result = host->reserve (ctx, SORA_MEMORY_WORK, cost.work_bytes);
+  if (result == SORA_OK)
+    result = load_model (loop, ctx);
+  if (result == SORA_OK)
+    result = host->reserve (ctx, SORA_MEMORY_WORK, dit_job_cost (job, 0).work_bytes);
   if (result != SORA_OK)
     return result;
   loop->n = dit_latent_count (g);
@@ -353,7 +374,7 @@ prepare (Loop *loop, SoraContext *ctx)
       if (loop->rng == NULL)
         return host->fail (ctx, "out of memory for a random generator");
     }
-  return host->compute (ctx, begin_forward, loop);
+  return sora_kit_compute (host, ctx, "the transformer", begin_forward, loop);
 }
 
 int

@@ -6,9 +6,7 @@
 #define DIT_STAGE_H
 
 #include "dit-forward.h"
-
-/* Larger angles of the sinusoids would lose digits; all known models have 1000. */
-#define DIT_MAX_TIMESTEP 10000
+#include "kit-stage.h"
 
 /* One job, as its parameters and ports say. */
 typedef struct
@@ -31,12 +29,13 @@ typedef struct
 typedef struct
 {
   DitModel *model; /* NULL until the first run, and after release */
+  SoraKitHold hold;
 } DitInstance;
 
 extern const char *const dit_text_ports[DIT_MAX_TEXTS];
 
-/** dit_job_read: reads files, parameters and ports.  [infer run]  Returns: %SORA_OK or
- * %SORA_FAILED, told. */
+/** dit_job_read: reads files, parameters and ports.  [infer run]  Returns: %SORA_OK or another
+ * result, told. */
 int dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job);
 
 /** dit_job_cost: Returns: what the job will take; @stored_bytes is what the files hold. */

@@ -4,8 +4,7 @@
  */
 #include "dit-tensors.h"
 
-#include "kit-convert.h"
-#include "kit-weights.h"
+#include "kit-stage.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,74 +127,32 @@ dit_tensors_end (const DitConfig *config)
 }
 
 static int
-same_shape (const SoraTensorView *view, int ndim, const int64_t *shape)
-{
-  return view->ndim == ndim && memcmp (view->shape, shape, (size_t)ndim * sizeof *shape) == 0;
-}
-
-static int
-check_one (const SoraHost *host, SoraContext *ctx, const DitConfig *config, DitTensor tensor,
-           int64_t layer, uint64_t *stored_bytes, int *missing, char *list, size_t list_size)
+check_one (SoraKitTensorCheck *check, const DitConfig *config, DitTensor tensor, int64_t layer)
 {
   char name[DIT_NAME_SIZE];
   int64_t shape[DIT_MAX_RANK];
-  SoraTensorView view = { .struct_size = sizeof view };
-  dit_tensor_name (tensor, layer, name);
   int ndim = dit_tensor_shape (tensor, config, shape);
-  if (host->model_tensor_info (ctx, "model", "transformer", name, &view) != SORA_OK)
-    {
-      /* The first few are named; that is what a reader needs to see what kind of file it is.  */
-      size_t at = strlen (list);
-      if (*missing < 4)
-        (void)snprintf (list + at, list_size - at, "%s'%s'", *missing > 0 ? ", " : "", name);
-      (*missing)++;
-      return SORA_OK;
-    }
-  if (!same_shape (&view, ndim, shape))
-    {
-      char is[96], expected[96];
-      return host->fail (ctx,
-                         "transformer: tensor '%s' is %s, expected %s by transformer/config.json",
-                         name, sora_kit_shape_string (is, sizeof is, view.ndim, view.shape),
-                         sora_kit_shape_string (expected, sizeof expected, ndim, shape));
-    }
-  if (view.dtype != SORA_F32 && view.dtype != SORA_F16 && view.dtype != SORA_BF16)
-    return host->fail (ctx, "transformer: tensor '%s' is %s, expected f32, f16 or bf16", name,
-                       sora_kit_dtype_name (view.dtype));
-  uint64_t bytes = sora_kit_dtype_size (view.dtype);
-  for (int i = 0; i < ndim; i++)
-    bytes *= (uint64_t)shape[i];
-  *stored_bytes += bytes;
-  return SORA_OK;
+  return sora_kit_check_tensor (check, dit_tensor_name (tensor, layer, name), ndim, shape);
 }
 
 int
 dit_tensors_check (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
                    uint64_t *stored_bytes)
 {
-  char list[4 * (DIT_NAME_SIZE + 4)] = "";
-  int missing = 0;
-  *stored_bytes = 0;
-  for (int t = 0; t < DIT_N_GLOBAL; t++)
-    if (check_one (host, ctx, config, (DitTensor)t, 0, stored_bytes, &missing, list, sizeof list)
-        != SORA_OK)
-      return SORA_FAILED;
+  SoraKitTensorCheck check = { .host = host, .ctx = ctx, .component = "transformer" };
+  int result = SORA_OK;
+  for (int t = 0; t < DIT_N_GLOBAL && result == SORA_OK; t++)
+    result = check_one (&check, config, (DitTensor)t, 0);
   for (int64_t layer = 0; layer < config->layers; layer++)
-    for (int t = DIT_N_GLOBAL; t < (int)dit_tensors_end (config); t++)
-      if (check_one (host, ctx, config, (DitTensor)t, layer, stored_bytes, &missing, list,
-                     sizeof list)
-          != SORA_OK)
-        return SORA_FAILED;
-  if (missing > 0)
-    return host->fail (ctx, "transformer: %d tensors are missing: %s%s", missing, list,
-                       missing > 4 ? " …" : "");
-  return SORA_OK;
+    for (int t = DIT_N_GLOBAL; t < (int)dit_tensors_end (config) && result == SORA_OK; t++)
+      result = check_one (&check, config, (DitTensor)t, layer);
+  *stored_bytes = check.bytes;
+  return result == SORA_OK ? sora_kit_check_end (&check) : result;
 }
 
-/* Is it one of the table?  norm_added_q is in some files and used by nobody, in the reference
- * neither.  */
-static int
-is_known (const DitConfig *config, const char *name)
+/* norm_added_q is in some files and used by nobody, in the reference neither.  */
+int
+dit_tensors_known (const DitConfig *config, const char *name)
 {
   char candidate[DIT_NAME_SIZE];
   long long layer = -1;
@@ -215,19 +172,4 @@ is_known (const DitConfig *config, const char *name)
     if (strcmp (dit_tensor_name ((DitTensor)t, layer, candidate), name) == 0)
       return 1;
   return 0;
-}
-
-int
-dit_tensors_check_extra (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
-                         SoraWeights *weights)
-{
-  const char *name;
-  for (size_t i = 0; host->weights_tensor_name (weights, i, &name) == SORA_OK; i++)
-    if (!is_known (config, name))
-      return host->fail (ctx,
-                         "transformer: tensor '%s' is not part of a Wan text-to-video transformer "
-                         "of %lld layers: is "
-                         "the checkpoint of another kind?",
-                         name, (long long)config->layers);
-  return SORA_OK;
 }

@@ -80,24 +80,13 @@ DitTensor dit_tensors_end (const DitConfig *config);
  * Looks at the headers of the model's files: every tensor has to be there, in its shape, as f32,
  * f16 or bf16.
  *
- * Returns: %SORA_OK, or %SORA_FAILED, told to the host with the names
+ * Returns: %SORA_OK, or another result, told to the host with the names
  */
 int dit_tensors_check (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
                        uint64_t *stored_bytes);
 
-/**
- * dit_tensors_check_extra:
- * @host: the host
- * @ctx: run
- * @config: of the model
- * @weights: the open component
- *
- * A tensor that nobody asks for means that the checkpoint is of another kind: it is refused by
- * name.
- *
- * Returns: %SORA_OK, or %SORA_FAILED, told to the host
- */
-int dit_tensors_check_extra (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
-                             SoraWeights *weights);
+/** dit_tensors_known: Returns: nonzero if a tensor of that name is part of such a transformer, or
+ * of no consequence. */
+int dit_tensors_known (const DitConfig *config, const char *name);
 
 #endif

@@ -175,13 +175,15 @@ dit_infer (const SoraHost *host, SoraContext *ctx)
 {
   DitJob job;
   uint64_t stored;
-  if (dit_job_read (host, ctx, &job) != SORA_OK
-      || dit_tensors_check (host, ctx, &job.config, &stored) != SORA_OK)
-    return SORA_FAILED;
+  int result = dit_job_read (host, ctx, &job);
+  if (result == SORA_OK)
+    result = dit_tensors_check (host, ctx, &job.config, &stored);
+  if (result != SORA_OK)
+    return result;
   const SoraSpec spec
       = { .struct_size = sizeof spec, .dtype = SORA_F32, .shape = job.geometry.latent, .ndim = 4 };
   const SoraCost cost = dit_job_cost (&job, stored);
-  int result = host->set_output_spec (ctx, "latents", &spec);
+  result = host->set_output_spec (ctx, "latents", &spec);
   if (result == SORA_OK && job.geometry.frames > 0)
     result = host->set_output_attr_i64 (ctx, "latents", "trim_frames", job.geometry.frames);
   return result == SORA_OK ? host->set_cost (ctx, &cost) : result;
@@ -199,7 +201,7 @@ dit_release (const SoraHost *host, void *data)
 {
   DitInstance *instance = data;
   dit_model_free (instance->model);
-  instance->model = NULL;
+  *instance = (DitInstance){ 0 };
 }
 
 static void

@@ -40,23 +40,13 @@ typedef struct
   SoraKitPrimitive *scores[4], *sum[4], *add[4]; /* {whole, last} queries x {whole, last} keys */
 } Running;
 
-static int64_t
-min64 (int64_t a, int64_t b)
-{
-  return a < b ? a : b;
-}
-
-static int64_t
-ceil_div (int64_t a, int64_t b)
-{
-  return (a + b - 1) / b;
-}
-
 /* Blocks of nearly one size, a multiple of 16.  */
 static int64_t
 even_block (int64_t n, int64_t limit)
 {
-  return n <= limit ? n : ceil_div (ceil_div (n, ceil_div (n, limit)), 16) * 16;
+  return n <= limit
+             ? n
+             : sora_kit_ceil_div (sora_kit_ceil_div (n, sora_kit_ceil_div (n, limit)), 16) * 16;
 }
 
 /* Scores of m queries, keys of `n`: products with packed keys, and with packed values.  */
@@ -106,7 +96,7 @@ sora_kit_keys_new (SoraKitCache *cache, int64_t heads, int64_t head_dim, int64_t
   self->head_dim = head_dim;
   self->n = n;
   self->block = even_block (n, BLOCK);
-  self->blocks = ceil_div (n, self->block);
+  self->blocks = sora_kit_ceil_div (n, self->block);
   SoraKitPrimitive *k = scores_product (self, BLOCK, self->block, team);
   SoraKitPrimitive *v = values_product (self, BLOCK, self->block, 0, team);
   if (k != NULL && v != NULL)
@@ -115,8 +105,8 @@ sora_kit_keys_new (SoraKitCache *cache, int64_t heads, int64_t head_dim, int64_t
           = sora_kit_layout_bytes (sora_kit_primitive_layout (k, SORA_KIT_ROLE_WEIGHTS));
       uint64_t v_bytes
           = sora_kit_layout_bytes (sora_kit_primitive_layout (v, SORA_KIT_ROLE_WEIGHTS));
-      self->k_floats = ceil_div ((int64_t)k_bytes, 64) * 16;
-      self->v_floats = ceil_div ((int64_t)v_bytes, 64) * 16;
+      self->k_floats = sora_kit_ceil_div ((int64_t)k_bytes, 64) * 16;
+      self->v_floats = sora_kit_ceil_div ((int64_t)v_bytes, 64) * 16;
       self->packed = sora_kit_alloc ((uint64_t)(heads * self->blocks),
                                      (size_t)(self->k_floats + self->v_floats) * sizeof (float));
       if (self->packed != NULL)
@@ -151,8 +141,8 @@ sora_kit_keys_free (SoraKitKeys *self)
 uint64_t
 sora_kit_keys_bytes (int64_t heads, int64_t head_dim, int64_t n)
 {
-  uint64_t padded_n = (uint64_t)ceil_div (n, 16) * 16,
-           padded_dim = (uint64_t)ceil_div (head_dim, 16) * 16;
+  uint64_t padded_n = (uint64_t)sora_kit_ceil_div (n, 16) * 16,
+           padded_dim = (uint64_t)sora_kit_ceil_div (head_dim, 16) * 16;
   return (uint64_t)heads * (padded_n * (uint64_t)head_dim + (uint64_t)n * padded_dim)
          * sizeof (float);
 }
@@ -317,13 +307,13 @@ attention_tile (SoraKitTeam *team, void *data, int64_t index, int slot)
   const SoraKitAttention *a = &running->a;
   SoraKitKeys *self = running->keys;
   int64_t head = index / running->tiles, tile = index % running->tiles, dim = self->head_dim;
-  int64_t first = tile * running->tile, rows = min64 (running->tile, a->queries - first);
+  int64_t first = tile * running->tile, rows = sora_kit_min (running->tile, a->queries - first);
   int last_rows = tile == running->tiles - 1;
 
   /* q, output, scores with room behind them, then one number a row: maxima, sums, factors, totals.
    */
-  int64_t q_floats = ceil_div (rows * dim, 16) * 16,
-          s_floats = ceil_div (rows * self->block, 16) * 16 + LANES;
+  int64_t q_floats = sora_kit_ceil_div (rows * dim, 16) * 16,
+          s_floats = sora_kit_ceil_div (rows * self->block, 16) * 16 + LANES;
   float *scratch = sora_kit_cache_scratch (
       self->cache, team, slot, (uint64_t)(2 * q_floats + s_floats + 4 * BLOCK) * sizeof *scratch);
   if (scratch == NULL)
@@ -342,7 +332,7 @@ attention_tile (SoraKitTeam *team, void *data, int64_t index, int slot)
   for (int64_t block = 0; block < self->blocks; block++)
     {
       int last_keys = block == self->blocks - 1, which = last_rows + 2 * last_keys;
-      int64_t at = block * self->block, n = min64 (self->block, self->n - at);
+      int64_t at = block * self->block, n = sora_kit_min (self->block, self->n - at);
       const float *k = packed_k (self, head, block);
       if (sora_kit_primitive_run (running->scores[which], team, slot, q, k, NULL, scores)
           != SORA_OK)
@@ -377,9 +367,11 @@ sora_kit_attention (SoraKitKeys *self, SoraKitTeam *team, const SoraKitAttention
     a->ldo = self->heads * self->head_dim;
   /* At least about eight tiles in all, so that a small attention keeps more than one thread busy.
    */
-  int64_t limit = ceil_div (ceil_div (a->queries, ceil_div (8, self->heads)), 16) * 16;
+  int64_t limit
+      = sora_kit_ceil_div (sora_kit_ceil_div (a->queries, sora_kit_ceil_div (8, self->heads)), 16)
+        * 16;
   running.tile = even_block (a->queries, limit > BLOCK ? BLOCK : limit < 32 ? 32 : limit);
-  running.tiles = ceil_div (a->queries, running.tile);
+  running.tiles = sora_kit_ceil_div (a->queries, running.tile);
   for (int i = 0; i < 4; i++)
     {
       int64_t m = i & 1 ? a->queries - (running.tiles - 1) * running.tile : running.tile;

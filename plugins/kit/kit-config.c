@@ -19,6 +19,29 @@ struct SoraKitConfig
   char error[512];
 };
 
+/* Python writes "-Infinity" (the default of DPM-Solver's lambda_min_clipped), which is no JSON:
+ * null of the same length takes its place.  Returns: a copy, or %NULL without memory.  */
+static char *
+without_infinity (const char *json, size_t size)
+{
+  static const char word[] = "-Infinity";
+  const size_t length = sizeof word - 1;
+  char *text = malloc (size + 1);
+  int quoted = 0;
+  if (text == NULL)
+    return NULL;
+  if (size > 0)
+    memcpy (text, json, size);
+  for (size_t i = 0; i < size; i++)
+    if (quoted && text[i] == '\\')
+      i++;
+    else if (text[i] == '"')
+      quoted = !quoted;
+    else if (!quoted && size - i >= length && memcmp (text + i, word, length) == 0)
+      memcpy (text + i, "null     ", length);
+  return text;
+}
+
 SoraKitConfig *
 sora_kit_config_new (const void *data, size_t size, const char *name)
 {
@@ -27,7 +50,14 @@ sora_kit_config_new (const void *data, size_t size, const char *name)
     return NULL;
   (void)snprintf (self->name, sizeof self->name, "%s", name);
   json_error_t error;
-  self->root = json_loadb (data != NULL ? data : "", size, JSON_REJECT_DUPLICATES, &error);
+  char *text = without_infinity (data, data != NULL ? size : 0);
+  if (text == NULL)
+    {
+      free (self);
+      return NULL;
+    }
+  self->root = json_loadb (text, data != NULL ? size : 0, JSON_REJECT_DUPLICATES, &error);
+  free (text);
   if (self->root == NULL)
     sora_kit_config_fail (self, "line %d, column %d: %s", error.line, error.column, error.text);
   else if (!json_is_object (self->root))
@@ -170,6 +200,40 @@ sora_kit_config_string_or (SoraKitConfig *self, const char *key, const char *oth
     return value != NULL ? json_string_value (value) : otherwise;
   sora_kit_config_fail (self, "'%s' is %s, expected a string", key, type_name (value));
   return otherwise;
+}
+
+int
+sora_kit_config_enum_or (SoraKitConfig *self, const char *key, const char *const *names,
+                         int otherwise)
+{
+  char expected[192] = "";
+  const char *value = sora_kit_config_string_or (self, key, NULL);
+  if (value == NULL)
+    return otherwise;
+  for (int i = 0; names[i] != NULL; i++)
+    {
+      size_t at = strlen (expected);
+      if (strcmp (value, names[i]) == 0)
+        return i;
+      (void)snprintf (expected + at, sizeof expected - at, "%s'%s'", i > 0 ? " or " : "", names[i]);
+    }
+  sora_kit_config_fail (self, "'%s' is '%.64s', expected %s", key, value, expected);
+  return otherwise;
+}
+
+void
+sora_kit_config_each (SoraKitConfig *self,
+                      void (*fn) (SoraKitConfig *config, const char *key, int is_no, void *data),
+                      void *data)
+{
+  const char *key;
+  json_t *value;
+  json_object_foreach (self->root, key, value)
+  {
+    int is_no = json_is_null (value) || json_is_false (value)
+                || (json_is_array (value) && json_array_size (value) == 0);
+    fn (self, key, is_no, data);
+  }
 }
 
 /* An array of so many entries; NULL if it is missing where it may be, or wrong.  */

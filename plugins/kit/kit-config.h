@@ -14,7 +14,7 @@ typedef struct SoraKitConfig SoraKitConfig;
 
 /**
  * sora_kit_config_new:
- * @data: UTF-8 JSON, an object; duplicate keys are refused
+ * @data: UTF-8 JSON, an object; duplicate keys are refused; Python's -Infinity is taken for null
  * @size: bytes of @data
  * @name: what errors call it: "transformer/config.json"
  *
@@ -64,6 +64,31 @@ int sora_kit_config_bool_or (SoraKitConfig *config, const char *key, int otherwi
  * @config. */
 const char *sora_kit_config_string_or (SoraKitConfig *config, const char *key,
                                        const char *otherwise);
+
+/**
+ * sora_kit_config_enum_or:
+ * @config: a configuration
+ * @key: of the top object; a string
+ * @names: good values, ended by %NULL
+ * @otherwise: where the key is missing or null
+ *
+ * Returns: the index of the value in @names; @otherwise, and an error kept, if it is another
+ */
+int sora_kit_config_enum_or (SoraKitConfig *config, const char *key, const char *const *names,
+                             int otherwise);
+
+/**
+ * sora_kit_config_each:
+ * @config: a configuration
+ * @fn: called for each key of the top object; @is_no: its value is null, false or []
+ * @data: for @fn
+ *
+ * For readers that pass over nothing in silence.
+ */
+void sora_kit_config_each (SoraKitConfig *config,
+                           void (*fn) (SoraKitConfig *config, const char *key, int is_no,
+                                       void *data),
+                           void *data);
 
 /**
  * sora_kit_config_i64s:

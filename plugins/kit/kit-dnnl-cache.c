@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Primitives by shape.  An instance that stays warm meets any number of shapes (each length of a prompt
- * is one), so that its owner trims the cache between runs.
+ * Primitives by shape.  An instance that stays warm meets any number of shapes (each length of a
+ * prompt is one), so that its owner trims the cache between runs.
  */
 #include "kit-dnnl-private.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What the files of the bridge to oneDNN share.  What differs between 2.6 and 3.x stands first, in one
- * block; the rest is written against that block.  See docs/onednn.md.
+ * What the files of the bridge to oneDNN share.  What differs between 2.6 and 3.x stands first, in
+ * one block; the rest is written against that block.  See docs/onednn.md.
  */
 #ifndef SORA_KIT_DNNL_PRIVATE_H
 #define SORA_KIT_DNNL_PRIVATE_H
@@ -137,7 +137,8 @@ SoraKitLayout *sora_kit_layout_any (int ndim, const int64_t *dims, SoraKitTeam *
 /* Of a descriptor that somebody else owns. */
 SoraKitLayout *sora_kit_layout_copy (Md md, SoraKitTeam *team);
 
-/* A product outside any cache; B lies as @packed says, or as oneDNN likes it best where that is NULL. */
+/* A product outside any cache; B lies as @packed says, or as oneDNN likes it best where that is
+ * NULL. */
 SoraKitPrimitive *sora_kit_matmul_new (const SoraKitMatmul *matmul, const SoraKitLayout *packed,
                                        SoraKitTeam *team);
 

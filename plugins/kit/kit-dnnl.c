@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Products and reorders by oneDNN: created for one thread, checked for what code they stand for, and
- * run with memory of the caller's thread.  kit-dnnl-cache.c keeps them by shape.
+ * Products and reorders by oneDNN: created for one thread, checked for what code they stand for,
+ * and run with memory of the caller's thread.  kit-dnnl-cache.c keeps them by shape.
  */
 #include "kit-dnnl-private.h"
 
@@ -191,7 +191,8 @@ making_begin (Making *making, int accumulate, int activation, SoraKitTeam *team)
     return sora_kit_team_fail (team, "oneDNN %s: no CPU engine", sora_kit_dnnl_version ());
   dnnl_status_t status = attr_new (&making->attr, accumulate, activation);
   if (status != dnnl_success)
-    return sora_kit_team_fail (team, "oneDNN: attributes of a primitive: %s", sora_kit_dnnl_status (status));
+    return sora_kit_team_fail (team, "oneDNN: attributes of a primitive: %s",
+                               sora_kit_dnnl_status (status));
   return SORA_OK;
 }
 
@@ -222,8 +223,8 @@ sora_kit_matmul_new (const SoraKitMatmul *mm, const SoraKitLayout *packed, SoraK
     {
       making.src = sora_kit_layout_new (2, a_dims, dnnl_f32, a_strides, team);
       making.dst = sora_kit_layout_new (2, c_dims, dnnl_f32, c_strides, team);
-      making.weights
-          = packed != NULL ? sora_kit_layout_copy (LAYOUT_MD (packed), team) : sora_kit_layout_any (2, b_dims, team);
+      making.weights = packed != NULL ? sora_kit_layout_copy (LAYOUT_MD (packed), team)
+                                      : sora_kit_layout_any (2, b_dims, team);
       if (mm->bias)
         making.bias = sora_kit_layout_new (2, bias_dims, dnnl_f32, c_strides, team);
       if (making.src && making.dst && making.weights && (making.bias || !mm->bias))
@@ -292,7 +293,8 @@ slot_new (SoraKitPrimitive *self, SoraKitTeam *team)
     }
   if (status == dnnl_success)
     return slot;
-  sora_kit_team_fail (team, "oneDNN: %s: memory of a thread: %s", self->impl, sora_kit_dnnl_status (status));
+  sora_kit_team_fail (team, "oneDNN: %s: memory of a thread: %s", self->impl,
+                      sora_kit_dnnl_status (status));
   slot_free (slot);
   return NULL;
 }

@@ -97,7 +97,8 @@ size_t sora_kit_cache_count (const SoraKitCache *cache);
  * @team: (nullable): takes the reason of a failure
  *
  * Returns: (nullable) (transfer none): the primitive, living until sora_kit_cache_trim() or the end
- * of @cache; %NULL if oneDNN has no fast code for it, or no memory.  Not inside sora_kit_parallel().
+ * of @cache; %NULL if oneDNN has no fast code for it, or no memory.  Not inside
+ * sora_kit_parallel().
  */
 SoraKitPrimitive *sora_kit_cache_matmul (SoraKitCache *cache, const SoraKitMatmul *matmul,
                                          SoraKitTeam *team);

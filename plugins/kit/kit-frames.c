@@ -5,7 +5,6 @@
 #include "kit-frames.h"
 
 #include <errno.h>
-#include <math.h>
 #include <unistd.h>
 
 int
@@ -39,22 +38,6 @@ sora_kit_frames_check (const SoraHost *host, SoraContext *ctx, const char *port,
     return SORA_OK;
   return host->fail (ctx, "input '%s' changed: it was to be frames of %lldx%lld", port, (long long) frames->width,
                      (long long) frames->height);
-}
-
-const uint8_t *
-sora_kit_frame_u8 (const SoraTensorView *view, int64_t index, uint8_t *scratch)
-{
-  const int64_t values = view->shape[1] * view->shape[2] * 3;
-  if (view->dtype == SORA_U8)
-    return (const uint8_t *) view->data + index * values;
-  const float *from = (const float *) view->data + index * values;
-  for (int64_t i = 0; i < values; i++)
-    {
-      const float v = from[i] * 255.0f;
-      /* Written so that a NaN becomes black. */
-      scratch[i] = v > 0 ? (uint8_t) lrintf (v < 255.0f ? v : 255.0f) : 0;
-    }
-  return scratch;
 }
 
 int

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-frames.h: what stages that take frames share: the port's checks, and a frame as 8-bit RGB.
+ * kit-frames.h: what stages that take frames share: the port's checks, and writing a file.
  */
 #ifndef SORA_KIT_FRAMES_H
 #define SORA_KIT_FRAMES_H
 
-#include "sora-plugin.h"
+#include "kit-picture.h"
 
 /* The rate of frames that state none. */
 #define SORA_KIT_DEFAULT_FPS 16.0
@@ -23,9 +23,6 @@ int sora_kit_frames_spec (const SoraHost *host, SoraContext *ctx, const char *po
 /* Is this chunk what the spec said?  Fails the stage if not. */
 int sora_kit_frames_check (const SoraHost *host, SoraContext *ctx, const char *port, const SoraKitFrames *frames,
                            const SoraTensorView *view);
-/* Frame @index of a chunk as u8 [H,W,3]: in place for u8, else converted into @scratch (3 * W * H bytes), x * 255
- * rounded half to even, clamped to 0..255. */
-const uint8_t *sora_kit_frame_u8 (const SoraTensorView *view, int64_t index, uint8_t *scratch);
 /* Writes all of it; 0, or the errno.  Interrupted writes go on. */
 int sora_kit_write_all (int fd, const void *data, size_t size);
 

@@ -29,18 +29,6 @@ struct SoraKitLinear
   uint64_t generation;          /* of the cache when they were asked for */
 };
 
-static int64_t
-min64 (int64_t a, int64_t b)
-{
-  return a < b ? a : b;
-}
-
-static int64_t
-ceil_div (int64_t a, int64_t b)
-{
-  return (a + b - 1) / b;
-}
-
 /* Columns of a tile.  Weights that fit into an L2 cache are one tile, which needs no copy; of
  * larger ones a tile of 256 columns is near that size, and small layers with long rows are cut
  * finer, so that there is work for every thread.  */
@@ -56,12 +44,12 @@ tile_columns (int64_t n, int64_t k)
 static int64_t
 tile_rows (int64_t m, int64_t tiles_n)
 {
-  int64_t wanted = ceil_div (8, tiles_n);
-  int64_t rows = ceil_div (ceil_div (m, wanted), 16) * 16;
+  int64_t wanted = sora_kit_ceil_div (8, tiles_n);
+  int64_t rows = sora_kit_ceil_div (sora_kit_ceil_div (m, wanted), 16) * 16;
   rows = rows > 192 ? 192 : rows < 32 ? 32 : rows;
   /* Tiles of nearly one size: 200 rows are 112 + 88 and not 192 + 8.  */
-  int64_t count = ceil_div (m, rows);
-  return min64 (m, ceil_div (ceil_div (m, count), 16) * 16);
+  int64_t count = sora_kit_ceil_div (m, rows);
+  return sora_kit_min (m, sora_kit_ceil_div (sora_kit_ceil_div (m, count), 16) * 16);
 }
 
 static SoraKitMatmul
@@ -99,7 +87,7 @@ sora_kit_linear_new (SoraKitCache *cache, int64_t n, int64_t k, SoraKitActivatio
   self->activation = (int32_t)activation;
   self->has_bias = bias != 0;
   self->tile_n = tile_columns (n, k);
-  self->tiles_n = ceil_div (n, self->tile_n);
+  self->tiles_n = sora_kit_ceil_div (n, self->tile_n);
   for (int i = 0; i < 2; i++)
     {
       int64_t columns = i == 0 ? self->tile_n : n - (self->tiles_n - 1) * self->tile_n;
@@ -139,7 +127,7 @@ sora_kit_linear_free (SoraKitLinear *self)
 uint64_t
 sora_kit_linear_bytes (int64_t n, int64_t k)
 {
-  int64_t padded = ceil_div (n, 16) * 16;
+  int64_t padded = sora_kit_ceil_div (n, 16) * 16;
   return (uint64_t)padded * (uint64_t)k * sizeof (float) + (uint64_t)n * sizeof (float);
 }
 
@@ -159,7 +147,7 @@ gather (const Packing *packing, int64_t first, int64_t columns, float *rows, flo
     {
       const SoraKitLinearPart *part = &packing->parts[p];
       int64_t begin = first > at ? first : at;
-      int64_t end = min64 (first + columns, at + part->rows);
+      int64_t end = sora_kit_min (first + columns, at + part->rows);
       if (begin < end)
         {
           size_t offset = (size_t)(begin - at);
@@ -187,7 +175,7 @@ pack_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
   const Packing *packing = data;
   SoraKitLinear *self = packing->self;
   int last = tile == self->tiles_n - 1;
-  int64_t first = tile * self->tile_n, columns = min64 (self->tile_n, self->n - first);
+  int64_t first = tile * self->tile_n, columns = sora_kit_min (self->tile_n, self->n - first);
   float *rows = sora_kit_alloc ((uint64_t)columns * (uint64_t)self->k, sizeof *rows);
   if (rows == NULL)
     return sora_kit_team_fail (team, "out of memory while packing a linear layer");
@@ -245,17 +233,17 @@ run_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
   const Running *running = data;
   SoraKitLinear *self = running->self;
   /* All rows of a tile of weights before the next one: the weights stay in the cache.  */
-  int64_t tiles_m = ceil_div (running->m, self->tile_m);
+  int64_t tiles_m = sora_kit_ceil_div (running->m, self->tile_m);
   int64_t row = tile % tiles_m, column = tile / tiles_m;
   int64_t first_m = row * self->tile_m, first_n = column * self->tile_n;
-  int64_t rows = min64 (self->tile_m, running->m - first_m),
-          columns = min64 (self->tile_n, self->n - first_n);
+  int64_t rows = sora_kit_min (self->tile_m, running->m - first_m),
+          columns = sora_kit_min (self->tile_n, self->n - first_n);
   SoraKitPrimitive *product
       = self->product[(row == tiles_m - 1) + 2 * (column == self->tiles_n - 1)];
   const float *x = running->x + first_m * running->ldx;
   float *y = running->y + first_m * running->ldy + first_n, *to = y;
 
-  int64_t x_floats = running->ldx == self->k ? 0 : ceil_div (rows * self->k, 16) * 16;
+  int64_t x_floats = running->ldx == self->k ? 0 : sora_kit_ceil_div (rows * self->k, 16) * 16;
   int64_t y_floats = running->ldy == columns ? 0 : rows * columns;
   if (x_floats + y_floats > 0)
     {
@@ -287,7 +275,7 @@ prepare (SoraKitLinear *self, SoraKitTeam *team, int64_t m)
     return SORA_OK;
   self->m = 0;
   int64_t tile_m = tile_rows (m, self->tiles_n);
-  int64_t last_m = m - (ceil_div (m, tile_m) - 1) * tile_m;
+  int64_t last_m = m - (sora_kit_ceil_div (m, tile_m) - 1) * tile_m;
   int64_t last_n = self->n - (self->tiles_n - 1) * self->tile_n;
   for (int i = 0; i < 4; i++)
     {
@@ -313,5 +301,6 @@ sora_kit_linear_run (SoraKitLinear *self, SoraKitTeam *team, int64_t m, const fl
   if (prepare (self, team, m) != SORA_OK)
     return SORA_FAILED;
   Running running = { self, x, y, m, ldx > 0 ? ldx : self->k, ldy > 0 ? ldy : self->n };
-  return sora_kit_parallel (team, ceil_div (m, self->tile_m) * self->tiles_n, run_tile, &running);
+  return sora_kit_parallel (team, sora_kit_ceil_div (m, self->tile_m) * self->tiles_n, run_tile,
+                            &running);
 }

@@ -98,9 +98,23 @@ uint64_t sora_kit_fp_enter (void);
 /** sora_kit_fp_leave: restores the floating-point control bits that sora_kit_fp_enter() found. */
 void sora_kit_fp_leave (uint64_t saved);
 
-/* The hot loops are compiled for several instruction sets, and the best is taken at run time;
- * results may differ between instruction sets (a fused multiply-add rounds once), never within one.
- */
+/** sora_kit_min: Returns: the smaller one. */
+static inline int64_t
+sora_kit_min (int64_t a, int64_t b)
+{
+  return a < b ? a : b;
+}
+
+/** sora_kit_ceil_div: Returns: @a / @b, rounded up; both above 0. */
+static inline int64_t
+sora_kit_ceil_div (int64_t a, int64_t b)
+{
+  return (a + b - 1) / b;
+}
+
+/* The hot loops are compiled for several instruction sets, and the best is taken at run time.
+ * With -ffp-contract=off all of them give the same bits, but for the products of kit-gemm.h, which
+ * fuse by name.  */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)                     \
     && !defined(__clang__)
 #define SORA_KIT_MULTIVERSION                                                                      \

@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include "kit-config.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,16 +34,16 @@ typedef enum
  * what Wan's checkpoints use, for the case that the user overrides the kind. */
 typedef struct
 {
-  SoraKitSamplerKind kind; /* UNIPC, EULER or DPM as parsed; the caller may put another */
+  SoraKitSamplerKind kind; /* UNIPC, EULER or DPM as read; the caller may put another */
   SoraKitPrediction prediction;
   int64_t num_train_timesteps; /* 2..1,000,000 */
-  double flow_shift;           /* (0, 1000] */
+  double flow_shift;           /* up to 1000, above 0 */
   int solver_order;            /* 1..3 */
   int solver_bh;               /* 1 or 2: B(h) = h or e^h - 1 */
   int lower_order_final;       /* boolean */
   int final_sigma_zero;        /* boolean: the last sigma is 0, else sigma_min */
   int dpm_heun;                /* boolean: DPM++ of order 2 by Heun's rule, else midpoint */
-  /* For DMD and DISTILL alone: their timesteps, falling.  Parsing leaves 0 of them, which stands for
+  /* For DMD and DISTILL alone: their timesteps, falling.  Reading leaves 0 of them, which stands for
    * the rule's own. */
   double few[SORA_KIT_SAMPLER_MAX_FEW];
   int n_few;
@@ -52,22 +54,16 @@ typedef struct SoraKitSampler SoraKitSampler;
 #define SORA_KIT_SAMPLER_MAX_STEPS 10000
 
 /**
- * sora_kit_sampler_config_parse:
- * @json: the bytes of a scheduler_config.json
- * @size: how many
+ * sora_kit_sampler_config_read:
+ * @file: a scheduler_config.json
  * @config: (out): what it says
- * @err: (out): why not, a whole sentence without a prefix
- * @err_size: room in @err
  *
  * Takes the classes UniPCMultistepScheduler, FlowMatchEulerDiscreteScheduler and
  * DPMSolverMultistepScheduler.  An option that
  * would change the numbers and is not implemented here is refused by its name; so is an option that
- * this version does not know, unless it is null or false.
- *
- * Returns: 0, or -1 with @err set
+ * this version does not know, unless it is null, false or empty.  An error is kept in @file.
  */
-int sora_kit_sampler_config_parse (const void *json, size_t size, SoraKitSamplerConfig *config,
-                                   char *err, size_t err_size);
+void sora_kit_sampler_config_read (SoraKitConfig *file, SoraKitSamplerConfig *config);
 
 /**
  * sora_kit_sampler_kind_from_name:
@@ -86,7 +82,7 @@ int sora_kit_sampler_kind_is_few (SoraKitSamplerKind kind);
 
 /**
  * sora_kit_sampler_new:
- * @config: from sora_kit_sampler_config_parse()
+ * @config: from sora_kit_sampler_config_read()
  * @kind: overrides the checkpoint's class, unless it is AUTO
  * @flow_shift: overrides the checkpoint's, unless it is 0; few-step kinds have their own (8 and 5),
  * as their checkpoints carry the scheduler of the model that they were made from

@@ -15,10 +15,27 @@ sora_kit_shape_string (char *text, size_t size, int ndim, const int64_t *shape)
 {
   size_t at = (size_t)snprintf (text, size, "[");
   for (int i = 0; i < ndim && at < size; i++)
-    at += (size_t)snprintf (text + at, size - at, "%s%lld", i > 0 ? ", " : "", (long long)shape[i]);
+    at += shape[i] == -1 ? (size_t)snprintf (text + at, size - at, "%sany", i > 0 ? ", " : "")
+                         : (size_t)snprintf (text + at, size - at, "%s%lld", i > 0 ? ", " : "",
+                                             (long long)shape[i]);
   if (at < size)
     (void)snprintf (text + at, size - at, "]");
   return text;
+}
+
+int
+sora_kit_same_shape (const SoraTensorView *view, int ndim, const int64_t *shape)
+{
+  int same = view->ndim == ndim;
+  for (int i = 0; same && i < ndim; i++)
+    same = shape[i] == -1 || view->shape[i] == shape[i];
+  return same;
+}
+
+int
+sora_kit_weights_readable (int dtype)
+{
+  return dtype == SORA_F32 || dtype == SORA_F16 || dtype == SORA_BF16;
 }
 
 int
@@ -30,10 +47,7 @@ sora_kit_weights_view (const SoraKitWeights *from, const char *name, int ndim, c
   int result = from->host->weights_tensor (from->weights, name, view);
   if (result != SORA_OK)
     return sora_kit_team_fail (from->team, "%s: tensor '%s' is missing", from->component, name);
-  int same = view->ndim == ndim;
-  for (int i = 0; same && i < ndim; i++)
-    same = shape[i] == -1 || view->shape[i] == shape[i];
-  if (!same)
+  if (!sora_kit_same_shape (view, ndim, shape))
     {
       char is[96], expected[96];
       return sora_kit_team_fail (
@@ -41,7 +55,7 @@ sora_kit_weights_view (const SoraKitWeights *from, const char *name, int ndim, c
           name, sora_kit_shape_string (is, sizeof is, view->ndim, view->shape),
           sora_kit_shape_string (expected, sizeof expected, ndim, shape));
     }
-  if (view->dtype != SORA_F32 && view->dtype != SORA_F16 && view->dtype != SORA_BF16)
+  if (!sora_kit_weights_readable (view->dtype))
     return sora_kit_team_fail (from->team, "%s: tensor '%s' is %s, expected f32, f16 or bf16",
                                from->component, name, sora_kit_dtype_name (view->dtype));
   return SORA_OK;

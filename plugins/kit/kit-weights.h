@@ -31,7 +31,7 @@ typedef struct
  * @from: where from
  * @name: of the tensor
  * @ndim: rank it must have
- * @shape: extents it must have; -1: any
+ * @shape: extents it must have
  * @view: (out): as stored; valid until the weights are closed
  *
  * Returns: %SORA_OK, or %SORA_FAILED with the reason in the team
@@ -56,7 +56,14 @@ float *sora_kit_weights_f32 (const SoraKitWeights *from, const char *name, int n
 /** sora_kit_weights_done: the stored pages of that tensor are not needed again. */
 void sora_kit_weights_done (const SoraKitWeights *from, const char *name);
 
-/** sora_kit_shape_string: writes "[1, 2, 3]" to @text, cut to @size.  Returns: @text. */
+/** sora_kit_weights_readable: Returns: nonzero for f32, f16 and bf16. */
+int sora_kit_weights_readable (int dtype);
+
+/** sora_kit_same_shape: Returns: nonzero if @view has this rank and these extents; -1: any. */
+int sora_kit_same_shape (const SoraTensorView *view, int ndim, const int64_t *shape);
+
+/** sora_kit_shape_string: writes "[1, 2, 3]" to @text, cut to @size, "any" for -1.  Returns: @text.
+ */
 const char *sora_kit_shape_string (char *text, size_t size, int ndim, const int64_t *shape);
 
 #endif

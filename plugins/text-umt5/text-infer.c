@@ -3,7 +3,6 @@
  * text-infer.c: what will come out, what it costs, and whether the model's files hold what is
  * needed: from headers and small files alone.
  */
-#include "kit-convert.h"
 #include "text-umt5.h"
 
 static void
@@ -29,33 +28,6 @@ set_embedding (const SoraHost *host, SoraContext *ctx, const char *port,
   if (r == SORA_OK && tokens->full > tokens->n)
     r = host->set_output_attr_i64 (ctx, port, "tokens_in_full", (int64_t)tokens->full);
   return r;
-}
-
-/* Checks type and shape of one tensor from the file's header, and adds up its bytes. */
-static int
-check_tensor (const SoraHost *host, SoraContext *ctx, const char *name, const int64_t *shape,
-              int ndim, uint64_t *bytes)
-{
-  SoraTensorView view = { .struct_size = sizeof view };
-  int r = host->model_tensor_info (ctx, "model", "text_encoder", name, &view), fits;
-
-  if (r == SORA_NOT_FOUND)
-    return host->fail (ctx, "the text encoder has no tensor '%s'", name);
-  if (r != SORA_OK)
-    return r;
-  if (view.dtype != SORA_F32 && view.dtype != SORA_F16 && view.dtype != SORA_BF16)
-    return host->fail (ctx, "tensor '%s' is of the type %s, expected f32, f16 or bf16", name,
-                       sora_kit_dtype_name (view.dtype));
-  fits = view.ndim == ndim;
-  for (int i = 0; fits && i < ndim; i++)
-    fits = view.shape[i] == shape[i];
-  if (!fits)
-    return host->fail (ctx, "tensor '%s' has %d axes of %lld x %lld, expected %lld x %lld", name,
-                       view.ndim, view.ndim > 0 ? (long long)view.shape[0] : 0,
-                       view.ndim > 1 ? (long long)view.shape[1] : 1, (long long)shape[0],
-                       ndim > 1 ? (long long)shape[1] : 1);
-  *bytes += view.nbytes;
-  return SORA_OK;
 }
 
 /* Older files name the table after the encoder, newer ones once for both halves. */
@@ -89,9 +61,8 @@ check_tensors (const SoraHost *host, SoraContext *ctx, const SoraUmt5Config *con
                uint64_t *bytes)
 {
   const int64_t table[] = { config->vocab_size, config->d_model };
-  const char *name = sora_text_table_name (host, ctx);
-  uint64_t table_bytes = 0;
-  int r = check_tensor (host, ctx, name, table, 2, &table_bytes);
+  SoraKitTensorCheck check = { .host = host, .ctx = ctx, .component = "text_encoder" };
+  int r = sora_kit_check_tensor (&check, sora_text_table_name (host, ctx), 2, table);
 
   for (int64_t layer = 0; r == SORA_OK && layer < config->num_layers; layer++)
     for (int which = 0; r == SORA_OK && which < SORA_UMT5_LAYER_TENSORS; which++)
@@ -99,14 +70,14 @@ check_tensors (const SoraHost *host, SoraContext *ctx, const SoraUmt5Config *con
         SoraUmt5Tensor tensor;
 
         sora_umt5_layer_tensor (config, layer, which, &tensor);
-        r = check_tensor (host, ctx, tensor.name, tensor.shape, tensor.ndim, bytes);
+        r = sora_kit_check_tensor (&check, tensor.name, tensor.ndim, tensor.shape);
       }
   if (r == SORA_OK)
     r = check_no_more_layers (host, ctx, config);
   if (r == SORA_OK)
-    r = check_tensor (host, ctx, "encoder.final_layer_norm.weight", &table[1], 1, bytes);
-  *bytes += table_bytes;
-  return r;
+    r = sora_kit_check_tensor (&check, "encoder.final_layer_norm.weight", 1, &table[1]);
+  *bytes = check.bytes;
+  return r == SORA_OK ? sora_kit_check_end (&check) : r;
 }
 
 static int

@@ -50,19 +50,13 @@ sora_text_request_clear (SoraTextRequest *request)
 static int
 read_config (const SoraHost *host, SoraContext *ctx, SoraUmt5Config *config)
 {
-  static const char file[] = "text_encoder/config.json";
-  const void *data;
-  size_t size;
-  char why[300];
-  int r = host->model_file (ctx, "model", file, &data, &size);
+  SoraKitConfig *file;
+  int r = sora_kit_config_open (host, ctx, "text_encoder/config.json", 1, &file);
 
-  if (r == SORA_NOT_FOUND)
-    return host->fail (ctx, "the model has no '%s'", file);
   if (r != SORA_OK)
     return r;
-  if (sora_umt5_config_read (data, size, config, why, sizeof why) != 0)
-    return host->fail (ctx, "%s", why);
-  return SORA_OK;
+  sora_umt5_config_read (file, config);
+  return sora_kit_config_close (host, ctx, file);
 }
 
 static int

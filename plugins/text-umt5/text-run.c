@@ -4,155 +4,121 @@
  * on the stage's thread.
  */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "kit-convert.h"
 #include "text-umt5.h"
 
-/* What goes through host->compute: one layer, or what stands before or after them. */
+/* One run.  Pieces of the model: what stands before the layers, each layer, and what follows. */
 typedef struct
 {
   const SoraHost *host;
   SoraTextInstance *instance;
   const SoraUmt5Config *config;
   SoraUmt5Segment segments[SORA_TEXT_N];
-  SoraWeights *weights;
   int64_t layer;
   int keep; /* the packed layer */
   SoraTensorView views[SORA_UMT5_LAYER_TENSORS];
 } Work;
 
-/* Says what the team noted, unless the job was stopped. */
+static const char who[] = "the text encoder";
+
 static int
-team_result (const SoraHost *host, SoraContext *ctx, const SoraKitTeam *team, int r)
+begin_on_compute (SoraKitTeam *team, void *data)
 {
-  if (r == SORA_FAILED)
-    return host->fail (ctx, "%s", team->error[0] != '\0' ? team->error : "out of memory");
+  Work *work = data;
+  int r = SORA_OK;
+
+  if (work->instance->encoder == NULL)
+    work->instance->encoder = sora_umt5_new (work->config, team);
+  if (work->instance->encoder == NULL)
+    return SORA_FAILED;
+  sora_umt5_begin (work->instance->encoder);
+  for (int i = 0; r == SORA_OK && i < SORA_TEXT_N; i++)
+    r = sora_umt5_embed (work->instance->encoder, team, &work->views[0], &work->segments[i]);
   return r;
 }
 
 static int
-begin_on_compute (SoraContext *ctx, void *data, int threads)
-{
-  Work *work = data;
-  SoraKitTeam team;
-  int r = SORA_OK;
-
-  sora_kit_team_init (&team, work->host, ctx, threads);
-  if (work->instance->encoder == NULL)
-    work->instance->encoder = sora_umt5_new (work->config, &team);
-  if (work->instance->encoder == NULL)
-    r = SORA_FAILED;
-  else
-    sora_umt5_begin (work->instance->encoder);
-  for (int i = 0; r == SORA_OK && i < SORA_TEXT_N; i++)
-    r = sora_umt5_embed (work->instance->encoder, &team, &work->views[0], &work->segments[i]);
-  return team_result (work->host, ctx, &team, r);
-}
-
-static int
-layer_on_compute (SoraContext *ctx, void *data, int threads)
+layer_on_compute (SoraKitTeam *team, void *data)
 {
   Work *work = data;
   SoraUmt5 *encoder = work->instance->encoder;
-  SoraKitTeam team;
   int r = SORA_OK;
 
-  sora_kit_team_init (&team, work->host, ctx, threads);
   if (!sora_umt5_layer_is_packed (encoder, work->layer))
-    r = sora_umt5_pack_layer (encoder, &team, work->layer, work->views);
+    r = sora_umt5_pack_layer (encoder, team, work->layer, work->views);
   for (int i = 0; r == SORA_OK && i < SORA_TEXT_N; i++)
-    r = sora_umt5_run_layer (encoder, &team, work->layer, &work->segments[i]);
+    r = sora_umt5_run_layer (encoder, team, work->layer, &work->segments[i]);
   if (!work->keep)
     sora_umt5_drop_layer (encoder, work->layer);
-  return team_result (work->host, ctx, &team, r);
+  return r;
 }
 
 static int
-finish_on_compute (SoraContext *ctx, void *data, int threads)
+finish_on_compute (SoraKitTeam *team, void *data)
 {
   Work *work = data;
-  SoraKitTeam team;
   int r = SORA_OK;
 
-  sora_kit_team_init (&team, work->host, ctx, threads);
   for (int i = 0; r == SORA_OK && i < SORA_TEXT_N; i++)
     {
       SoraUmt5Segment *s = &work->segments[i];
 
-      r = sora_umt5_finish (work->instance->encoder, &team, &work->views[0], s);
+      r = sora_umt5_finish (work->instance->encoder, team, &work->views[0], s);
       for (int64_t j = 0; r == SORA_OK && j < s->n * work->config->d_model; j++)
         if (!isfinite (s->x[j]))
           r = sora_kit_team_fail (
-              &team, "the text encoder gave no number for token %lld: are its weights whole?",
+              team, "the text encoder gave no number for token %lld: are its weights whole?",
               (long long)(j / work->config->d_model));
     }
-  return team_result (work->host, ctx, &team, r);
-}
-
-/* One tensor by name; infer has checked type and shape, but the file is another one by now perhaps.
- */
-static int
-get_tensor (const SoraHost *host, SoraContext *ctx, SoraWeights *weights, const char *name,
-            const int64_t *shape, int ndim, SoraTensorView *view)
-{
-  int r;
-
-  *view = (SoraTensorView){ .struct_size = sizeof *view };
-  r = host->weights_tensor (weights, name, view);
-  if (r != SORA_OK)
-    return host->fail (ctx, "the text encoder has no tensor '%s'", name);
-  for (int i = 0; i < ndim; i++)
-    if (view->ndim != ndim || view->shape[i] != shape[i])
-      return host->fail (ctx, "tensor '%s' has another shape than before: did the file change?",
-                         name);
-  return SORA_OK;
+  return r;
 }
 
 static int
-run_layer (const SoraHost *host, SoraContext *ctx, Work *work)
+run_layer (const SoraKitWeights *from, SoraContext *ctx, Work *work)
 {
+  const SoraHost *host = work->host;
   SoraUmt5Tensor tensor;
   int packed = sora_umt5_layer_is_packed (work->instance->encoder, work->layer), r = SORA_OK;
 
   for (int i = 0; r == SORA_OK && !packed && i < SORA_UMT5_LAYER_TENSORS; i++)
     {
       sora_umt5_layer_tensor (work->config, work->layer, i, &tensor);
-      r = get_tensor (host, ctx, work->weights, tensor.name, tensor.shape, tensor.ndim,
-                      &work->views[i]);
+      r = sora_kit_weights_view (from, tensor.name, tensor.ndim, tensor.shape, &work->views[i]);
     }
   if (r == SORA_OK)
-    r = host->compute (ctx, layer_on_compute, work);
+    r = sora_kit_compute (host, ctx, who, layer_on_compute, work);
   for (int i = 0; r == SORA_OK && !packed && i < SORA_UMT5_LAYER_TENSORS; i++)
     {
       sora_umt5_layer_tensor (work->config, work->layer, i, &tensor);
-      host->weights_done (work->weights, tensor.name);
+      sora_kit_weights_done (from, tensor.name);
     }
+  host->progress (ctx, (double)(work->layer + 1) / (double)work->config->num_layers,
+                  (uint32_t)work->layer + 1, (uint32_t)work->config->num_layers);
   return r;
 }
 
 static int
-run_layers (const SoraHost *host, SoraContext *ctx, Work *work)
+run_piece (const SoraKitWeights *from, SoraContext *ctx, void *data, int64_t piece)
 {
+  Work *work = data;
+  const SoraHost *host = work->host;
   const int64_t table[] = { work->config->vocab_size, work->config->d_model };
-  int r = get_tensor (host, ctx, work->weights, sora_text_table_name (host, ctx), table, 2,
-                      &work->views[0]);
+  int r;
 
-  if (r == SORA_OK)
-    r = host->compute (ctx, begin_on_compute, work);
-  for (work->layer = 0; r == SORA_OK && work->layer < work->config->num_layers; work->layer++)
+  work->layer = piece - 1;
+  if (piece > 0 && piece <= work->config->num_layers)
+    return run_layer (from, ctx, work);
+  if (piece == 0)
     {
-      r = host->cancelled (ctx) ? SORA_CANCELLED : run_layer (host, ctx, work);
-      host->progress (ctx, (double)(work->layer + 1) / (double)work->config->num_layers,
-                      (uint32_t)work->layer + 1, (uint32_t)work->config->num_layers);
+      r = sora_kit_weights_view (from, sora_text_table_name (host, ctx), 2, table, &work->views[0]);
+      return r == SORA_OK ? sora_kit_compute (host, ctx, who, begin_on_compute, work) : r;
     }
-  if (r == SORA_OK)
-    r = get_tensor (host, ctx, work->weights, "encoder.final_layer_norm.weight", &table[1], 1,
-                    &work->views[0]);
-  if (r == SORA_OK)
-    r = host->compute (ctx, finish_on_compute, work);
-  return r;
+  r = sora_kit_weights_view (from, "encoder.final_layer_norm.weight", 1, &table[1],
+                             &work->views[0]);
+  return r == SORA_OK ? sora_kit_compute (host, ctx, who, finish_on_compute, work) : r;
 }
 
 static int
@@ -169,25 +135,10 @@ push_tokens (const SoraHost *host, SoraContext *ctx, const SoraTextTokens *token
   return host->push (ctx, "tokens", tensor);
 }
 
-/* Weights are reserved once an instance, and only as much as is missing. */
 static int
-reserve (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance,
-         const SoraTextRequest *request)
+is_known (const void *data, const char *name)
 {
-  uint64_t packed = sora_text_packed_bytes (request);
-  int r = SORA_OK;
-
-  if (instance->reserved < packed)
-    r = host->reserve (ctx, SORA_MEMORY_WEIGHTS, packed - instance->reserved);
-  if (r != SORA_OK)
-    return r;
-  instance->reserved = instance->reserved < packed ? packed : instance->reserved;
-  return host->reserve (ctx, SORA_MEMORY_WORK, sora_text_work_bytes (request));
-}
-
-static int
-is_known (const SoraUmt5Config *config, const char *name)
-{
+  const SoraUmt5Config *config = ((const Work *)data)->config;
   static const char *const others[]
       = { "shared.weight", "encoder.embed_tokens.weight", "encoder.final_layer_norm.weight" };
   /* The other half of a whole UMT5, and the tokenizer that ComfyUI puts into the same file. */
@@ -216,24 +167,6 @@ is_known (const SoraUmt5Config *config, const char *name)
   return 0;
 }
 
-/* A tensor that nobody here knows of means that the model is of another kind, and its embeddings
- * would be wrong. */
-static int
-check_no_more (const SoraHost *host, SoraContext *ctx, const SoraUmt5Config *config,
-               SoraWeights *weights)
-{
-  const char *name;
-
-  for (size_t i = 0; host->weights_tensor_name (weights, i, &name) == SORA_OK; i++)
-    if (!is_known (config, name))
-      return host->fail (
-          ctx,
-          "text_encoder: tensor '%s' is not part of a UMT5 encoder of %lld layers: is the model of "
-          "another kind?",
-          name, (long long)config->num_layers);
-  return SORA_OK;
-}
-
 static int
 run_request (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance,
              const SoraTextRequest *request)
@@ -242,8 +175,12 @@ run_request (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance,
   const SoraUmt5Config *config = &request->config;
   SoraTensor *outputs[SORA_TEXT_N] = { NULL };
   Work work = { .host = host, .instance = instance, .config = config, .keep = request->keep };
-  int r = reserve (host, ctx, instance, request);
+  char what[64];
+  const SoraKitLoad load = { "text_encoder", what, is_known, run_piece, config->num_layers + 2 };
+  int r = sora_kit_hold (host, ctx, &instance->hold, sora_text_packed_bytes (request));
 
+  if (r == SORA_OK)
+    r = host->reserve (ctx, SORA_MEMORY_WORK, sora_text_work_bytes (request));
   for (int i = 0; r == SORA_OK && i < SORA_TEXT_N; i++)
     {
       const int64_t shape[] = { (int64_t)request->texts[i].n, config->d_model };
@@ -258,15 +195,10 @@ run_request (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance,
       host->tensor_view (outputs[i], &view);
       work.segments[i] = (SoraUmt5Segment){ request->texts[i].ids, shape[0], view.data };
     }
+  (void)snprintf (what, sizeof what, "a UMT5 encoder of %lld layers",
+                  (long long)config->num_layers);
   if (r == SORA_OK)
-    r = host->weights_open (ctx, "model", "text_encoder", &work.weights);
-  if (r == SORA_OK)
-    {
-      r = check_no_more (host, ctx, config, work.weights);
-      if (r == SORA_OK)
-        r = run_layers (host, ctx, &work);
-      host->weights_close (work.weights);
-    }
+    r = sora_kit_load (host, ctx, &load, &work);
   for (int i = 0; i < SORA_TEXT_N; i++)
     if (r == SORA_OK)
       r = host->push (ctx, ports[i], outputs[i]);

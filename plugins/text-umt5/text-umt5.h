@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "kit-stage.h"
 #include "sora-plugin.h"
 #include "umt5-config.h"
 
@@ -33,7 +34,7 @@ typedef struct
 typedef struct
 {
   SoraUmt5 *encoder;
-  uint64_t reserved; /* SORA_MEMORY_WEIGHTS */
+  SoraKitHold hold;
 } SoraTextInstance;
 
 /** sora_text_request_read: configuration, parameters, ids.  Clear @request whatever it returns: a

@@ -5,10 +5,7 @@
  */
 #include "umt5-config.h"
 
-#include <stdio.h>
 #include <string.h>
-
-#include "kit-config.h"
 
 static void
 expect (SoraKitConfig *file, const char *key, const char *otherwise, const char *expected)
@@ -20,19 +17,9 @@ expect (SoraKitConfig *file, const char *key, const char *otherwise, const char 
                           value != NULL ? value : "missing", expected);
 }
 
-int
-sora_umt5_config_read (const void *data, size_t size, SoraUmt5Config *config, char *why,
-                       size_t why_size)
+void
+sora_umt5_config_read (SoraKitConfig *file, SoraUmt5Config *config)
 {
-  SoraKitConfig *file = sora_kit_config_new (data, size, "text_encoder/config.json");
-  const char *error;
-  int r = 0;
-
-  if (file == NULL)
-    {
-      snprintf (why, why_size, "out of memory for text_encoder/config.json");
-      return -1;
-    }
   expect (file, "model_type", NULL, "umt5");
   expect (file, "feed_forward_proj", "gated-gelu", "gated-gelu");
   *config = (SoraUmt5Config){
@@ -52,12 +39,4 @@ sora_umt5_config_read (const void *data, size_t size, SoraUmt5Config *config, ch
         "'relative_attention_num_buckets' is %lld with a largest distance of %lld, "
         "expected a multiple of 4, and a distance above a quarter of it",
         (long long)config->num_buckets, (long long)config->max_distance);
-  error = sora_kit_config_error (file);
-  if (error != NULL)
-    {
-      snprintf (why, why_size, "%s", error);
-      r = -1;
-    }
-  sora_kit_config_free (file);
-  return r;
 }

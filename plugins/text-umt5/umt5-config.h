@@ -4,17 +4,8 @@
  */
 #pragma once
 
+#include "kit-config.h"
 #include "umt5-encoder.h"
 
-/**
- * sora_umt5_config_read:
- * @data: the file's bytes
- * @size: how many
- * @config: (out): what it says
- * @why: (out): what is wrong, if something is: which key, its value, what was expected
- * @why_size: room there
- *
- * Returns: 0, or -1 with @why
- */
-int sora_umt5_config_read (const void *data, size_t size, SoraUmt5Config *config, char *why,
-                           size_t why_size);
+/** sora_umt5_config_read: @file says what @config becomes; an error is kept in @file. */
+void sora_umt5_config_read (SoraKitConfig *file, SoraUmt5Config *config);

@@ -5,8 +5,6 @@
  */
 #include "vae-config.h"
 
-#include "kit-config.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,43 +12,29 @@
 static void
 read_shape (SoraKitConfig *c, SoraVaeConfig *config)
 {
-  int64_t mult[SORA_VAE_MAX_LEVELS] = { 1, 2, 4, 4 };
-  int down[SORA_VAE_MAX_LEVELS] = { 0, 1, 1 };
-  int levels = 4, downs = 3;
+  SoraKitVaeShape shape;
   const int64_t encoder_base = sora_kit_config_i64_or (c, "base_dim", 1, 2048, 96);
   const int64_t base = sora_kit_config_i64_or (c, "decoder_base_dim", 1, 2048, encoder_base);
   config->z_dim = sora_kit_config_i64_or (c, "z_dim", 1, SORA_VAE_MAX_Z, 16);
   config->n_resnets
       = (int)sora_kit_config_i64_or (c, "num_res_blocks", 0, SORA_VAE_MAX_RES_BLOCKS, 2) + 1;
-  if (sora_kit_config_has (c, "dim_mult"))
-    levels = sora_kit_config_i64s (c, "dim_mult", mult, 1, SORA_VAE_MAX_LEVELS, 1, 64);
-  if (sora_kit_config_has (c, "temperal_downsample"))
-    downs = sora_kit_config_bools (c, "temperal_downsample", down, 0, SORA_VAE_MAX_LEVELS);
+  sora_kit_vae_shape_read (c, &shape);
   if (sora_kit_config_error (c) != NULL)
     return;
-  if (downs < levels - 1)
-    {
-      sora_kit_config_fail (c, "'temperal_downsample' has %d entries, 'dim_mult' needs %d", downs,
-                            levels - 1);
-      return;
-    }
 
+  const int levels = shape.levels;
   config->n_blocks = levels;
-  config->spatial = config->temporal = 1;
-  config->dims[0] = base * mult[levels - 1];
+  config->spatial = shape.spatial;
+  config->temporal = shape.temporal;
+  memcpy (config->upsample_time, shape.upsample_time, sizeof config->upsample_time);
+  config->dims[0] = base * shape.mult[levels - 1];
   for (int i = 0; i < levels; i++)
-    config->dims[i + 1] = base * mult[levels - 1 - i];
+    config->dims[i + 1] = base * shape.mult[levels - 1 - i];
   for (int i = 0; i <= levels; i++)
     if (config->dims[i] > 8192 || (i < levels && config->dims[i] % 2 != 0 && i > 0))
       sora_kit_config_fail (
           c, "the decoder would have %lld channels, expected an even number up to 8192",
           (long long)config->dims[i]);
-  for (int i = 0; i + 1 < levels; i++)
-    {
-      config->upsample_time[i] = down[downs - 1 - i];
-      config->spatial *= 2;
-      config->temporal *= config->upsample_time[i] ? 2 : 1;
-    }
 }
 
 static void
@@ -103,27 +87,15 @@ refuse_others (SoraKitConfig *c)
     sora_kit_config_fail (c, "'out_channels' is %lld, expected 3", (long long)channels);
 }
 
-int
-sora_vae_config_parse (const void *data, size_t size, SoraVaeConfig *config, char *err,
-                       size_t err_size)
+void
+sora_vae_config_read (SoraKitConfig *file, SoraVaeConfig *config)
 {
-  SoraKitConfig *c = sora_kit_config_new (data, size, "vae/config.json");
-  if (c == NULL)
-    {
-      snprintf (err, err_size, "no memory to read vae/config.json");
-      return -1;
-    }
   memset (config, 0, sizeof *config);
-  refuse_others (c);
-  if (sora_kit_config_error (c) == NULL)
-    read_shape (c, config);
-  if (sora_kit_config_error (c) == NULL)
-    read_latents (c, config);
-  const char *problem = sora_kit_config_error (c);
-  if (problem != NULL)
-    snprintf (err, err_size, "%s", problem);
-  sora_kit_config_free (c);
-  return problem == NULL ? 0 : -1;
+  refuse_others (file);
+  if (sora_kit_config_error (file) == NULL)
+    read_shape (file, config);
+  if (sora_kit_config_error (file) == NULL)
+    read_latents (file, config);
 }
 
 /* ---- layers */

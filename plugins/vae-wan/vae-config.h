@@ -6,10 +6,9 @@
 #ifndef SORA_VAE_CONFIG_H
 #define SORA_VAE_CONFIG_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "kit-vae-shape.h"
 
-#define SORA_VAE_MAX_LEVELS 8
+#define SORA_VAE_MAX_LEVELS SORA_KIT_VAE_MAX_LEVELS
 #define SORA_VAE_MAX_Z 256
 #define SORA_VAE_MAX_RES_BLOCKS 16
 
@@ -37,20 +36,14 @@ typedef struct
 } SoraVaeConfig;
 
 /**
- * sora_vae_config_parse:
- * @data: the bytes of vae/config.json
- * @size: how many
+ * sora_vae_config_read:
+ * @file: vae/config.json
  * @config: (out): what it says
- * @err: (out): why not, a sentence
- * @err_size: room in @err
  *
  * The form of Wan 2.1 is taken; what belongs to Wan 2.2's (is_residual, patch_size, another width
- * of the decoder's picture) is refused by name.
- *
- * Returns: 0, or -1 with @err set
+ * of the decoder's picture) is refused by name.  An error is kept in @file.
  */
-int sora_vae_config_parse (const void *data, size_t size, SoraVaeConfig *config, char *err,
-                           size_t err_size);
+void sora_vae_config_read (SoraKitConfig *file, SoraVaeConfig *config);
 
 typedef enum
 {

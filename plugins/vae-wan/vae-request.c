@@ -5,7 +5,7 @@
 #include "vae-request.h"
 
 #include "kit-convert.h"
-#include "kit-weights.h"
+#include "kit-stage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,17 +16,12 @@
 static int
 read_config (const SoraHost *host, SoraContext *ctx, SoraVaeConfig *config)
 {
-  const void *data = NULL;
-  size_t size = 0;
-  char err[256];
-  const int r = host->model_file (ctx, "model", "vae/config.json", &data, &size);
-  if (r == SORA_NOT_FOUND)
-    return host->fail (ctx, "the model has no vae/config.json");
+  SoraKitConfig *file;
+  const int r = sora_kit_config_open (host, ctx, "vae/config.json", 1, &file);
   if (r != SORA_OK)
     return r;
-  if (sora_vae_config_parse (data, size, config, err, sizeof err) != 0)
-    return host->fail (ctx, "%s", err);
-  return SORA_OK;
+  sora_vae_config_read (file, config);
+  return sora_kit_config_close (host, ctx, file);
 }
 
 /* The shape of the latents, checked before anything is allocated by it. */
@@ -92,39 +87,6 @@ sora_vae_request_read (const SoraHost *host, SoraContext *ctx, SoraVaeRequest *r
   return r == SORA_OK || r == SORA_NOT_FOUND ? SORA_OK : r;
 }
 
-int
-sora_vae_same_shape (const SoraTensorView *view, int ndim, const int64_t *shape)
-{
-  int same = view->ndim == ndim;
-  for (int i = 0; same && i < ndim; i++)
-    same = view->shape[i] == shape[i];
-  return same;
-}
-
-/* One stored tensor in infer: it is there, of that shape, of a type that can be read; and its
- * bytes. */
-static int
-check_tensor (const SoraHost *host, SoraContext *ctx, const char *name, int ndim,
-              const int64_t *shape, uint64_t *bytes)
-{
-  SoraTensorView view = { .struct_size = sizeof view };
-  char want[96], got[96];
-  const int r = host->model_tensor_info (ctx, "model", "vae", name, &view);
-  if (r == SORA_NOT_FOUND)
-    return host->fail (ctx, "the VAE has no tensor '%s'", name);
-  if (r != SORA_OK)
-    return r;
-  if (!sora_vae_same_shape (&view, ndim, shape))
-    return host->fail (ctx, "tensor '%s' of the VAE is %s, expected %s", name,
-                       sora_kit_shape_string (got, sizeof got, view.ndim, view.shape),
-                       sora_kit_shape_string (want, sizeof want, ndim, shape));
-  if (view.dtype != SORA_F32 && view.dtype != SORA_F16 && view.dtype != SORA_BF16)
-    return host->fail (ctx, "tensor '%s' of the VAE is %s, expected f32, f16 or bf16", name,
-                       sora_kit_dtype_name (view.dtype));
-  *bytes += view.nbytes;
-  return SORA_OK;
-}
-
 /* A layer's tensors: its gamma, or weight and bias. */
 void
 sora_vae_tensor_names (const SoraVaeLayer *layer, char weight[80], char bias[80])
@@ -137,9 +99,10 @@ sora_vae_tensor_names (const SoraVaeLayer *layer, char weight[80], char bias[80]
 }
 
 int
-sora_vae_check_tensors (const SoraHost *host, SoraContext *ctx,
-                                 const SoraVaeConfig *config, uint64_t *bytes)
+sora_vae_check_tensors (const SoraHost *host, SoraContext *ctx, const SoraVaeConfig *config,
+                        uint64_t *bytes)
 {
+  SoraKitTensorCheck check = { .host = host, .ctx = ctx, .component = "vae" };
   SoraVaeLayer *layers = calloc (SORA_VAE_MAX_LAYERS, sizeof *layers);
   if (layers == NULL)
     return host->fail (ctx, "no memory for the list of layers");
@@ -152,10 +115,11 @@ sora_vae_check_tensors (const SoraHost *host, SoraContext *ctx,
       if (layers[i].part > 0)
         continue;
       sora_vae_tensor_names (&layers[i], weight, bias);
-      r = check_tensor (host, ctx, weight, sora_vae_layer_shape (&layers[i], shape), shape, bytes);
+      r = sora_kit_check_tensor (&check, weight, sora_vae_layer_shape (&layers[i], shape), shape);
       if (r == SORA_OK && layers[i].kind != SORA_VAE_NORM)
-        r = check_tensor (host, ctx, bias, 1, shape, bytes);
+        r = sora_kit_check_tensor (&check, bias, 1, shape);
     }
   free (layers);
-  return r;
+  *bytes = check.bytes;
+  return r == SORA_OK ? sora_kit_check_end (&check) : r;
 }

@@ -31,6 +31,4 @@ int sora_vae_check_tensors (const SoraHost *host, SoraContext *ctx, const SoraVa
 /* A layer's stored tensors: its gamma, or weight and bias. */
 void sora_vae_tensor_names (const SoraVaeLayer *layer, char weight[80], char bias[80]);
 
-int sora_vae_same_shape (const SoraTensorView *view, int ndim, const int64_t *shape);
-
 #endif

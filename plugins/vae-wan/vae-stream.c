@@ -56,6 +56,7 @@ prepare (SoraVaeStream *s, SoraKitTeam *team)
   if (model == NULL)
     return sora_kit_team_fail (team, "no memory to decode");
   model->pool.pretend = 1;
+  model->team = team;
   model->threads = team->threads;
   SoraVaeFrame z;
   int r = sora_vae_get_frame (model, s->h, s->w, s->decoder->config.z_dim, &z);

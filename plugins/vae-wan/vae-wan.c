@@ -7,17 +7,16 @@
 #include "vae-math.h"
 #include "vae-request.h"
 
-#include "kit-convert.h"
-#include "kit-weights.h"
+#include "kit-picture.h"
+#include "kit-stage.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct
 {
   SoraVaeDecoder *decoder; /* packed, or NULL */
-  uint64_t reserved;       /* of SORA_MEMORY_WEIGHTS */
+  SoraKitHold hold;
 } Instance;
 
 static int
@@ -60,40 +59,36 @@ vae_infer (const SoraHost *host, SoraContext *ctx)
 typedef struct
 {
   const SoraHost *host;
-  Instance *instance;
-  int layer;
+  SoraVaeDecoder *decoder;
+  const SoraVaeLayer *layers;
+  int n, layer;
   SoraTensorView weight, bias;
 } Pack;
 
 static int
-pack_on_compute (SoraContext *ctx, void *data, int threads)
+pack_on_compute (SoraKitTeam *team, void *data)
 {
   const Pack *pack = data;
-  SoraKitTeam team;
-  sora_kit_team_init (&team, pack->host, ctx, threads);
-  const int r
-      = sora_vae_decoder_pack (pack->instance->decoder, &team, pack->layer, pack->weight.data,
-                               pack->weight.dtype, pack->bias.data, pack->bias.dtype);
-  return r == SORA_FAILED ? pack->host->fail (ctx, "%s", team.error) : r;
+  return sora_vae_decoder_pack (pack->decoder, team, pack->layer, pack->weight.data,
+                                pack->weight.dtype, pack->bias.data, pack->bias.dtype);
 }
 
 static int
-pack_layer (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraKitWeights *from,
-            const SoraVaeLayer *layers, int index)
+pack_layer (const SoraKitWeights *from, SoraContext *ctx, void *data, int64_t index)
 {
-  const SoraVaeLayer *layer = &layers[index];
-  Pack pack = { .host = host, .instance = instance, .layer = index };
+  Pack *pack = data;
+  const SoraVaeLayer *layer = &pack->layers[index];
   char weight[80], bias[80];
   int64_t shape[5];
   sora_vae_tensor_names (layer, weight, bias);
   const int ndim = sora_vae_layer_shape (layer, shape), has_bias = layer->kind != SORA_VAE_NORM;
-  int r = sora_kit_weights_view (from, weight, ndim, shape, &pack.weight);
+  pack->layer = (int)index;
+  pack->bias = (SoraTensorView){ 0 };
+  int r = sora_kit_weights_view (from, weight, ndim, shape, &pack->weight);
   if (r == SORA_OK && has_bias)
-    r = sora_kit_weights_view (from, bias, 1, shape, &pack.bias);
-  if (r == SORA_FAILED)
-    return host->fail (ctx, "%s", from->team->error);
+    r = sora_kit_weights_view (from, bias, 1, shape, &pack->bias);
   if (r == SORA_OK)
-    r = host->compute (ctx, pack_on_compute, &pack);
+    r = sora_kit_compute (pack->host, ctx, "the decoder's loading", pack_on_compute, pack);
   if (layer->part + 1 == layer->parts)
     {
       sora_kit_weights_done (from, weight);
@@ -103,62 +98,49 @@ pack_layer (const SoraHost *host, SoraContext *ctx, Instance *instance, const So
   return r;
 }
 
-/* Tensors of the decoder that the configuration has no place for: it is not the decoder that was
- * trained.  The encoder's are nobody's business here. */
+/* The encoder's tensors are nobody's business here. */
 static int
-refuse_extra (const SoraHost *host, SoraContext *ctx, SoraWeights *weights,
-              const SoraVaeLayer *layers, int n)
+is_known (const void *data, const char *name)
 {
-  const char *name = NULL;
-  for (size_t i = 0; host->weights_tensor_name (weights, i, &name) == SORA_OK; i++)
+  const Pack *pack = data;
+  if (strncmp (name, "decoder.", 8) != 0 && strncmp (name, "post_quant_conv.", 16) != 0)
+    return 1;
+  for (int i = 0; i < pack->n; i++)
     {
-      int known = strncmp (name, "decoder.", 8) != 0 && strncmp (name, "post_quant_conv.", 16) != 0;
-      for (int j = 0; j < n && !known; j++)
-        {
-          char weight[80], bias[80];
-          sora_vae_tensor_names (&layers[j], weight, bias);
-          known = strcmp (name, weight) == 0
-                  || (layers[j].kind != SORA_VAE_NORM && strcmp (name, bias) == 0);
-        }
-      if (!known)
-        return host->fail (ctx, "vae/config.json has no place for the model's tensor '%s'", name);
+      char weight[80], bias[80];
+      sora_vae_tensor_names (&pack->layers[i], weight, bias);
+      if (strcmp (name, weight) == 0
+          || (pack->layers[i].kind != SORA_VAE_NORM && strcmp (name, bias) == 0))
+        return 1;
     }
-  return SORA_OK;
+  return 0;
 }
 
 static int
 load (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraVaeConfig *config)
 {
-  SoraKitTeam team;
-  SoraKitWeights from = { .host = host, .component = "vae", .team = &team };
   if (instance->decoder != NULL)
     return SORA_OK;
-  const uint64_t packed = sora_vae_decoder_bytes (config);
-  int r = instance->reserved == 0 ? host->reserve (ctx, SORA_MEMORY_WEIGHTS, packed) : SORA_OK;
+  int r = sora_kit_hold (host, ctx, &instance->hold, sora_vae_decoder_bytes (config));
   if (r != SORA_OK)
     return r;
-  instance->reserved = packed;
-  r = host->weights_open (ctx, "model", "vae", &from.weights);
-  if (r != SORA_OK)
-    return r;
-  sora_kit_team_init (&team, host, ctx, 1);
-  instance->decoder = sora_vae_decoder_new (config);
-  if (instance->decoder == NULL)
+  Pack pack = { .host = host, .decoder = sora_vae_decoder_new (config) };
+  if (pack.decoder == NULL)
     r = host->fail (ctx, "no memory for the decoder");
   else
     {
-      int n;
-      const SoraVaeLayer *layers = sora_vae_decoder_layers (instance->decoder, &n);
-      r = refuse_extra (host, ctx, from.weights, layers, n);
-      for (int i = 0; i < n && r == SORA_OK; i++)
-        r = host->cancelled (ctx) ? SORA_CANCELLED
-                                  : pack_layer (host, ctx, instance, &from, layers, i);
+      pack.layers = sora_vae_decoder_layers (pack.decoder, &pack.n);
+      const SoraKitLoad what
+          = { "vae", "the decoder that vae/config.json describes", is_known, pack_layer, pack.n };
+      r = sora_kit_load (host, ctx, &what, &pack);
     }
-  host->weights_close (from.weights);
-  if (r != SORA_OK) /* half a decoder is none */
+  if (r == SORA_OK)
+    instance->decoder = pack.decoder;
+  else
     {
-      sora_vae_decoder_free (instance->decoder);
-      instance->decoder = NULL;
+      /* Half a decoder is none. */
+      sora_vae_decoder_free (pack.decoder);
+      sora_kit_hold_drop (host, ctx, &instance->hold);
     }
   return r;
 }
@@ -216,33 +198,25 @@ take_frame (SoraKitTeam *team, void *data, const float *rgb)
 }
 
 static int
-decode_on_compute (SoraContext *ctx, void *data, int threads)
+decode_on_compute (SoraKitTeam *team, void *data)
 {
   Decode *d = data;
-  SoraKitTeam team;
-  sora_kit_team_init (&team, d->host, ctx, threads);
-  const int r
-      = sora_vae_stream_decode (d->stream, &team, d->latents, d->channel_step, take_frame, d);
-  return r == SORA_FAILED ? d->host->fail (ctx, "%s", team.error) : r;
+  return sora_vae_stream_decode (d->stream, team, d->latents, d->channel_step, take_frame, d);
 }
 
 /* The last of n frames, as bytes. */
 static int
-show (const SoraHost *host, SoraContext *ctx, const SoraVaeRequest *request,
-      const SoraTensorView *view)
+show (const SoraHost *host, SoraContext *ctx, const SoraTensorView *view)
 {
   const int64_t shape[] = { view->shape[1], view->shape[2], 3 };
-  const int64_t size = shape[0] * shape[1] * 3, last = (view->shape[0] - 1) * size;
   SoraTensor *picture = host->tensor_new (ctx, SORA_U8, 3, shape);
   SoraTensorView to = { .struct_size = sizeof to };
   if (picture == NULL)
     return SORA_FAILED;
   host->tensor_view (picture, &to);
-  if (request->dtype == SORA_U8)
-    memcpy (to.data, (const uint8_t *)view->data + last, (size_t)size);
-  else
-    for (int64_t i = 0; i < size; i++)
-      ((uint8_t *)to.data)[i] = (uint8_t)lrintf (((const float *)view->data)[last + i] * 255.0f);
+  const uint8_t *last = sora_kit_frame_u8 (view, view->shape[0] - 1, to.data);
+  if (last != to.data)
+    memcpy (to.data, last, (size_t)(shape[0] * shape[1] * 3));
   host->preview (ctx, picture);
   host->tensor_unref (picture);
   return SORA_OK;
@@ -264,9 +238,9 @@ decode_latent (const SoraHost *host, SoraContext *ctx, Decode *decode, int64_t i
   host->tensor_view (tensor, &view);
   decode->out = view.data;
   decode->left = n;
-  int r = host->compute (ctx, decode_on_compute, decode);
+  int r = sora_kit_compute (host, ctx, "the decoder", decode_on_compute, decode);
   if (r == SORA_OK && host->preview_wanted (ctx))
-    r = show (host, ctx, request, &view);
+    r = show (host, ctx, &view);
   if (r != SORA_OK)
     {
       host->tensor_unref (tensor);
@@ -317,23 +291,16 @@ static int
 vae_run (const SoraHost *host, SoraContext *ctx, void *instance)
 {
   SoraVaeRequest request;
-  SoraTensor *latents = NULL;
-  SoraTensorView view = { .struct_size = sizeof view };
+  SoraTensor *latents;
+  SoraTensorView view;
   int r = sora_vae_request_read (host, ctx, &request);
-  if (r == SORA_OK)
-    r = host->pull (ctx, "latents", &latents);
   if (r != SORA_OK)
-    return r == SORA_EOS ? host->fail (ctx, "input 'latents' ended before it gave anything") : r;
-  host->tensor_view (latents, &view);
-  const int64_t expected[] = { request.config.z_dim, request.t, request.h, request.w };
-  char want[96], got[96];
-  if (view.dtype != SORA_F32 || !sora_vae_same_shape (&view, 4, expected))
-    r = host->fail (ctx, "input 'latents' is %s %s, expected f32 %s",
-                    sora_kit_dtype_name (view.dtype),
-                    sora_kit_shape_string (got, sizeof got, view.ndim, view.shape),
-                    sora_kit_shape_string (want, sizeof want, 4, expected));
-  if (r == SORA_OK)
-    r = decode_all (host, ctx, instance, &request, view.data);
+    return r;
+  const int64_t shape[] = { request.config.z_dim, request.t, request.h, request.w };
+  r = sora_kit_pull_one (host, ctx, "latents", SORA_F32, 4, shape, &latents, &view);
+  if (r != SORA_OK)
+    return r;
+  r = decode_all (host, ctx, instance, &request, view.data);
   host->tensor_unref (latents);
   return r;
 }

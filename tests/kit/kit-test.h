@@ -37,6 +37,13 @@ kit_test_new (size_t n, uint64_t seed)
   return x;
 }
 
+/* The larger of two distances; one that is no number is infinite, and stays. */
+static inline double
+kit_test_worst (double worst, double distance)
+{
+  return distance <= worst ? worst : isnan (distance) ? (double)INFINITY : distance;
+}
+
 /* max |a - b| / max |b|; not a number anywhere gives infinity. */
 static inline double
 kit_test_error (const float *a, const double *b, size_t n)
@@ -44,9 +51,7 @@ kit_test_error (const float *a, const double *b, size_t n)
   double worst = 0, largest = 0;
   for (size_t i = 0; i < n; i++)
     {
-      double d = fabs ((double)a[i] - b[i]);
-      if (!(d <= worst))
-        worst = isnan (d) ? (double)INFINITY : d;
+      worst = kit_test_worst (worst, fabs ((double)a[i] - b[i]));
       largest = fmax (largest, fabs (b[i]));
     }
   return worst / largest;

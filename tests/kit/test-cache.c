@@ -23,10 +23,9 @@ run_once (SoraKitCache *cache, SoraKitLinear *layer, SoraKitTeam *team, int64_t 
   kit_test_ok (team, sora_kit_linear_run (layer, team, m, x, 0, qkv, 0));
   SoraKitKeys *keys = sora_kit_keys_new (cache, 2, WIDTH / 2, m, team);
   ck_assert_msg (keys != NULL, "%s", team->error);
-  const SoraKitAttention a
-      = { .queries = m, .q = qkv, .ldq = 3 * WIDTH, .out = y, .scale = 0.25f };
-  kit_test_ok (team, sora_kit_keys_pack (keys, team, qkv + WIDTH, 3 * WIDTH, qkv + 2 * WIDTH,
-                                         3 * WIDTH));
+  const SoraKitAttention a = { .queries = m, .q = qkv, .ldq = 3 * WIDTH, .out = y, .scale = 0.25f };
+  kit_test_ok (team,
+               sora_kit_keys_pack (keys, team, qkv + WIDTH, 3 * WIDTH, qkv + 2 * WIDTH, 3 * WIDTH));
   kit_test_ok (team, sora_kit_attention (keys, team, &a));
   sora_kit_keys_free (keys);
   sora_kit_free (qkv);

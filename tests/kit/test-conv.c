@@ -3,6 +3,7 @@
  * test-conv.c: the convolutions and the small product behind them, against sums in f64; and the
  * promise that the bytes do not depend on the number of threads.
  */
+#include "kit-test.h"
 #include "plugins/kit/kit-conv.h"
 #include "plugins/kit/kit-memory.h"
 
@@ -191,7 +192,7 @@ typedef struct
 static void
 compare (Compared *c, double got, double want)
 {
-  c->error = fmax (c->error, fabs (got - want));
+  c->error = kit_test_worst (c->error, fabs (got - want));
   c->scale = fmax (c->scale, fabs (want));
 }
 

@@ -52,6 +52,10 @@ static const Case cases[] = {
   { SCHEDULER, "_class_name", "\"DDIMScheduler\"", SCHEDULER ": " },
   { SCHEDULER, "num_train_timesteps", "20000", "num_train_timesteps is 20000, expected at most" },
   { "vae/config.json", "scale_factor_spatial", "0", "'scale_factor_spatial' is 0" },
+  { "vae/config.json", "scale_factor_spatial", "8",
+    "vae/config.json: 'scale_factor_spatial' is 8, but 'dim_mult' makes it 4" },
+  { "vae/config.json", "scale_factor_temporal", "2",
+    "'scale_factor_temporal' is 2, but 'temperal_downsample' makes it 4" },
 };
 
 static void
@@ -180,6 +184,20 @@ START_TEST (test_changed)
 }
 END_TEST
 
+/* Without the keys the factors are those that the decoder is made by, not Wan 2.1's. */
+START_TEST (test_counted_factors)
+{
+  const Case without = { .file = "vae/config.json", .key = "scale_factor_spatial" };
+  change (&without);
+  MiniHost *mini = host_new ();
+  ck_assert_msg (mini_host_infer (mini) == SORA_OK, "%s", mini_host_error (mini));
+  const SoraSpec *spec = mini_host_output_spec (mini, "latents");
+  ck_assert_int_eq (spec->shape[2], 16 / 4);
+  ck_assert_int_eq (spec->shape[3], 16 / 4);
+  mini_host_free (mini);
+}
+END_TEST
+
 START_TEST (test_without_a_file)
 {
   static const char *const errors[] = { NULL,
@@ -242,6 +260,7 @@ main (void)
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_test (tests, test_unchanged);
   tcase_add_loop_test (tests, test_changed, 0, (int)(sizeof cases / sizeof cases[0]));
+  tcase_add_test (tests, test_counted_factors);
   tcase_add_loop_test (tests, test_without_a_file, 0, 6);
   tcase_add_loop_test (tests, test_extra_tensor, 0, 4);
   suite_add_tcase (suite, tests);

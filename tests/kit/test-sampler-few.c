@@ -5,7 +5,7 @@
  * (draws.json), and lists of timesteps that are refused.
  */
 #include "plugins/kit/kit-rng.h"
-#include "plugins/kit/kit-sampler.h"
+#include "sampler-test.h"
 
 #include <check.h>
 #include <jansson.h>
@@ -49,8 +49,7 @@ base (void)
         " \"prediction_type\": \"flow_prediction\", \"flow_shift\": 3}";
   char err[256];
   SoraKitSamplerConfig config;
-  ck_assert_int_eq (sora_kit_sampler_config_parse (text, strlen (text), &config, err, sizeof err),
-                    0);
+  ck_assert_int_eq (sampler_test_parse (text, &config, err, sizeof err), 0);
   return config;
 }
 

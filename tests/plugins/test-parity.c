@@ -256,11 +256,8 @@ START_TEST (test_embedded)
   const char *model;
 
   set = parity_set_open (SORA_TEST_GOLDEN "/embedded", NULL);
-  if (set == NULL)
-    {
-      printf ("no goldens of the embedded model\n");
-      return;
-    }
+  ck_assert_msg (set != NULL,
+                 "no goldens of the embedded model: run tools/models/make_goldens.py --embedded");
   model = json_string_value (json_object_get (set->root, "model"));
   ck_assert_ptr_nonnull (model);
   set->model_folder = g_build_filename (SORA_TEST_MODELS, model, NULL);

@@ -399,7 +399,7 @@ START_TEST (test_broken_models)
   write_file ("text_encoder/config.json", CONFIG ("100", "96", "2"));
   refuse_model ("pieces, the text encoder's vocabulary 100");
   write_file ("text_encoder/config.json", CONFIG ("99999", "96", "2"));
-  refuse_model ("tensor 'shared.weight' has");
+  refuse_model ("text_encoder: tensor 'shared.weight' is");
   write_file ("text_encoder/config.json", good);
   write_file ("tokenizer/spiece.model", "no model");
   refuse_model ("tokenizer/spiece.model: it is no sentencepiece model");
@@ -417,7 +417,7 @@ START_TEST (test_broken_models)
     write_file ("text_encoder/config.json", text);
     free (text);
     refuse_model (
-        "the text encoder has no tensor 'encoder.block.2.layer.0.SelfAttention.q.weight'");
+        "text_encoder: 10 tensors are missing: 'encoder.block.2.layer.0.SelfAttention.q.weight'");
     json_object_set_new (config, "num_layers", json_integer (1));
     text = json_dumps (config, 0);
     write_file ("text_encoder/config.json", text);
@@ -429,9 +429,8 @@ START_TEST (test_broken_models)
     text = json_dumps (config, 0);
     write_file ("text_encoder/config.json", text);
     free (text);
-    refuse_model (
-        "tensor 'encoder.block.0.layer.1.DenseReluDense.wi_0.weight' has 2 axes of 96 x 48, "
-        "expected 97 x 48");
+    refuse_model ("tensor 'encoder.block.0.layer.1.DenseReluDense.wi_0.weight' is [96, 48], "
+                  "expected [97, 48]");
     json_decref (config);
   }
   {

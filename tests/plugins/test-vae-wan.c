@@ -355,8 +355,8 @@ START_TEST (test_other_weights)
     int in_infer;
     const char *says;
   } changes[] = {
-    { "num_res_blocks", 3, 1, "no tensor 'decoder.up_blocks.0.resnets.3" },
-    { "num_res_blocks", 1, 0, "no place for the model's tensor 'decoder.up_blocks.0.resnets.2." },
+    { "num_res_blocks", 3, 1, "missing: 'decoder.up_blocks.0.resnets.3" },
+    { "num_res_blocks", 1, 0, "vae: tensor 'decoder.up_blocks.0.resnets.2." },
     { "base_dim", 32, 1, "expected [64, 4, 3, 3, 3]" },
   };
   const int64_t shape[] = { 4, 1, 2, 2 };
@@ -380,7 +380,11 @@ START_TEST (test_other_weights)
       mini_host_input (mini, "latents", SORA_F32, 4, shape, latents);
       ck_assert_int_eq (mini_host_infer (mini), changes[i].in_infer ? SORA_FAILED : SORA_OK);
       if (!changes[i].in_infer)
-        ck_assert_int_eq (mini_host_run (mini), SORA_FAILED);
+        {
+          ck_assert_int_eq (mini_host_run (mini), SORA_FAILED);
+          /* Nothing was kept: an idle instance is charged for nothing. */
+          ck_assert_uint_eq (mini_host_reserved (mini, SORA_MEMORY_WEIGHTS), 0);
+        }
       ck_assert_msg (strstr (mini_host_error (mini), changes[i].says) != NULL,
                      "'%s' does not say '%s'", mini_host_error (mini), changes[i].says);
       ck_assert_int_eq (mini_host_n_weights_open (mini), 0);
@@ -415,6 +419,10 @@ static const struct
   { "{" WAN ", \"dim_mult\": [1, -2]}", "dim_mult" },
   { "{" WAN ", \"dim_mult\": \"1\"}", "dim_mult" },
   { "{" WAN ", \"temperal_downsample\": [true]}", "temperal_downsample" },
+  { "{" WAN ", \"scale_factor_spatial\": 4}",
+    "'scale_factor_spatial' is 4, but 'dim_mult' makes it 8" },
+  { "{" WAN ", \"scale_factor_temporal\": 8}",
+    "'scale_factor_temporal' is 8, but 'temperal_downsample' makes it 4" },
   { "{" WAN ", \"num_res_blocks\": 1000}", "num_res_blocks" },
   { "{" WAN ", \"z_dim\": 100000}", "z_dim" },
   { "{" WAN ", \"z_dim\": 4}", "latents_mean" },
@@ -422,13 +430,25 @@ static const struct
   { "{" WAN ", \"z_dim\": 1, \"latents_mean\": [0], \"latents_std\": [0]}", "latents_std" },
 };
 
+/* 0, or -1 with the reason. */
+static int
+parse (const char *json, SoraVaeConfig *config, char *err, size_t err_size)
+{
+  SoraKitConfig *file = sora_kit_config_new (json, strlen (json), "vae/config.json");
+  ck_assert_ptr_nonnull (file);
+  sora_vae_config_read (file, config);
+  const char *error = sora_kit_config_error (file);
+  (void)snprintf (err, err_size, "%s", error != NULL ? error : "");
+  const int result = error == NULL ? 0 : -1;
+  sora_kit_config_free (file);
+  return result;
+}
+
 START_TEST (test_refused)
 {
   SoraVaeConfig config;
   char err[256] = "";
-  ck_assert_int_eq (
-      sora_vae_config_parse (refused[_i].json, strlen (refused[_i].json), &config, err, sizeof err),
-      -1);
+  ck_assert_int_eq (parse (refused[_i].json, &config, err, sizeof err), -1);
   ck_assert_msg (strstr (err, refused[_i].says) != NULL, "'%s' does not name '%s'", err,
                  refused[_i].says);
 }
@@ -445,8 +465,7 @@ START_TEST (test_wan_2_1)
   static SoraVaeLayer layers[SORA_VAE_MAX_LAYERS];
   SoraVaeConfig config;
   char err[256] = "";
-  ck_assert_msg (sora_vae_config_parse (json, strlen (json), &config, err, sizeof err) == 0, "%s",
-                 err);
+  ck_assert_msg (parse (json, &config, err, sizeof err) == 0, "%s", err);
   ck_assert_int_eq (config.spatial, 8);
   ck_assert_int_eq (config.temporal, 4);
   const int n = sora_vae_layers (&config, layers);
