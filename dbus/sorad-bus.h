@@ -40,6 +40,10 @@ gboolean sorad_bus_register (SoradBus *bus, GError **error);
 
 /* -- Methods, by the objects' files.  They own @invocation and answer it, sooner or later. */
 void sorad_manager_call (SoradBus *bus, guint32 uid, GDBusMethodInvocation *invocation);
+/* Submissions with files and checks that are on their way, without those that were answered as
+ * late.
+ */
+guint sorad_manager_asking (SoradBus *bus);
 GVariant *sorad_manager_get_property (SoradBus *bus, const char *name);
 /* @job belongs to the caller. */
 void sorad_job_call (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invocation);

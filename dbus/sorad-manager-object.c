@@ -48,17 +48,23 @@ asking_of (SoradBus *bus, guint32 uid)
   return GPOINTER_TO_UINT (g_hash_table_lookup (bus->asking, GUINT_TO_POINTER (uid)));
 }
 
-static gboolean
-count_in (Request *request, GError **error)
+guint
+sorad_manager_asking (SoradBus *bus)
 {
-  SoradBus *bus = request->bus;
-  guint32 uid = request->submission->uid;
   GHashTableIter iter;
   gpointer value;
   guint all = 0;
   g_hash_table_iter_init (&iter, bus->asking);
   while (g_hash_table_iter_next (&iter, NULL, &value))
     all += GPOINTER_TO_UINT (value);
+  return all - bus->late;
+}
+
+static gboolean
+count_in (Request *request, GError **error)
+{
+  SoradBus *bus = request->bus;
+  guint32 uid = request->submission->uid;
   guint mine = asking_of (bus, uid);
   if (mine >= MAX_ASKING)
     {
@@ -68,7 +74,7 @@ count_in (Request *request, GError **error)
                    mine, MAX_ASKING);
       return FALSE;
     }
-  if (all - bus->late >= MAX_ASKING_ALL)
+  if (sorad_manager_asking (bus) >= MAX_ASKING_ALL)
     {
       g_set_error (error, SORA_ERROR, SORA_ERROR_BUSY,
                    "%d requests of all users with files or to check are on their way, no more are "

@@ -71,7 +71,8 @@ on_idle_check (gpointer data)
 {
   Daemon *daemon = data;
   gint64 idle = g_get_monotonic_time () - daemon->bus->last_use;
-  gboolean working = daemon->bus->in_threads > 0 || g_hash_table_size (daemon->bus->asking) > 0
+  gboolean working = daemon->bus->in_threads > daemon->bus->late
+                     || sorad_manager_asking (daemon->bus) > 0
                      || sorad_catalogue_is_busy (daemon->catalogue);
   if (working)
     daemon->bus->last_use = g_get_monotonic_time ();
