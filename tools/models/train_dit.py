@@ -72,8 +72,7 @@ def parse():
     p.add_argument("--text-layers", type=int, default=3)
     p.add_argument("--shift", type=float, default=sampler.SHIFT)
     p.add_argument("--floor", type=float, default=0.5, help="the least sigma of the loss weight")
-    p.add_argument("--least-sigma", type=float, default=0.35,
-                   help="20 steps at shift 12 stay above 0.38; below, heavy weights drown the prompt")
+    p.add_argument("--least-sigma", type=float, default=0.02, help="50 steps at shift 12 go down to 0.2")
     p.add_argument("--dropout", type=float, default=0.1)
     p.add_argument("--seed", type=int, default=5)
     p.add_argument("--threads", type=int, default=2)

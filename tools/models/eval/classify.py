@@ -64,13 +64,13 @@ def examples(part, count, seed, side, shake):
     cuts, names = [], []
     for i in range(0, count, 32):
         some = pool[i:i + 32]
-        clips = (scenes.draw(some, 5, side, side) + 1) / 2
+        clips = (scenes.draw(some, 8, side, side) + 1) / 2
         if shake:
             clips = blurred(clips, 0.4 + 1.2 * float(torch.rand((), generator=g)))
             clips = (clips + 0.04 * torch.randn(clips.shape, generator=g)).clamp(0, 1)
         masks = look.object_masks(clips, look.guess_backgrounds(clips)[1])
         for scene, clip, mask in zip(some, clips, masks):
-            for t in range(0, clip.shape[1], 2):
+            for t in range(0, clip.shape[1], 3):  # a turn by 3/7 of a half circle each
                 shift = (0.12 * (2 * torch.rand(2, generator=g) - 1)).tolist() if shake else (0.0, 0.0)
                 margin = 1.05 + 0.3 * float(torch.rand((), generator=g)) if shake else 1.15
                 piece = cut(clip[:, t], mask[t], margin, shift)

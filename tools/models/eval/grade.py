@@ -39,7 +39,7 @@ def make(a, folder, prompts):
             continue
         out.mkdir(parents=True, exist_ok=True)
         command = [a.soractl, "run", "--local", "text-to-frames", prompt, "--model", str(a.model), "--seed", str(i),
-                   "-p", "layout=files", "-p", "mark=false", "-o", str(out / "frame.png"), *a.option]
+                   "-p", "layout=frames", "-p", "mark=false", "-o", str(out / "frame.png"), *a.option]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"{' '.join(command)}: {done.stderr.strip()}")
