@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * What the parts of the catalogue share: its tables, the descriptions that workers give, and the
+ * objects on the bus.
+ */
+#pragma once
+#include "sorad-catalogue.h"
+
+#include "core/sora-model.h"
+#include "core/sora-registry.h"
+
+struct SoradCatalogue
+{
+  const SoradConfig *config;
+  SoradStore *store;
+  SoraRegistry *registry;
+  GPtrArray *plugins;   /* of SoraPluginInfo */
+  GPtrArray *pipelines; /* of SoraPipeline */
+  GPtrArray *models;    /* of SoraModel */
+  char *default_model;
+  GDBusConnection *connection;
+  GDBusObjectManagerServer *manager;
+  GHashTable *plugin_descriptions;   /* id -> GVariant a{sv} */
+  GHashTable *pipeline_descriptions; /* likewise */
+  GThreadPool *digests;              /* one at a time: each may read many gigabytes */
+  guint next;                        /* what is described alone: plugins, then pipelines */
+  gint digesting;                    /* atomic: calls in `digests` */
+  gint ending;                       /* atomic */
+  void (*ready) (gpointer data);
+  gpointer data;
+};
+
+/* What a description (NULL: none came) says is wrong; "": nothing. */
+const char *sorad_catalogue_problem (GVariant *description);
+/* Puts everything on the bus, as it is described, and tells that it is ready. */
+void sorad_catalogue_export (SoradCatalogue *catalogue);
+/* Of the pool `digests`. */
+void sorad_catalogue_digest (gpointer call, gpointer catalogue);
