@@ -294,8 +294,9 @@ product_task (SoraKitTeam *team, void *data, int64_t task, int slot)
 /* A row of each of the 36 matrices to 4×4 pixels, of which `high` × `wide` exist. */
 SORA_KIT_MULTIVERSION static void
 patch_out (const float *from, int64_t step, int64_t channels, const float *bias, const float *add,
-           float *to, int64_t line, int high, int wide)
+           int relu, float *to, int64_t line, int high, int wide)
 {
+  const SoraKitV zero = { 0 };
   for (int64_t c = 0; c < channels; c += 16)
     {
       SoraKitV t[4][6];
@@ -318,6 +319,8 @@ patch_out (const float *from, int64_t step, int64_t channels, const float *bias,
               r[x] += b;
               if (add != NULL)
                 r[x] += sora_kit_v_load (add + at);
+              if (relu) /* written so that NaN stays NaN */
+                r[x] = sora_kit_v_select (r[x] < zero, zero, r[x]);
               sora_kit_v_store (to + at, r[x]);
             }
         }
@@ -335,7 +338,7 @@ output_task (SoraKitTeam *team, void *data, int64_t task, int slot)
       const int64_t top = (g->first + i) / g->across * 4, left = (g->first + i) % g->across * 4;
       const int64_t at = (top * g->w + left) * g->ocp;
       patch_out (g->m + i * g->ocp, g->m_step, g->ocp, g->conv->bias,
-                 g->add != NULL ? g->add + at : NULL, g->out + at, g->w * g->ocp,
+                 g->add != NULL ? g->add + at : NULL, g->conv->relu, g->out + at, g->w * g->ocp,
                  g->h - top < 4 ? (int)(g->h - top) : 4, g->w - left < 4 ? (int)(g->w - left) : 4);
     }
   return SORA_OK;

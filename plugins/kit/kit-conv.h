@@ -49,6 +49,7 @@ typedef struct
   int taps;
   float *u;    /* [36] packed [taps * ICp, OCp] */
   float *bias; /* [OCp] */
+  int relu;    /* nonzero: max (0, .) of the result; set it after packing */
 } SoraKitPlaneConv;
 
 /** sora_kit_plane_conv_bytes: Returns: bytes that such a layer's packed weights take. */

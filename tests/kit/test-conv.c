@@ -246,6 +246,22 @@ START_TEST (test_conv)
           ck_assert_mem_eq (out, first, bytes);
           sora_kit_free (out);
         }
+      /* Cut off at zero, the sum with what was added, and no number stays none. */
+      float *cut = random_frame (h, w, oc), *nan = (float *)source.frames[0], kept = nan[0];
+      plane.relu = 1;
+      nan[0] = threads == 3 ? NAN : kept;
+      ck_assert_int_eq (sora_kit_plane_conv_run (&plane, &team, &source, up, add, cut, work),
+                        SORA_OK);
+      int64_t other = 0, none = 0;
+      for (int64_t i = 0; i < pixels * ocp; i++)
+        {
+          none += isnan (cut[i]);
+          other += !isnan (cut[i]) && cut[i] != fmaxf (first[i], 0);
+        }
+      ck_assert_int_eq (other, 0);
+      ck_assert (threads == 3 ? none >= oc : none == 0);
+      nan[0] = kept;
+      sora_kit_free (cut);
       sora_kit_plane_conv_clear (&plane);
       sora_kit_free (work);
 
