@@ -52,14 +52,14 @@ sora_model_component_free (SoraModelComponent *component)
 GPtrArray *
 sora_model_list_dir (SoraModel *model, const char *name, GError **error)
 {
-  int fd = sora_file_open_dir_beneath (model->dirfd, model->path, name, CODE, error);
+  int fd = sora_file_open_dir_beneath (model->dirfd, model->folder, name, CODE, error);
   DIR *dir = fd >= 0 ? fdopendir (fd) : NULL;
   struct dirent *entry;
   if (dir == NULL)
     {
       if (fd >= 0)
         {
-          sora_error_set_errno (error, CODE, errno, "cannot list '%s/%s'", model->path, name);
+          sora_error_set_errno (error, CODE, errno, "cannot list '%s/%s'", model->folder, name);
           close (fd);
         }
       return NULL;
@@ -72,7 +72,7 @@ sora_model_list_dir (SoraModel *model, const char *name, GError **error)
   if (names->len > MAX_NAMES)
     {
       sora_error_set (error, CODE, "'%s/%s' holds more than %u files: this is no model's folder",
-                      model->path, name, MAX_NAMES);
+                      model->folder, name, MAX_NAMES);
       g_clear_pointer (&names, g_ptr_array_unref);
       return NULL;
     }
@@ -110,12 +110,12 @@ sora_model_parse_weight_map (const char *text, gsize length, const char *display
   return ok ? g_steal_pointer (&map) : NULL;
 }
 
+/* @name is relative to the model's folder. */
 static SoraModelShard *
-open_shard (SoraModel *model, SoraModelComponent *component, const char *file, GError **error)
+open_shard (SoraModel *model, SoraModelComponent *component, const char *name, GError **error)
 {
   struct stat st;
-  g_autofree char *name = g_build_filename (component->name, file, NULL);
-  g_autofree char *display = g_build_filename (model->path, name, NULL);
+  g_autofree char *display = g_build_filename (model->folder, name, NULL);
   int fd = sora_model_open_file (model, name, &st, error);
   SoraSafetensors *header = fd >= 0 ? sora_safetensors_open_fd (fd, display, error) : NULL;
   if (fd >= 0)
@@ -124,7 +124,7 @@ open_shard (SoraModel *model, SoraModelComponent *component, const char *file, G
     return NULL;
   sora_safetensors_close_fd (header);
   SoraModelShard *shard = g_new0 (SoraModelShard, 1);
-  shard->name = g_steal_pointer (&name);
+  shard->name = g_strdup (name);
   shard->header = header;
   g_ptr_array_add (component->shards, shard);
   return shard;
@@ -155,7 +155,7 @@ static gboolean
 read_shards (SoraModel *model, SoraModelComponent *component, const char *index, GError **error)
 {
   g_autofree char *name = g_build_filename (component->name, index, NULL);
-  g_autofree char *display = g_build_filename (model->path, name, NULL);
+  g_autofree char *display = g_build_filename (model->folder, name, NULL);
   g_autoptr (GBytes) bytes = sora_model_read_file (model, name, error);
   gsize length;
   if (bytes == NULL)
@@ -173,7 +173,8 @@ read_shards (SoraModel *model, SoraModelComponent *component, const char *index,
   g_autoptr (GList) sorted = g_list_sort (g_hash_table_get_keys (files), (GCompareFunc)strcmp);
   for (GList *each = sorted; each != NULL; each = each->next)
     {
-      SoraModelShard *shard = open_shard (model, component, each->data, error);
+      g_autofree char *path = g_build_filename (component->name, each->data, NULL);
+      SoraModelShard *shard = open_shard (model, component, path, error);
       if (shard == NULL)
         {
           sora_error_prefix (error, "model '%s', component '%s': shard '%s': ", model->id,
@@ -190,6 +191,20 @@ read_shards (SoraModel *model, SoraModelComponent *component, const char *index,
                         display, (const char *)tensor, (const char *)file);
         return FALSE;
       }
+  return TRUE;
+}
+
+gboolean
+sora_model_read_whole (SoraModel *model, SoraModelComponent *component, const char *name,
+                       GError **error)
+{
+  SoraModelShard *shard = open_shard (model, component, name, error);
+  if (shard == NULL)
+    {
+      sora_error_prefix (error, "model '%s', component '%s': ", model->id, component->name);
+      return FALSE;
+    }
+  add_tensors (component, shard, NULL, name);
   return TRUE;
 }
 
@@ -281,12 +296,6 @@ sora_model_read_component (SoraModel *model, SoraModelComponent *component, GErr
     return refuse_doubt (model, component, names, error);
   if (file == NULL)
     return check_no_pickle (model, component, names, error);
-  SoraModelShard *shard = open_shard (model, component, file, error);
-  if (shard == NULL)
-    {
-      sora_error_prefix (error, "model '%s', component '%s': ", model->id, component->name);
-      return FALSE;
-    }
-  add_tensors (component, shard, NULL, file);
-  return TRUE;
+  g_autofree char *whole = g_build_filename (component->name, file, NULL);
+  return sora_model_read_whole (model, component, whole, error);
 }

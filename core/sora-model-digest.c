@@ -98,7 +98,7 @@ digest_of_file (SoraModel *model, const char *name, guint64 *size, const Stop *s
                 GError **error)
 {
   struct stat st, after;
-  g_autofree char *display = g_build_filename (model->path, name, NULL);
+  g_autofree char *display = g_build_filename (model->folder, name, NULL);
   int fd = sora_model_open_file (model, name, &st, error);
   if (fd < 0)
     return NULL;
@@ -160,8 +160,9 @@ make_digest (SoraModel *model, const Stop *stop, GError **error)
 {
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
-  g_ptr_array_add (files, g_strdup (SORA_MODEL_INDEX));
-  for (const char *const *name = sora_model_components (model); *name != NULL; name++)
+  g_ptr_array_add (files, g_strdup (model->single != NULL ? model->single : SORA_MODEL_INDEX));
+  for (const char *const *name = sora_model_components (model);
+       model->single == NULL && *name != NULL; name++)
     if (!collect (model, *name, 1, files, error))
       return NULL;
   g_ptr_array_sort (files, sora_compare_names);

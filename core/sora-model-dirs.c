@@ -7,7 +7,8 @@
 #include "sora-error.h"
 #include "sora-keyfile.h"
 #include "sora-model-private.h"
-#include "sora-model.h"
+
+#define WEIGHTS ".safetensors"
 
 char **
 sora_model_default_dirs (gboolean user)
@@ -16,11 +17,24 @@ sora_model_default_dirs (gboolean user)
                            SORA_MODELS_DIR);
 }
 
+/* Is the entry @name of @dir a model: a folder with an index or a weights file, or such a file? */
 static gboolean
 holds_model (const char *dir, const char *name)
 {
-  g_autofree char *index = g_build_filename (dir, name, SORA_MODEL_INDEX, NULL);
-  return sora_name_is_plain_file (name) && g_file_test (index, G_FILE_TEST_EXISTS);
+  g_autofree char *path = g_build_filename (dir, name, NULL);
+  g_autofree char *index = g_build_filename (path, SORA_MODEL_INDEX, NULL);
+  if (!sora_name_is_plain_file (name) || name[0] == '.')
+    return FALSE;
+  return g_str_has_suffix (name, WEIGHTS)
+             ? g_file_test (path, G_FILE_TEST_IS_REGULAR)
+             : g_file_test (index, G_FILE_TEST_EXISTS) || sora_model_holds_weights (path);
+}
+
+static char *
+id_of (const char *name)
+{
+  gsize length = strlen (name);
+  return g_strndup (name, g_str_has_suffix (name, WEIGHTS) ? length - strlen (WEIGHTS) : length);
 }
 
 static void
@@ -31,7 +45,7 @@ list_dir (const char *path, GHashTable *seen, GPtrArray *list, GPtrArray *warnin
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
     {
       g_autoptr (GError) error = NULL;
-      if (!holds_model (path, name) || !g_hash_table_add (seen, g_strdup (name)))
+      if (!holds_model (path, name) || !g_hash_table_add (seen, id_of (name)))
         continue;
       g_autofree char *folder = g_build_filename (path, name, NULL);
       SoraModel *model = sora_model_open (folder, &error);
@@ -64,11 +78,13 @@ sora_model_find (const char *const *dirs, const char *name, GError **error)
 {
   if (strchr (name, '/') != NULL)
     return sora_model_open (name, error);
+  g_autofree char *file = g_strconcat (name, WEIGHTS, NULL);
   for (gsize i = 0; dirs[i] != NULL; i++)
-    if (holds_model (dirs[i], name))
+    if (holds_model (dirs[i], name) || holds_model (dirs[i], file))
       {
-        g_autofree char *folder = g_build_filename (dirs[i], name, NULL);
-        return sora_model_open (folder, error);
+        g_autofree char *path
+            = g_build_filename (dirs[i], holds_model (dirs[i], name) ? name : file, NULL);
+        return sora_model_open (path, error);
       }
   g_autoptr (GPtrArray) known = sora_model_list (dirs, NULL);
   GString *ids = g_string_new (NULL);

@@ -40,6 +40,8 @@ struct SoraModel
   int refs; /* atomic */
   int dirfd;
   char *path, *id, *family;
+  char *folder;               /* what dirfd is; path, but for a file that was named itself */
+  char *single;               /* the name in it of the file that all of the model is; else NULL */
   GPtrArray *components;      /* of SoraModelComponent */
   GPtrArray *component_names; /* NULL-terminated */
   GMutex lock;                /* opened */
@@ -57,6 +59,18 @@ int sora_model_open_file (SoraModel *model, const char *name, struct stat *st, G
 gboolean sora_model_is_same (SoraModel *a, SoraModel *b);
 /* NULL and an error that lists what there is. */
 SoraModelComponent *sora_model_find_component (SoraModel *model, const char *component, GError **error);
+/* Appends a component without weights. */
+SoraModelComponent *sora_model_add_component (SoraModel *model, const char *name, const char *class_name);
+/* After the last one: component_names. */
+void sora_model_name_components (SoraModel *model);
+/* The one file that is all of the component's weights; @name is relative to the model's folder. */
+gboolean sora_model_read_whole (SoraModel *model, SoraModelComponent *component, const char *name, GError **error);
+/* A model that is one file of a kind that is known by its tensors. */
+SoraModel *sora_model_open_single (const char *path, GError **error);
+/* The same for a folder without model_index.json; takes @model, which is new. */
+SoraModel *sora_model_take_single (SoraModel *model, GError **error);
+/* Does the folder hold a weights file, of whatever kind? */
+gboolean sora_model_holds_weights (const char *folder);
 /* Finds and checks the weights in the component's folder. */
 gboolean sora_model_read_component (SoraModel *model, SoraModelComponent *component, GError **error);
 void sora_model_component_free (SoraModelComponent *component);

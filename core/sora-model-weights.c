@@ -74,7 +74,7 @@ sora_model_weights_open (SoraModel *model, const char *component, GError **error
     {
       SoraModelShard *shard = g_ptr_array_index (found->shards, i);
       struct stat st;
-      g_autofree char *display = g_build_filename (model->path, shard->name, NULL);
+      g_autofree char *display = g_build_filename (model->folder, shard->name, NULL);
       int fd = sora_model_open_file (model, shard->name, &st, error);
       SoraSafetensors *file = fd >= 0 ? sora_safetensors_open_fd (fd, display, error) : NULL;
       if (fd >= 0)

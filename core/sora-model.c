@@ -30,6 +30,28 @@ sora_model_parse_json (const char *text, gsize length, const char *display_name,
   return NULL;
 }
 
+SoraModelComponent *
+sora_model_add_component (SoraModel *model, const char *name, const char *class_name)
+{
+  SoraModelComponent *component = g_new0 (SoraModelComponent, 1);
+  component->name = g_strdup (name);
+  component->class_name = g_strdup (class_name);
+  component->shards = g_ptr_array_new ();
+  component->tensors = g_array_new (FALSE, FALSE, sizeof (SoraModelTensor));
+  component->by_name = g_hash_table_new (g_str_hash, g_str_equal);
+  g_ptr_array_add (model->components, component);
+  return component;
+}
+
+void
+sora_model_name_components (SoraModel *model)
+{
+  for (guint i = 0; i < model->components->len; i++)
+    g_ptr_array_add (model->component_names,
+                     ((SoraModelComponent *)g_ptr_array_index (model->components, i))->name);
+  g_ptr_array_add (model->component_names, NULL);
+}
+
 /* Diffusers writes a component as [library, class], and one that was left out as [null, null];
  * other members are options of the pipeline. */
 static gboolean
@@ -50,13 +72,7 @@ add_component (SoraModel *model, const char *name, json_t *value, const char *di
           display_name, name);
       return FALSE;
     }
-  SoraModelComponent *component = g_new0 (SoraModelComponent, 1);
-  component->name = g_strdup (name);
-  component->class_name = g_strdup (class_name);
-  component->shards = g_ptr_array_new ();
-  component->tensors = g_array_new (FALSE, FALSE, sizeof (SoraModelTensor));
-  component->by_name = g_hash_table_new (g_str_hash, g_str_equal);
-  g_ptr_array_add (model->components, component);
+  sora_model_add_component (model, name, class_name);
   return TRUE;
 }
 
@@ -82,10 +98,7 @@ take_index (SoraModel *model, json_t *root, const char *display_name, GError **e
       sora_error_set (error, CODE, "'%s' names no components", display_name);
       return FALSE;
     }
-  for (guint i = 0; i < model->components->len; i++)
-    g_ptr_array_add (model->component_names,
-                     ((SoraModelComponent *)g_ptr_array_index (model->components, i))->name);
-  g_ptr_array_add (model->component_names, NULL);
+  sora_model_name_components (model);
   return TRUE;
 }
 
@@ -108,6 +121,7 @@ sora_model_new (int dirfd, char *path)
   model->refs = 1;
   model->dirfd = dirfd;
   model->path = path;
+  model->folder = g_strdup (path);
   model->id = g_path_get_basename (path);
   model->components = g_ptr_array_new_with_free_func ((GDestroyNotify)sora_model_component_free);
   model->component_names = g_ptr_array_new ();
@@ -124,21 +138,29 @@ sora_model_open (const char *path, GError **error)
   if (dirfd < 0)
     {
       int errnum = errno;
-      gboolean pickle = errnum == ENOTDIR && sora_model_is_pickle_name (path);
-      sora_error_set_errno (
-          error, CODE, errnum,
-          pickle ? "'%s' is a pickle, which runs code when it is read, expected a folder in the "
-                   "Diffusers layout with safetensors"
-                 : "cannot open the model folder '%s'",
-          path);
+      if (errnum == ENOTDIR && g_str_has_suffix (path, ".safetensors"))
+        return sora_model_open_single (path, error);
+      if (errnum == ENOTDIR && sora_model_is_pickle_name (path))
+        sora_error_set (error, CODE,
+                        "'%s' is a pickle, which runs code when it is read, expected a folder in "
+                        "the Diffusers layout with safetensors, or the .safetensors file that is "
+                        "published beside it",
+                        path);
+      else
+        sora_error_set_errno (error, CODE, errnum, "cannot open the model folder '%s'", path);
       return NULL;
     }
   /* Without resolving links: a link to a model is found, and called, by its own name. */
   g_autoptr (SoraModel) model = sora_model_new (dirfd, g_canonicalize_filename (path, NULL));
   g_autofree char *display = g_build_filename (model->path, SORA_MODEL_INDEX, NULL);
-  g_autoptr (GBytes) bytes = sora_model_read_file (model, SORA_MODEL_INDEX, error);
+  g_autoptr (GError) missing = NULL;
+  g_autoptr (GBytes) bytes = sora_model_read_file (model, SORA_MODEL_INDEX, &missing);
   if (bytes == NULL)
     {
+      if (g_error_matches (missing, SORA_ERROR, SORA_ERROR_NOT_FOUND)
+          && sora_model_holds_weights (model->path))
+        return sora_model_take_single (g_steal_pointer (&model), error);
+      g_propagate_error (error, g_steal_pointer (&missing));
       sora_error_prefix (error, "'%s' is no model in the Diffusers layout: ", path);
       return NULL;
     }
@@ -172,6 +194,8 @@ sora_model_unref (SoraModel *model)
   g_mutex_clear (&model->lock);
   g_mutex_clear (&model->digest_lock);
   g_free (model->path);
+  g_free (model->folder);
+  g_free (model->single);
   g_free (model->id);
   g_free (model->family);
   g_free (model->digest);
@@ -189,7 +213,7 @@ changed (const char *folder, const char *name, GError **error)
 int
 sora_model_open_file (SoraModel *model, const char *name, struct stat *st, GError **error)
 {
-  int fd = sora_file_open_beneath (model->dirfd, model->path, name, CODE, st, error);
+  int fd = sora_file_open_beneath (model->dirfd, model->folder, name, CODE, st, error);
   if (fd < 0)
     return -1;
   SoraFileIdentity now = sora_file_identity (st);
@@ -202,7 +226,7 @@ sora_model_open_file (SoraModel *model, const char *name, struct stat *st, GErro
   if (same)
     return fd;
   close (fd);
-  changed (model->path, name, error);
+  changed (model->folder, name, error);
   return -1;
 }
 
@@ -282,10 +306,16 @@ GBytes *
 sora_model_read_file (SoraModel *model, const char *name, GError **error)
 {
   struct stat st;
+  if (model->single != NULL) /* what else lies beside it is not the model's */
+    {
+      sora_error_set (error, SORA_ERROR_NOT_FOUND, "model '%s' is one file, and has no '%s'",
+                      model->id, name);
+      return NULL;
+    }
   int fd = sora_model_open_file (model, name, &st, error);
   if (fd < 0)
     return NULL;
-  g_autofree char *display = g_build_filename (model->path, name, NULL);
+  g_autofree char *display = g_build_filename (model->folder, name, NULL);
   GBytes *bytes = sora_file_read_all (fd, display, SORA_MODEL_MAX_FILE, CODE, error);
   close (fd);
   return bytes;
@@ -301,6 +331,12 @@ const char *
 sora_model_path (SoraModel *model)
 {
   return model->path;
+}
+
+gboolean
+sora_model_is_single (SoraModel *model)
+{
+  return model->single != NULL;
 }
 
 const char *

@@ -2,10 +2,12 @@
  *
  * Model folders in the Diffusers layout: model_index.json, components in subfolders, weights in one or more
  * safetensors files (index files for shards).  Read by mmap, used in place.  Pickles are refused with what to do.
+ * One safetensors file alone is a model of one component, where its tensors tell what it is: "taehv", the tiny
+ * decoder of TAEHV.
  *
- * A model's id is its folder's name; its digest is SHA-256 over (relative path, NUL, size, space, SHA-256, newline) of
- * model_index.json and all files of its components, sorted by path; hidden files and pickles, which are never read,
- * do not count.  It is made once, and kept in the user's cache by (dev, ino, size, mtime, ctime) of each file.
+ * A model's id is its folder's name, or the file's without ".safetensors"; its digest is SHA-256 over (relative path,
+ * NUL, size, space, SHA-256, newline) of model_index.json and all files of its components, or of the one file, sorted
+ * by path; hidden files and pickles, which are never read, do not count.  It is made once, and kept in the user's cache by (dev, ino, size, mtime, ctime) of each file.
  */
 #pragma once
 #include "sora-safetensors.h"
@@ -16,7 +18,8 @@ typedef struct SoraModel SoraModel;
 
 /**
  * sora_model_open:
- * @path: a folder in the Diffusers layout
+ * @path: a folder in the Diffusers layout; a safetensors file of a known kind, or a folder that holds one and no
+ *   model_index.json
  * @error: (out) (optional): where to put it
  *
  * Reads model_index.json and the header of every weights file; all shards must be there and be what the index
@@ -45,7 +48,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoraModel, sora_model_unref)
  * sora_model_id:
  * @model: a model
  *
- * Returns: its folder's name: "sora-shapes-1"
+ * Returns: its folder's or its file's name: "sora-shapes-1", "taew2_1"
  */
 const char *sora_model_id (SoraModel *model);
 
@@ -53,15 +56,23 @@ const char *sora_model_id (SoraModel *model);
  * sora_model_path:
  * @model: a model
  *
- * Returns: its folder, absolute
+ * Returns: its folder or file, absolute
  */
 const char *sora_model_path (SoraModel *model);
+
+/**
+ * sora_model_is_single:
+ * @model: a model
+ *
+ * Returns: whether it is one file: a part for a stage, and no whole model
+ */
+gboolean sora_model_is_single (SoraModel *model);
 
 /**
  * sora_model_family:
  * @model: a model
  *
- * Returns: _class_name of model_index.json: "WanPipeline"
+ * Returns: _class_name of model_index.json: "WanPipeline"; of a single file "TAEHV"
  */
 const char *sora_model_family (SoraModel *model);
 
@@ -227,7 +238,7 @@ char **sora_model_default_dirs (gboolean user);
 
 /**
  * sora_model_list:
- * @dirs: (array zero-terminated=1): folders that hold model folders; the first wins for an id
+ * @dirs: (array zero-terminated=1): folders that hold model folders and files; the first wins for an id
  * @warnings: (nullable): a list of char*, to which the reason of each model that is left out is appended
  *
  * Returns: (transfer full): SoraModel, sorted by id

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Models of a plan: which model stands in which role, that it has the components that the pipeline
- * and the stage ask for, and which slot of which stage it fills.
+ * and the stage ask for, and which slot of which stage it fills.  A request may name, instead of a
+ * role, the slot of a stage's plugin: so a plugin that was put in for another gets a model of its
+ * own, which the pipeline knows nothing of.
  */
 #include "config.h"
 #include "sora-plan-private.h"
@@ -44,6 +46,9 @@ default_model (SoraPlan *plan, SoraEnvironment *environment, const char *role, G
   g_autoptr (GPtrArray) reasons = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GPtrArray) models
       = sora_model_list ((const char *const *)environment->model_dirs, reasons);
+  for (guint i = models->len; i > 0; i--) /* a part is nobody's default */
+    if (sora_model_is_single (g_ptr_array_index (models, i - 1)))
+      g_ptr_array_remove_index (models, i - 1);
   SoraModel *chosen = models->len == 1 ? g_ptr_array_index (models, 0) : NULL;
   for (guint i = 0; chosen == NULL && i < models->len; i++)
     if (strcmp (sora_model_id (g_ptr_array_index (models, i)), EMBEDDED_MODEL) == 0)
@@ -54,10 +59,9 @@ default_model (SoraPlan *plan, SoraEnvironment *environment, const char *role, G
   if (models->len == 0)
     {
       g_autofree char *dirs = g_strjoinv (", ", environment->model_dirs);
-      sora_error_set (error, SORA_ERROR_NOT_FOUND,
-                   "there is no model for role '%s' in %s%s%s", role,
-                   dirs[0] != '\0' ? dirs : "any folder", reasons->len > 0 ? "; " : "",
-                   reasons->len > 0 ? (char *)g_ptr_array_index (reasons, 0) : "");
+      sora_error_set (error, SORA_ERROR_NOT_FOUND, "there is no model for role '%s' in %s%s%s",
+                      role, dirs[0] != '\0' ? dirs : "any folder", reasons->len > 0 ? "; " : "",
+                      reasons->len > 0 ? (char *)g_ptr_array_index (reasons, 0) : "");
       return NULL;
     }
   g_autoptr (GString) ids = g_string_new (NULL);
@@ -65,14 +69,15 @@ default_model (SoraPlan *plan, SoraEnvironment *environment, const char *role, G
     g_string_append_printf (ids, "%s'%s'", i > 0 ? ", " : "",
                             sora_model_id (g_ptr_array_index (models, i)));
   sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
-               "no model is chosen for role '%s', and none of %s is the default: name one", role,
-               ids->str);
+                  "no model is chosen for role '%s', and none of %s is the default: name one", role,
+                  ids->str);
   return NULL;
 }
 
 /* @components: "text_encoder,tokenizer", or NULL. */
 static gboolean
-check_components (SoraModel *model, const char *components, const char *who, GError **error)
+check_components (SoraModel *model, const char *components, const char *who, const char *hint,
+                  GError **error)
 {
   g_auto (GStrv) names = g_strsplit (components != NULL ? components : "", ",", -1);
   for (guint i = 0; names[i] != NULL; i++)
@@ -81,15 +86,41 @@ check_components (SoraModel *model, const char *components, const char *who, GEr
       if (name[0] == '\0' || sora_model_has_component (model, name))
         continue;
       sora_error_set (error, SORA_ERROR_INVALID_MODEL,
-                   "model '%s' has no component '%s', which %s asks for", sora_model_id (model),
-                   name, who);
+                      "model '%s' has no component '%s', which %s asks for%s",
+                      sora_model_id (model), name, who, hint);
       return FALSE;
     }
   return TRUE;
 }
 
+/* "model" is what most stages call their slot: it tells none from another. */
 static gboolean
-check_roles (SoraPlan *plan, GError **error)
+has_own_name (const char *slot)
+{
+  return slot[0] != '\0' && strcmp (slot, "model") != 0;
+}
+
+/* What the request gives for a slot by the slot's own name; NULL: nothing.  A role of that name
+ * comes first. */
+static const char *
+given_for_slot (SoraPlan *plan, const char *slot)
+{
+  return !has_own_name (slot) || g_hash_table_contains (sora_pipeline_roles (plan->pipeline), slot)
+             ? NULL
+             : g_hash_table_lookup (plan->request->models, slot);
+}
+
+static gboolean
+is_slot (SoraGraph *graph, const char *name)
+{
+  for (guint i = 0; has_own_name (name) && i < graph->nodes->len; i++)
+    if (sora_node_find_slot (g_ptr_array_index (graph->nodes, i), name) >= 0)
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean
+check_roles (SoraPlan *plan, SoraGraph *graph, GError **error)
 {
   GHashTable *roles = sora_pipeline_roles (plan->pipeline);
   GHashTableIter iter;
@@ -98,7 +129,7 @@ check_roles (SoraPlan *plan, GError **error)
   g_hash_table_iter_init (&iter, plan->request->models);
   while (g_hash_table_iter_next (&iter, &role, NULL))
     {
-      if (g_hash_table_contains (roles, role))
+      if (g_hash_table_contains (roles, role) || is_slot (graph, role))
         continue;
       g_autoptr (GPtrArray) names = g_ptr_array_new ();
       GHashTableIter known;
@@ -107,9 +138,8 @@ check_roles (SoraPlan *plan, GError **error)
       while (g_hash_table_iter_next (&known, &name, NULL))
         g_ptr_array_add (names, name);
       g_autofree char *hint = sora_suggest (role, names);
-      sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
-                   "pipeline '%s' has no model role '%s'%s", sora_pipeline_id (plan->pipeline),
-                   (char *)role, hint);
+      sora_error_set (error, SORA_ERROR_INVALID_REQUEST, "pipeline '%s' has no model role '%s'%s",
+                      sora_pipeline_id (plan->pipeline), (char *)role, hint);
       return FALSE;
     }
   return TRUE;
@@ -120,7 +150,11 @@ fill_slot (SoraNode *node, guint slot, SoraModel *model, GError **error)
 {
   g_autofree char *who = g_strdup_printf ("stage '%s' (plugin '%s')", node->id, node->plugin->id);
 
-  if (!check_components (model, node->klass->models[slot]->components, who, error))
+  const char *name = node->klass->models[slot]->name;
+  g_autofree char *hint
+      = has_own_name (name) ? g_strdup_printf (": give it another as model '%s'", name) : NULL;
+  if (!check_components (model, node->klass->models[slot]->components, who,
+                         hint != NULL ? hint : "", error))
     return FALSE;
   g_clear_pointer (&node->models[slot], sora_model_unref);
   node->models[slot] = sora_model_ref (model);
@@ -136,8 +170,8 @@ check_slots (SoraNode *node, GError **error)
       if (node->models[i] != NULL || (slot->flags & SORA_PORT_OPTIONAL))
         continue;
       sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
-                   "stage '%s': plugin '%s' needs a model in '%s': give the stage a Model= role",
-                   node->id, node->plugin->id, slot->name);
+                      "stage '%s': plugin '%s' needs a model in '%s': give the stage a Model= role",
+                      node->id, node->plugin->id, slot->name);
       return FALSE;
     }
   return TRUE;
@@ -151,8 +185,26 @@ set_unknown_slot_error (SoraNode *node, const char *slot, int code, GError **err
     g_ptr_array_add (names, (gpointer)node->klass->models[i]->name);
   g_autofree char *hint = sora_suggest (slot, names);
   sora_error_set (error, code, "stage '%s': plugin '%s' takes no model '%s'%s", node->id,
-               node->plugin->id, slot, hint);
+                  node->plugin->id, slot, hint);
   return FALSE;
+}
+
+/* The slots that the request names. */
+static gboolean
+fill_given (SoraPlan *plan, SoraEnvironment *environment, SoraGraph *graph, GError **error)
+{
+  for (guint i = 0; i < graph->nodes->len; i++)
+    {
+      SoraNode *node = g_ptr_array_index (graph->nodes, i);
+      for (guint slot = 0; slot < node->n_slots; slot++)
+        {
+          const char *name = given_for_slot (plan, node->klass->models[slot]->name);
+          SoraModel *model = name != NULL ? find_model (plan, environment, name, error) : NULL;
+          if (name != NULL && (model == NULL || !fill_slot (node, slot, model, error)))
+            return FALSE;
+        }
+    }
+  return TRUE;
 }
 
 gboolean
@@ -164,7 +216,7 @@ sora_plan_resolve_models (SoraPlan *plan, SoraEnvironment *environment, SoraGrap
       = g_hash_table_new (g_str_hash, g_str_equal); /* role -> SoraModel */
   GPtrArray *stages = sora_pipeline_stages (plan->pipeline);
 
-  if (!check_roles (plan, error))
+  if (!check_roles (plan, graph, error))
     return FALSE;
   for (guint i = 0; i < stages->len; i++)
     {
@@ -181,6 +233,8 @@ sora_plan_resolve_models (SoraPlan *plan, SoraEnvironment *environment, SoraGrap
             continue;
           if (slot < 0)
             return set_unknown_slot_error (node, slot_name, SORA_ERROR_INVALID_PIPELINE, error);
+          if (given_for_slot (plan, node->klass->models[slot]->name) != NULL)
+            continue;
           SoraModel *model = g_hash_table_lookup (models, role);
           if (model == NULL)
             {
@@ -190,7 +244,7 @@ sora_plan_resolve_models (SoraPlan *plan, SoraEnvironment *environment, SoraGrap
               model = name != NULL ? find_model (plan, environment, name, error)
                                    : default_model (plan, environment, role, error);
               if (model == NULL
-                  || !check_components (model, g_hash_table_lookup (roles, role), who, error))
+                  || !check_components (model, g_hash_table_lookup (roles, role), who, "", error))
                 return FALSE;
               g_hash_table_insert (models, role, model);
             }
@@ -198,6 +252,8 @@ sora_plan_resolve_models (SoraPlan *plan, SoraEnvironment *environment, SoraGrap
             return FALSE;
         }
     }
+  if (!fill_given (plan, environment, graph, error))
+    return FALSE;
   for (guint i = 0; i < graph->nodes->len; i++)
     if (!check_slots (g_ptr_array_index (graph->nodes, i), error))
       return FALSE;

@@ -342,6 +342,100 @@ START_TEST (digests_are_kept_once_files_have_settled)
 }
 END_TEST
 
+#define TAEHV                                                                                      \
+  "{\"decoder.3.conv.0.weight\":{\"dtype\":\"F16\",\"shape\":[2,3],\"data_offsets\":[0,12]}}"
+
+START_TEST (one_file_is_a_model)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *dir = sora_test_dir ();
+  g_autofree char *file = g_build_filename (dir, "taew.safetensors", NULL);
+  put_weights (dir, "taew.safetensors", TAEHV, 12);
+  sora_test_text (dir, "taehv/config.json", "{}"); /* not the model's, though the name would fit */
+  g_autoptr (SoraModel) model = sora_model_open (file, &error);
+  sora_assert_no_error (error);
+  ck_assert_str_eq (sora_model_id (model), "taew");
+  ck_assert_str_eq (sora_model_path (model), file);
+  ck_assert_str_eq (sora_model_family (model), "TAEHV");
+  ck_assert (sora_model_is_single (model));
+  ck_assert_str_eq (sora_model_components (model)[0], "taehv");
+  ck_assert_ptr_null (sora_model_components (model)[1]);
+  ck_assert_str_eq (sora_model_component_class (model, "taehv"), "TAEHV");
+  uint64_t bytes, parameters;
+  ck_assert (sora_model_size (model, NULL, &bytes, &parameters, &error));
+  ck_assert_uint_eq (bytes, 12);
+  ck_assert_uint_eq (parameters, 6);
+  ck_assert_ptr_null (sora_model_read_file (model, "taehv/config.json", &error));
+  sora_assert_error (error, SORA_ERROR_NOT_FOUND, "model 'taew' is one file, and has no 'taehv");
+
+  SoraTensorView view;
+  SoraModelWeights *weights = sora_model_weights_open (model, "taehv", &error);
+  sora_assert_no_error (error);
+  ck_assert (sora_model_weights_get (weights, "decoder.3.conv.0.weight", &view, &error));
+  ck_assert_uint_eq (view.nbytes, 12);
+  sora_model_weights_close (weights);
+  ck_assert_uint_eq (strlen (sora_model_digest (model, &error)), 64);
+  ck_assert (sora_model_unchanged (model, &error));
+
+  /* The folder that holds it alone: the same, under the folder's name. */
+  g_autoptr (SoraModel) folder = sora_model_open (dir, &error);
+  sora_assert_no_error (error);
+  g_autofree char *name = g_path_get_basename (dir);
+  ck_assert_str_eq (sora_model_id (folder), name);
+  ck_assert_str_eq (sora_model_path (folder), dir);
+  ck_assert (sora_model_is_single (folder));
+  ck_assert_str_eq (sora_model_digest (folder, &error), sora_model_digest (model, &error));
+
+  /* With another beside it there is doubt; by its own name there is none. */
+  put_weights (dir, "other.safetensors", ONE, 4);
+  expect_refused (dir, SORA_ERROR_INVALID_MODEL,
+                  "no model_index.json, and 2 .safetensors files, 'other.safetensors' and "
+                  "'taew.safetensors' among them: name one of them");
+  g_autoptr (SoraModel) again = sora_model_open (file, &error);
+  sora_assert_no_error (error);
+  g_autofree char *other = g_build_filename (dir, "other.safetensors", NULL);
+  expect_refused (other, SORA_ERROR_INVALID_MODEL, "other.safetensors' is no model by itself");
+
+  put_weights (dir, "taew.safetensors", ONE, 4);
+  ck_assert (!sora_model_unchanged (model, &error));
+  sora_assert_error (error, SORA_ERROR_INVALID_MODEL, "taew.safetensors' was changed");
+  sora_test_text (dir, "taew.safetensors", "{}");
+  expect_refused (file, SORA_ERROR_INVALID_MODEL, "taew.safetensors'");
+  g_autofree char *gone = g_build_filename (dir, "gone.safetensors", NULL);
+  expect_refused (gone, SORA_ERROR_NOT_FOUND, "gone.safetensors'");
+  g_autofree char *pickle = sora_test_write (dir, "taew.pth", "\x80\2", 2);
+  expect_refused (pickle, SORA_ERROR_INVALID_MODEL, "is a pickle");
+}
+END_TEST
+
+START_TEST (files_are_found_in_folders)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *path = make_model ();
+  g_autofree char *dir = g_path_get_dirname (path);
+  put_weights (dir, "taew2_1.safetensors", TAEHV, 12);
+  put_weights (dir, "alone/taew2_2.safetensors", TAEHV, 12);
+  put_weights (dir, "lora.safetensors", ONE, 4);
+  const char *dirs[] = { dir, NULL };
+  g_autoptr (GPtrArray) warnings = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) list = sora_model_list (dirs, warnings);
+  ck_assert_uint_eq (list->len, 3);
+  ck_assert_str_eq (sora_model_id (g_ptr_array_index (list, 0)), "alone");
+  ck_assert_str_eq (sora_model_id (g_ptr_array_index (list, 1)), "taew2_1");
+  ck_assert_str_eq (sora_model_id (g_ptr_array_index (list, 2)), "tiny-wan");
+  ck_assert (!sora_model_is_single (g_ptr_array_index (list, 2)));
+  ck_assert_uint_eq (warnings->len, 1);
+  ck_assert_ptr_nonnull (strstr (g_ptr_array_index (warnings, 0), "lora.safetensors"));
+  static const char *const names[] = { "alone", "taew2_1", "taew2_1.safetensors" };
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    {
+      g_autoptr (SoraModel) found = sora_model_find (dirs, names[i], &error);
+      sora_assert_no_error (error);
+      ck_assert (sora_model_has_component (found, "taehv"));
+    }
+}
+END_TEST
+
 START_TEST (models_are_found_in_folders)
 {
   g_autoptr (GError) error = NULL;
@@ -387,6 +481,8 @@ main (void)
   tcase_add_test (tcase, changes_are_noticed);
   tcase_add_test (tcase, digests_follow_what_is_read);
   tcase_add_test (tcase, digests_are_kept_once_files_have_settled);
+  tcase_add_test (tcase, one_file_is_a_model);
+  tcase_add_test (tcase, files_are_found_in_folders);
   tcase_add_test (tcase, models_are_found_in_folders);
   return sora_test_main (suite);
 }

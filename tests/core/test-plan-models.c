@@ -42,6 +42,20 @@ START_TEST (only_model_is_the_default)
 }
 END_TEST
 
+/* A tiny decoder beside the only model does not make a choice of it. */
+START_TEST (part_is_no_default)
+{
+  const int64_t shape[] = { 1 };
+  g_autoptr (SoraTensor) tensor = sora_tensor_new (SORA_U8, 1, shape, NULL);
+  g_autofree char *file = g_build_filename (fixture.dir, "models", "a.safetensors", NULL);
+  const char *names[] = { "decoder.1.weight" };
+  fixture_make_model ("small", "text_encoder");
+  ck_assert (sora_safetensors_write (file, names, &tensor, 1, NULL, NULL));
+  g_autoptr (SoraRequest) request = request_new (MODEL);
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+}
+END_TEST
+
 START_TEST (component_is_missing)
 {
   fixture_make_model ("small", "image_encoder");
@@ -66,6 +80,53 @@ START_TEST (unknown_role)
   g_hash_table_insert (request->models, g_strdup ("mian"), g_strdup ("small"));
   ck_assert_ptr_null (sora_plan_new (fixture.environment, request, &error));
   assert_error_has (error->message, "no model role 'mian': did you mean 'main'?");
+}
+END_TEST
+
+static void
+give (SoraRequest *request, const char *role, const char *model)
+{
+  g_hash_table_insert (request->models, g_strdup (role), g_strdup (model));
+}
+
+/* Not a role of the pipeline, but a slot of the stage's plugin: it is filled by its own name. */
+START_TEST (slot_is_given_by_its_name)
+{
+  g_autoptr (GError) error = NULL;
+  fixture_make_model ("small", "text_encoder");
+  fixture_make_model ("other", "vae");
+  g_autoptr (SoraRequest) request = request_new (MODEL);
+  give (request, "main", "small");
+  give (request, "extra", "other");
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+  give (request, "extra", "small");
+  ck_assert_ptr_null (sora_plan_new (fixture.environment, request, &error));
+  assert_error_has (error->message,
+                    "model 'small' has no component 'vae', which stage 'm' (plugin 'stages') asks "
+                    "for: give it another as model 'extra'");
+  g_clear_error (&error);
+  give (request, "extra", "absent");
+  ck_assert_ptr_null (sora_plan_new (fixture.environment, request, &error));
+  assert_error_has (error->message, "there is no model 'absent'");
+  g_clear_error (&error);
+
+  /* What most slots are called is no name of one. */
+  g_autoptr (SoraRequest) usual = request_new (MODEL);
+  give (usual, "model", "small");
+  ck_assert_ptr_null (sora_plan_new (fixture.environment, usual, &error));
+  assert_error_has (error->message, "no model role 'model'");
+}
+END_TEST
+
+/* A role of the pipeline that has the slot's name is the role. */
+START_TEST (role_comes_before_slot)
+{
+  fixture_make_model ("small", "text_encoder");
+  fixture_make_model ("other", "text_encoder");
+  g_autoptr (SoraRequest) request
+      = request_new ("[Models]\nextra=text_encoder\n[Stage m]\nPlugin=stages/model\nModel=extra\n");
+  give (request, "extra", "other");
+  g_autoptr (SoraPlan) plan = plan_ok (request);
 }
 END_TEST
 
@@ -150,8 +211,11 @@ main (void)
   tcase_add_checked_fixture (tests, fixture_setup, fixture_teardown);
   tcase_add_test (tests, model_is_read);
   tcase_add_test (tests, only_model_is_the_default);
+  tcase_add_test (tests, part_is_no_default);
   tcase_add_test (tests, component_is_missing);
   tcase_add_test (tests, unknown_role);
+  tcase_add_test (tests, slot_is_given_by_its_name);
+  tcase_add_test (tests, role_comes_before_slot);
   tcase_add_test (tests, changed_model_is_refused);
   tcase_add_test (tests, model_is_named_with_its_digest);
   tcase_add_test (tests, no_digest_is_told);
