@@ -21,8 +21,16 @@ choose_default_model (const SoradCatalogue *catalogue)
 {
   if (catalogue->config->default_model)
     return g_strdup (catalogue->config->default_model);
-  if (catalogue->models->len == 1)
-    return g_strdup (sora_model_id (g_ptr_array_index (catalogue->models, 0)));
+  SoraModel *only = NULL; /* of the whole ones: a part is nobody's default */
+  guint count = 0;
+  for (guint i = 0; i < catalogue->models->len; i++)
+    if (!sora_model_is_single (g_ptr_array_index (catalogue->models, i)))
+      {
+        only = g_ptr_array_index (catalogue->models, i);
+        count++;
+      }
+  if (count == 1)
+    return g_strdup (sora_model_id (only));
   return g_strdup (sorad_catalogue_has_model ((SoradCatalogue *)catalogue, EMBEDDED_MODEL)
                        ? EMBEDDED_MODEL
                        : "");
@@ -44,6 +52,41 @@ sorad_catalogue_has_plugin (SoradCatalogue *catalogue, const char *name)
 {
   g_autofree char *id = g_strndup (name, strcspn (name, "/"));
   return sora_registry_find (catalogue->registry, id) != NULL;
+}
+
+static gboolean
+stage_has_slot (GVariant *stage, const char *name)
+{
+  g_autoptr (GVariant) slots = lookup_rows (stage, "models");
+  for (gsize i = 0; i < g_variant_n_children (slots); i++)
+    {
+      g_autoptr (GVariant) slot = g_variant_get_child_value (slots, i);
+      const char *is = "";
+      if (g_variant_lookup (slot, "name", "&s", &is) && g_str_equal (is, name))
+        return TRUE;
+    }
+  return FALSE;
+}
+
+gboolean
+sorad_catalogue_has_slot (SoradCatalogue *catalogue, const char *name)
+{
+  GHashTableIter iter;
+  gpointer description;
+  if (g_str_equal (name, "model"))
+    return FALSE;
+  g_hash_table_iter_init (&iter, catalogue->plugin_descriptions);
+  while (g_hash_table_iter_next (&iter, NULL, &description))
+    {
+      g_autoptr (GVariant) stages = lookup_rows (description, "stages");
+      for (gsize i = 0; i < g_variant_n_children (stages); i++)
+        {
+          g_autoptr (GVariant) stage = g_variant_get_child_value (stages, i);
+          if (stage_has_slot (stage, name))
+            return TRUE;
+        }
+    }
+  return FALSE;
 }
 
 gboolean

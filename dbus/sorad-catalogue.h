@@ -33,6 +33,8 @@ SoraPipeline *sorad_catalogue_find_pipeline (SoradCatalogue *catalogue,
 gboolean sorad_catalogue_has_plugin (SoradCatalogue *catalogue,
                                      const char *name); /* "ID" or "ID/CLASS" */
 gboolean sorad_catalogue_has_model (SoradCatalogue *catalogue, const char *id);
+/* Has some plugin's stage a place for a model of that name, beside the usual "model"? */
+gboolean sorad_catalogue_has_slot (SoradCatalogue *catalogue, const char *name);
 /* Are digests being made, or waited for? */
 gboolean sorad_catalogue_is_busy (SoradCatalogue *catalogue);
 /* FALSE: it certainly has none of that name.  Of STAGE.PARAMETER the stage alone is looked at: what

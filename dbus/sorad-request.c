@@ -119,7 +119,9 @@ take_models (SoraRequest *request, SoradCatalogue *catalogue, SoraPipeline *pipe
   g_variant_iter_init (&iter, value);
   while (g_variant_iter_next (&iter, "{&s&s}", &role, &id))
     {
-      if (!g_hash_table_contains (sora_pipeline_roles (pipeline), role))
+      /* Or a slot's name; whether a stage of this job has it, the plan says. */
+      if (!g_hash_table_contains (sora_pipeline_roles (pipeline), role)
+          && !sorad_catalogue_has_slot (catalogue, role))
         return refuse (error, "option 'models': pipeline '%s' has no role '%.*s'",
                        sora_pipeline_id (pipeline), MAX_NAME, role);
       if (!sorad_catalogue_has_model (catalogue, id))
