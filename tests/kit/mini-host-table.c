@@ -442,6 +442,18 @@ static SoraWeights *
 weights_new (SoraContext *ctx, const char *component)
 {
   char path[1024];
+  const size_t given = strlen (ctx->model_dir);
+  if (given > 12 && strcmp (ctx->model_dir + given - 12, ".safetensors") == 0)
+    {
+      MiniFile *whole = mini_file_open (ctx->model_dir); /* the model is one file */
+      SoraWeights *one = whole != NULL ? calloc (1, sizeof *one) : NULL;
+      if (one != NULL)
+        {
+          one->mini = (MiniHost *)ctx;
+          one->files[one->n_files++] = whole;
+        }
+      return one;
+    }
   snprintf (path, sizeof path, "%s/%s", ctx->model_dir, component);
   DIR *dir = opendir (path);
   if (dir == NULL)

@@ -22,7 +22,8 @@ const char *mini_file_name (MiniFile *file, size_t index);
 /* -- Opens a plugin and finds a stage class in it; aborts the test if it is not there or its descriptor is wrong. */
 const SoraStageClass *mini_host_load (const char *path, const char *stage);
 
-/* -- A host for one stage class.  model_dir may be NULL.  threads is what compute() offers. */
+/* -- A host for one stage class.  model_dir may be NULL, or one
+ * safetensors file that holds the component.  threads is what compute() offers. */
 MiniHost *mini_host_new (const SoraStageClass *stage, const char *model_dir, int threads);
 void mini_host_free (MiniHost *mini); /* destroys the instance too */
 
