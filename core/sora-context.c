@@ -129,10 +129,11 @@ check_fpu (SoraContext *ctx, const char *what, const char *name)
   if (sora_fpu_equal (now, ctx->fpu))
     return TRUE;
   sora_fpu_set (ctx->fpu);
-  sora_context_break (ctx,
-                      "the plugin changed the floating-point control bits, seen %s %s() (MXCSR 0x%x "
-                      "to 0x%x, x87 0x%x to 0x%x): change them inside compute only, and restore them",
-                      what, name, ctx->fpu.sse, now.sse, ctx->fpu.x87, now.x87);
+  sora_context_break (
+      ctx,
+      "the plugin changed the floating-point control bits, seen %s %s() (MXCSR 0x%x "
+      "to 0x%x, x87 0x%x to 0x%x): change them inside compute only, and restore them",
+      what, name, ctx->fpu.sse, now.sse, ctx->fpu.x87, now.x87);
   return FALSE;
 }
 
@@ -187,13 +188,13 @@ sora_context_result (SoraContext *ctx, const char *function, int result, int def
         sora_error_set (error, code, "%s() failed and gave no reason", function);
       else if (result == SORA_CANCELLED)
         sora_error_set (error, SORA_ERROR_INVALID_PLUGIN,
-                     "%s() returned SORA_CANCELLED though the job was not stopped", function);
+                        "%s() returned SORA_CANCELLED though the job was not stopped", function);
       else if (ctx->fail_text != NULL)
         g_set_error_literal (error, SORA_ERROR, code, ctx->fail_text);
       else
         sora_error_set (error, SORA_ERROR_INVALID_PLUGIN,
-                     "%s() returned %d, expected SORA_OK, SORA_FAILED or SORA_CANCELLED", function,
-                     result);
+                        "%s() returned %d, expected SORA_OK, SORA_FAILED or SORA_CANCELLED",
+                        function, result);
     }
   g_mutex_unlock (&ctx->lock);
   return !failed;

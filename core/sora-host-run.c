@@ -29,7 +29,7 @@ sora_host_tensor_view (SoraTensor *tensor, SoraTensorView *view)
   sora_tensor_get_view (tensor, &full);
   if (!sora_host_give (view, &full, SORA_VIEW_SIZE_1_0))
     g_warning ("a plugin called tensor_view() with a struct_size of %u, expected at least %zu",
-                view->struct_size, SORA_VIEW_SIZE_1_0);
+               view->struct_size, SORA_VIEW_SIZE_1_0);
 }
 
 SoraTensor *

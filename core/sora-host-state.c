@@ -27,9 +27,8 @@ checkpoint_key (SoraContext *ctx, int *result)
     if (((SoraNodeInput *)g_ptr_array_index (ctx->node->inputs, i))->edge != NULL)
       return NULL;
   if (ctx->task->recipe == NULL)
-    ctx->task->recipe
-        = sora_recipe_stage_key (ctx->task->runner->plan, ctx->node, sora_runner_is_stopped,
-                                 ctx->task->runner, &error);
+    ctx->task->recipe = sora_recipe_stage_key (ctx->task->runner->plan, ctx->node,
+                                               sora_runner_is_stopped, ctx->task->runner, &error);
   if (ctx->task->recipe == NULL)
     *result = g_error_matches (error, SORA_ERROR, SORA_ERROR_CANCELLED)
                   ? SORA_CANCELLED

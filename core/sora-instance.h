@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Instances of stages, kept warm in the process from job to job: keyed by plugin, class, load-time
- * parameters and model paths.  Before one is used again, its models are compared with those of the plan and
- * their files with what they were.  An idle instance that holds weights is asked to release them when a ledger
- * needs room.
+ * parameters and model paths.  Before one is used again, its models are compared with those of the
+ * plan and their files with what they were.  An idle instance that holds weights is asked to
+ * release them when a ledger needs room.
  *
  * All functions take the pool's own lock; those that call the plugin hold no lock while they do.
  */
@@ -32,11 +32,11 @@ struct SoraInstance
   GHashTable *files;  /* "slot/name" -> GBytes */
   GPtrArray *weights; /* of SoraWeights */
   /* Under the pool's lock. */
-  gboolean claimed; /* by a task of some runner */
-  gboolean busy;    /* in run or release */
+  gboolean claimed;   /* by a task of some runner */
+  gboolean busy;      /* in run or release */
   gboolean releasing; /* in release: nobody else may call it, nor destroy it */
-  guint64 held;     /* bytes of SORA_MEMORY_WEIGHTS */
-  guint64 used_at;  /* a counter: least recently used */
+  guint64 held;       /* bytes of SORA_MEMORY_WEIGHTS */
+  guint64 used_at;    /* a counter: least recently used */
 };
 
 /* A warm one, or a new one by create.  @log as in the context. */
@@ -45,8 +45,8 @@ SoraInstance *sora_instance_claim (SoraNode *node, SoraTask *task,
                                    gpointer log_data, GError **error);
 /* Before run; FALSE: it is being released just now, ask again later. */
 gboolean sora_instance_begin (SoraInstance *instance);
-/* After run, whether it was begun or not; waits for the end of a release.  A failed one is destroyed: nobody knows what state it is
- * in. */
+/* After run, whether it was begun or not; waits for the end of a release.  A failed one is
+ * destroyed: nobody knows what state it is in. */
 void sora_instance_unclaim (SoraInstance *instance, gboolean failed);
 void sora_instance_hold (SoraInstance *instance, guint64 bytes);
 gboolean sora_instance_unhold (SoraInstance *instance, guint64 bytes);

@@ -92,8 +92,8 @@ has_controller (const char *list, const char *name)
 }
 
 /* A group is held to the limits of all above it, too.  In a container the path may be the host's
- * while the mount begins below it: then the upper folders are not there, and the mount's root is the
- * container's own group. */
+ * while the mount begins below it: then the upper folders are not there, and the mount's root is
+ * the container's own group. */
 static guint64
 groups_available (const char *root, const Version *version, const char *path)
 {

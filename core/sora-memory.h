@@ -8,9 +8,10 @@
 
 G_BEGIN_DECLS
 
-/* Of the kernel's files below @root ("" for the machine's own; a test has its own tree).  @data_limit
- * and @address_limit are RLIMIT_DATA and RLIMIT_AS in bytes, G_MAXUINT64: none.  Page cache counts as
- * free, on the machine and in a group alike: model files that were read or mapped are in it. */
+/* Of the kernel's files below @root ("" for the machine's own; a test has its own tree).
+ * @data_limit and @address_limit are RLIMIT_DATA and RLIMIT_AS in bytes, G_MAXUINT64: none.  Page
+ * cache counts as free, on the machine and in a group alike: model files that were read or mapped
+ * are in it. */
 guint64 sora_memory_available_below (const char *root, guint64 data_limit, guint64 address_limit);
 /* Of this process. */
 guint64 sora_memory_available (void);

@@ -139,8 +139,7 @@ check_free (SoraOutput *output, const char *name, GError **error)
 
   if (is_taken (output, name))
     {
-      sora_error_set (error, SORA_ERROR_FAILED, "a result file '%s' is created twice",
-                   name);
+      sora_error_set (error, SORA_ERROR_FAILED, "a result file '%s' is created twice", name);
       return FALSE;
     }
   if (fstatat (output->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
@@ -148,8 +147,8 @@ check_free (SoraOutput *output, const char *name, GError **error)
   if (!output->overwrite)
     {
       sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
-                   "'%s/%s' exists already: choose another name, or allow overwriting", output->dir,
-                   name);
+                      "'%s/%s' exists already: choose another name, or allow overwriting",
+                      output->dir, name);
       return FALSE;
     }
   if (S_ISDIR (st.st_mode))
@@ -196,7 +195,7 @@ sora_output_create (SoraOutput *output, const char *stage, const char *port, con
   if (output->dirfd < 0)
     {
       sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
-                   "output '%s' is a file, and no folder for results was given", port);
+                      "output '%s' is a file, and no folder for results was given", port);
       return -1;
     }
   g_mutex_lock (&output->lock);
@@ -221,8 +220,8 @@ sora_output_create (SoraOutput *output, const char *stage, const char *port, con
   return fd;
 }
 
-/* To the disk for good, and closed, which shows the last write errors.  What is nameless lives on in
- * a handle to link it by, opened only now: one descriptor a file is enough at any time. */
+/* To the disk for good, and closed, which shows the last write errors.  What is nameless lives on
+ * in a handle to link it by, opened only now: one descriptor a file is enough at any time. */
 static gboolean
 sync_file (File *file)
 {
@@ -313,8 +312,8 @@ publish_all (SoraOutput *output, GError **error)
         continue;
       if (errno == EEXIST)
         sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
-                     "'%s/%s' exists already: choose another name, or allow overwriting",
-                     output->dir, file->name);
+                        "'%s/%s' exists already: choose another name, or allow overwriting",
+                        output->dir, file->name);
       else
         sora_error_set_errno (error, SORA_ERROR_FAILED, errno, "publishing '%s/%s'", output->dir,
                               file->name);

@@ -131,10 +131,9 @@ check_integer (const SoraParam *param, const char *who, gint64 value, GError **e
   const char *space = param->unit != NULL ? " " : "";
   g_autofree char *text = g_strdup_printf ("%" G_GINT64_FORMAT, value);
   if (sora_param_has_range (param) && (value < param->i64_min || value > param->i64_max))
-    return sora_param_refuse (param, who, error,
-                              "is %s, expected %" G_GINT64_FORMAT "..%" G_GINT64_FORMAT "%s%s",
-                              hide (param, text), (gint64)param->i64_min, (gint64)param->i64_max,
-                              space, unit);
+    return sora_param_refuse (
+        param, who, error, "is %s, expected %" G_GINT64_FORMAT "..%" G_GINT64_FORMAT "%s%s",
+        hide (param, text), (gint64)param->i64_min, (gint64)param->i64_max, space, unit);
   if (param->i64_multiple > 1 && value % param->i64_multiple != 0)
     {
       gint64 rest = value % param->i64_multiple;
@@ -143,10 +142,9 @@ check_integer (const SoraParam *param, const char *who, gint64 value, GError **e
       g_autofree char *hint = NULL;
       if ((param->flags & SORA_PARAM_SECRET) == 0 && value >= G_MININT64 + rest)
         hint = g_strdup_printf (": the next one below is %" G_GINT64_FORMAT, value - rest);
-      return sora_param_refuse (param, who, error,
-                                "is %s, expected a multiple of %" G_GINT64_FORMAT "%s",
-                                hide (param, text), (gint64)param->i64_multiple,
-                                hint != NULL ? hint : "");
+      return sora_param_refuse (
+          param, who, error, "is %s, expected a multiple of %" G_GINT64_FORMAT "%s",
+          hide (param, text), (gint64)param->i64_multiple, hint != NULL ? hint : "");
     }
   return TRUE;
 }
@@ -163,8 +161,7 @@ check_number (const SoraParam *param, const char *who, double value, GError **er
     {
       char low[G_ASCII_DTOSTR_BUF_SIZE], high[G_ASCII_DTOSTR_BUF_SIZE];
       g_ascii_formatd (text, sizeof text, "%.9g", value);
-      return sora_param_refuse (param, who, error, "is %s, expected %s..%s%s%s",
-                                hide (param, text),
+      return sora_param_refuse (param, who, error, "is %s, expected %s..%s%s%s", hide (param, text),
                                 g_ascii_formatd (low, sizeof low, "%.9g", param->f64_min),
                                 g_ascii_formatd (high, sizeof high, "%.9g", param->f64_max),
                                 param->unit != NULL ? " " : "",
@@ -208,8 +205,7 @@ check_items (const SoraParam *param, const char *who, GVariant *value, const GVa
     return refuse_type (param, who, value, error);
   if (g_variant_n_children (value) <= SORA_PARAM_MAX_ITEMS)
     return TRUE;
-  return sora_param_refuse (param, who, error,
-                            "has %" G_GSIZE_FORMAT " items, expected at most %u",
+  return sora_param_refuse (param, who, error, "has %" G_GSIZE_FORMAT " items, expected at most %u",
                             g_variant_n_children (value), SORA_PARAM_MAX_ITEMS);
 }
 

@@ -120,8 +120,7 @@ publish_over (SoraPublish *file, int dirfd, const char *name)
 gboolean
 sora_publish (SoraPublish *file, int dirfd, const char *name, gboolean overwrite)
 {
-  file->published
-      = overwrite ? publish_over (file, dirfd, name) : publish_new (file, dirfd, name);
+  file->published = overwrite ? publish_over (file, dirfd, name) : publish_new (file, dirfd, name);
   return file->published;
 }
 

@@ -28,7 +28,8 @@ read_manifest (SoraRegistry *registry, const char *dir, const char *base)
   g_autoptr (GError) error = NULL;
   g_autofree char *path = g_build_filename (dir, base, NULL);
   g_autofree char *id = g_strndup (base, strlen (base) - strlen (".plugin"));
-  /* A folder earlier in the path has it; a broken one there is not replaced in silence by another. */
+  /* A folder earlier in the path has it; a broken one there is not replaced in silence by another.
+   */
   if (g_hash_table_contains (registry->plugins, id)
       || g_hash_table_contains (registry->left_out, id))
     return;

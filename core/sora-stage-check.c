@@ -49,7 +49,8 @@ check_port_kind (const SoraCheck *check, const SoraPort *port, const char *what,
   if (strcmp (port->semantic, SORA_SEMANTIC_FILE) == 0)
     return (port->dtypes == 0 && port->dims == NULL && (port->flags & SORA_PORT_STREAM) == 0)
            || sora_check_refuse (
-               check, error, "%s: a port of " SORA_SEMANTIC_FILE " has no dtypes, dims or stream", what);
+               check, error, "%s: a port of " SORA_SEMANTIC_FILE " has no dtypes, dims or stream",
+               what);
   if (port->dtypes == 0)
     return sora_check_refuse (check, error, "%s takes no dtype: set dtypes to SORA_DTYPE_BIT()s",
                               what);

@@ -33,7 +33,8 @@ static const struct
   { "odd-result", SORA_ERROR_INVALID_PLUGIN, "run() returned 17" },
   { "cancelled", SORA_ERROR_INVALID_PLUGIN,
     "returned SORA_CANCELLED though the job was not stopped" },
-  { "weights-without-release", SORA_ERROR_INVALID_PLUGIN, "having no release(), could not give back" },
+  { "weights-without-release", SORA_ERROR_INVALID_PLUGIN,
+    "having no release(), could not give back" },
   { "short-view", SORA_ERROR_FAILED, "the short view is as it was" },
   { "fail-in-compute", SORA_ERROR_FAILED, "found in compute, with 1 or more threads" },
 };
@@ -66,7 +67,8 @@ START_TEST (loading_restores_the_control_bits)
 }
 END_TEST
 
-/* Structs that the plugin asks to be filled: never behind their end, and not below their 1.0 size. */
+/* Structs that the plugin asks to be filled: never behind their end, and not below their 1.0 size.
+ */
 START_TEST (a_longer_view_is_kept)
 {
   g_autoptr (SoraRunner) runner = run_ok (BREAK "[Stage c]\nPlugin=stages/break\n"

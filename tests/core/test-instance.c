@@ -122,10 +122,7 @@ START_TEST (stopped_job_waits_for_a_release)
 }
 END_TEST
 
-START_TEST (failed_instance_is_not_destroyed_in_its_release)
-{
-  stop_while_it_is_released (TRUE);
-}
+START_TEST (failed_instance_is_not_destroyed_in_its_release) { stop_while_it_is_released (TRUE); }
 END_TEST
 
 int

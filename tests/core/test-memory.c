@@ -19,8 +19,9 @@ set_up (void)
   /* 8 GiB are free. */
   sora_test_text (root, "proc/meminfo",
                   "MemTotal:       16777216 kB\nMemFree:  1000 kB\nMemAvailable:    8388608 kB\n");
-  sora_test_text (root, "proc/self/status",
-                  "Name:\ttest\nVmPeak:\t 4194304 kB\nVmSize:\t 3145728 kB\nVmData:\t 1048576 kB\n");
+  sora_test_text (
+      root, "proc/self/status",
+      "Name:\ttest\nVmPeak:\t 4194304 kB\nVmSize:\t 3145728 kB\nVmData:\t 1048576 kB\n");
 }
 
 static void
@@ -153,7 +154,8 @@ main (void)
   tcase_add_test (tests, groups_of_version_1);
   tcase_add_test (tests, limits_of_the_process);
   tcase_add_test (tests, nothing_is_told);
-#ifndef SORA_SANITIZERS /* which take terabytes of address space, and cannot live with the limit */
+#ifndef SORA_SANITIZERS /* which take terabytes of address space, and cannot live with the limit   \
+                         */
   tcase_add_test (tests, this_process);
 #endif
   return sora_test_main (suite);

@@ -9,8 +9,7 @@
 #include "sora-model-private.h"
 #include "sora-test-util.h"
 
-#define INDEX                                                                                      \
-  "{\"_class_name\": \"WanPipeline\", \"vae\": [\"diffusers\", \"AutoencoderKLWan\"]}"
+#define INDEX "{\"_class_name\": \"WanPipeline\", \"vae\": [\"diffusers\", \"AutoencoderKLWan\"]}"
 #define HEADER "{\"v\":{\"dtype\":\"U8\",\"shape\":[5000000],\"data_offsets\":[0,5000000]}}"
 #define WEIGHTS "vae/diffusion_pytorch_model.safetensors"
 

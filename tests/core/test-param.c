@@ -26,8 +26,8 @@ static const SoraParam sampler = P (SORA_PARAM_ENUM, .str_default = "unipc", .ch
 static const SoraParam names = P (SORA_PARAM_STRING_LIST, .str_default = "a,b\\,c", .i64_max = 10);
 static const SoraParam sigmas
     = P (SORA_PARAM_F64_LIST, .str_default = "1,0.5", .f64_min = 0, .f64_max = 1);
-static const SoraParam pin = P (SORA_PARAM_I64, .flags = SORA_PARAM_SECRET, .i64_min = 1000, .i64_max = 9999,
-                                .i64_multiple = 3);
+static const SoraParam pin = P (SORA_PARAM_I64, .flags = SORA_PARAM_SECRET, .i64_min = 1000,
+                                .i64_max = 9999, .i64_multiple = 3);
 static const SoraParam secret_scale
     = P (SORA_PARAM_F64, .flags = SORA_PARAM_SECRET, .f64_min = 0, .f64_max = 1);
 static const SoraParam secret_choice

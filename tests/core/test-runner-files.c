@@ -102,7 +102,7 @@ START_TEST (many_files)
   struct rlimit limit;
   ck_assert_int_eq (getrlimit (RLIMIT_NOFILE, &limit), 0);
   ck_assert_uint_eq (limit.rlim_cur, limit.rlim_max); /* main() lowered it */
-  limit.rlim_cur = 1400; /* one a file, not two */
+  limit.rlim_cur = 1400;                              /* one a file, not two */
   ck_assert_int_eq (setrlimit (RLIMIT_NOFILE, &limit), 0);
   for (guint i = 0; i < 1200; i++)
     g_string_append_printf (names, "%sframe-%04u.png", i > 0 ? "," : "", i);

@@ -258,7 +258,8 @@ START_TEST (progress_is_monotone)
       ck_assert_double_le (fraction, 1);
       last = fraction;
     }
-  ck_assert_double_eq (last, 1); /* told at the end of the last stage, whenever the one before was */
+  ck_assert_double_eq (last,
+                       1); /* told at the end of the last stage, whenever the one before was */
 }
 END_TEST
 

@@ -122,7 +122,8 @@ START_TEST (another_model_of_the_same_path)
 }
 END_TEST
 
-/* A file is added, and nothing is changed that the instance has read; but it is what a plan takes now. */
+/* A file is added, and nothing is changed that the instance has read; but it is what a plan takes
+ * now. */
 START_TEST (other_weights_in_the_same_folder)
 {
   fixture_make_model ("current", "text_encoder");
