@@ -4,6 +4,8 @@
  */
 #include "dit-stage.h"
 
+#include "kit-attention.h"
+
 #include <string.h>
 
 /* Where a port does not tell: what Wan was trained with.  */
@@ -143,11 +145,13 @@ dit_job_cost (const DitJob *job, uint64_t stored_bytes)
   SoraCost cost = { .struct_size = sizeof cost };
   cost.weights_bytes = stored_bytes;
   cost.packed_bytes = dit_model_bytes (&job->config);
-  /* The sample is the output; beside it stand the model's outputs and the sampler's memory.  A few
-   * MiB are the tiles and scratchpads of the threads.  */
-  cost.work_bytes = dit_forward_bytes (&job->config, &job->geometry, rows, job->n_texts)
-                    + (uint64_t)job->n_texts * latent_bytes + job->sampler_bytes
-                    + (UINT64_C (4) << 20);
+  /* The sample is the output; beside it stand the model's outputs and the sampler's memory, and
+   * what each thread needs.  A few MiB are the primitives.  */
+  cost.work_bytes
+      = dit_forward_bytes (&job->config, &job->geometry, rows, job->n_texts)
+        + (uint64_t)job->n_texts * latent_bytes + job->sampler_bytes
+        + (uint64_t)sora_kit_threads_expected () * sora_kit_thread_bytes (job->config.head_dim)
+        + (UINT64_C (4) << 20);
   cost.output_bytes = latent_bytes;
   cost.flops
       = (double)job->steps * dit_forward_flops (&job->config, &job->geometry, rows, job->n_texts);

@@ -141,10 +141,34 @@ sora_kit_keys_free (SoraKitKeys *self)
 uint64_t
 sora_kit_keys_bytes (int64_t heads, int64_t head_dim, int64_t n)
 {
-  uint64_t padded_n = (uint64_t)sora_kit_ceil_div (n, 16) * 16,
-           padded_dim = (uint64_t)sora_kit_ceil_div (head_dim, 16) * 16;
-  return (uint64_t)heads * (padded_n * (uint64_t)head_dim + (uint64_t)n * padded_dim)
+  /* With AVX-512 a product's B is padded to 64 columns and 16 rows: of keys and of head_dim.  */
+  int64_t block = even_block (n, BLOCK), blocks = sora_kit_ceil_div (n, block);
+  int64_t k = sora_kit_ceil_div (block, 64) * 64 * (sora_kit_ceil_div (head_dim, 16) * 16);
+  int64_t v = sora_kit_ceil_div (block, 16) * 16 * (sora_kit_ceil_div (head_dim, 64) * 64);
+  return (uint64_t)heads * (uint64_t)blocks * (uint64_t)(k + v) * sizeof (float);
+}
+
+uint64_t
+sora_kit_keys_size (const SoraKitKeys *self)
+{
+  return (uint64_t)(self->heads * self->blocks) * (uint64_t)(self->k_floats + self->v_floats)
          * sizeof (float);
+}
+
+/* Floats of scratch of a tile of `rows` queries over blocks of `keys`: queries, output, scores with
+ * room behind them, then one number a row: maxima, sums, factors, totals.  */
+static int64_t
+tile_floats (int64_t rows, int64_t keys, int64_t head_dim)
+{
+  return 2 * (sora_kit_ceil_div (rows * head_dim, 16) * 16)
+         + sora_kit_ceil_div (rows * keys, 16) * 16 + LANES + 4 * BLOCK;
+}
+
+uint64_t
+sora_kit_thread_bytes (int64_t head_dim)
+{
+  /* The rest is oneDNN's: a stream, memories and scratchpads of each primitive.  */
+  return (uint64_t)tile_floats (BLOCK, BLOCK, head_dim) * sizeof (float) + (UINT64_C (64) << 10);
 }
 
 static float *
@@ -310,12 +334,10 @@ attention_tile (SoraKitTeam *team, void *data, int64_t index, int slot)
   int64_t first = tile * running->tile, rows = sora_kit_min (running->tile, a->queries - first);
   int last_rows = tile == running->tiles - 1;
 
-  /* q, output, scores with room behind them, then one number a row: maxima, sums, factors, totals.
-   */
   int64_t q_floats = sora_kit_ceil_div (rows * dim, 16) * 16,
           s_floats = sora_kit_ceil_div (rows * self->block, 16) * 16 + LANES;
   float *scratch = sora_kit_cache_scratch (
-      self->cache, team, slot, (uint64_t)(2 * q_floats + s_floats + 4 * BLOCK) * sizeof *scratch);
+      self->cache, team, slot, (uint64_t)tile_floats (rows, self->block, dim) * sizeof *scratch);
   if (scratch == NULL)
     return SORA_FAILED;
   float *q = scratch, *out = q + q_floats, *scores = out + q_floats;

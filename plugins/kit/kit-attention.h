@@ -33,8 +33,16 @@ SoraKitKeys *sora_kit_keys_new (SoraKitCache *cache, int64_t heads, int64_t head
 /** sora_kit_keys_free: @keys: (nullable): frees it. */
 void sora_kit_keys_free (SoraKitKeys *keys);
 
-/** sora_kit_keys_bytes: Returns: bytes that sora_kit_keys_new() takes, within 10 %. */
+/** sora_kit_keys_bytes: Returns: bytes that sora_kit_keys_new() takes with AVX-512, and no less
+ * than elsewhere: for cost estimates before anything is created. */
 uint64_t sora_kit_keys_bytes (int64_t heads, int64_t head_dim, int64_t n);
+
+/** sora_kit_keys_size: Returns: bytes that packed keys and values take. */
+uint64_t sora_kit_keys_size (const SoraKitKeys *keys);
+
+/** sora_kit_thread_bytes: Returns: bytes that each thread takes for attention and products: for
+ * cost estimates, times sora_kit_threads_expected(). */
+uint64_t sora_kit_thread_bytes (int64_t head_dim);
 
 /**
  * sora_kit_keys_pack:

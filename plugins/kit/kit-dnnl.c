@@ -31,9 +31,15 @@ struct SoraKitPrimitive
 static pthread_once_t engine_once = PTHREAD_ONCE_INIT;
 static dnnl_engine_t engine;
 
+/* oneDNN keeps primitives of its own, 1,024 of them by default, at tens of KB each.  Ours are kept
+ * in a SoraKitCache; its own is of use where a model's layers, all alike, are packed one after the
+ * other.  */
+#define OWN_CACHE 64
+
 static void
 engine_init (void)
 {
+  (void)dnnl_set_primitive_cache_capacity (OWN_CACHE);
   if (dnnl_engine_create (&engine, dnnl_cpu, 0) != dnnl_success)
     engine = NULL;
 }

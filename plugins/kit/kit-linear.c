@@ -127,8 +127,17 @@ sora_kit_linear_free (SoraKitLinear *self)
 uint64_t
 sora_kit_linear_bytes (int64_t n, int64_t k)
 {
-  int64_t padded = sora_kit_ceil_div (n, 16) * 16;
-  return (uint64_t)padded * (uint64_t)k * sizeof (float) + (uint64_t)n * sizeof (float);
+  /* With AVX-512 a tile is padded to 64 columns and 16 rows.  */
+  int64_t tile = tile_columns (n, k), tiles = sora_kit_ceil_div (n, tile);
+  int64_t columns = tiles * sora_kit_ceil_div (tile, 64) * 64,
+          rows = sora_kit_ceil_div (k, 16) * 16;
+  return ((uint64_t)columns * (uint64_t)rows + (uint64_t)n) * sizeof (float);
+}
+
+uint64_t
+sora_kit_linear_size (const SoraKitLinear *self)
+{
+  return (uint64_t)self->tiles_n * self->tile_bytes + (uint64_t)self->n * sizeof (float);
 }
 
 typedef struct

@@ -56,10 +56,15 @@ void sora_kit_linear_free (SoraKitLinear *linear);
 /**
  * sora_kit_linear_bytes:
  *
- * Returns: bytes that the packed weights of such a layer take, within 5 %: for cost estimates
- * before anything is created.
+ * For cost estimates before anything is created: with AVX-512 what sora_kit_linear_size() will be,
+ * elsewhere never less.
+ *
+ * Returns: bytes of the packed weights and the bias
  */
 uint64_t sora_kit_linear_bytes (int64_t n, int64_t k);
+
+/** sora_kit_linear_size: Returns: bytes that the packed weights and the bias take. */
+uint64_t sora_kit_linear_size (const SoraKitLinear *linear);
 
 /**
  * sora_kit_linear_pack:

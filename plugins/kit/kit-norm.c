@@ -142,16 +142,6 @@ silu (SoraKitV *v)
   *v = *v / (1.0f + e);
 }
 
-/* 0.5 (1 + tanh (u)) = 1 / (1 + exp (-2u)): no cancellation on either side.  */
-SORA_KIT_INLINE void
-gelu (SoraKitV *v)
-{
-  SoraKitV x = *v;
-  SoraKitV e = (x + x * x * x * 0.044715f) * -1.5957691216057308f;
-  sora_kit_v_exp (&e);
-  *v = x / (1.0f + e);
-}
-
 #define FOR_EACH(fn)                                                                               \
   do                                                                                               \
     {                                                                                              \
@@ -176,12 +166,6 @@ SORA_KIT_MULTIVERSION void
 sora_kit_silu (const float *x, float *y, int64_t n)
 {
   FOR_EACH (silu);
-}
-
-SORA_KIT_MULTIVERSION void
-sora_kit_gelu_tanh (const float *x, float *y, int64_t n)
-{
-  FOR_EACH (gelu);
 }
 
 SORA_KIT_MULTIVERSION void

@@ -75,10 +75,6 @@ void sora_kit_rope (float *x, int64_t ldx, int64_t rows, int64_t heads, int64_t 
 /** sora_kit_silu: y = x / (1 + exp (-x)) over @n values; @y may be @x. */
 void sora_kit_silu (const float *x, float *y, int64_t n);
 
-/** sora_kit_gelu_tanh: y = 0.5 x (1 + tanh (sqrt (2/pi) (x + 0.044715 x³))) over @n values; @y may
- * be @x. */
-void sora_kit_gelu_tanh (const float *x, float *y, int64_t n);
-
 /** sora_kit_multiply: x = x · y over @n values: the gate of a gated GELU. */
 void sora_kit_multiply (float *x, const float *y, int64_t n);
 

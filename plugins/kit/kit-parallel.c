@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #if defined(__SSE2__)
 #include <xmmintrin.h>
 #endif
@@ -21,6 +22,13 @@ sora_kit_team_init (SoraKitTeam *team, const SoraHost *host, SoraContext *ctx, i
   team->host = host;
   team->ctx = ctx;
   team->threads = threads < 1 ? 1 : threads > SORA_KIT_MAX_THREADS ? SORA_KIT_MAX_THREADS : threads;
+}
+
+int
+sora_kit_threads_expected (void)
+{
+  long online = sysconf (_SC_NPROCESSORS_ONLN);
+  return online < 1 ? 1 : online > SORA_KIT_MAX_THREADS ? SORA_KIT_MAX_THREADS : (int)online;
 }
 
 int

@@ -35,6 +35,10 @@ typedef struct
 /** sora_kit_team_init: fills @team; @threads is clamped to 1..%SORA_KIT_MAX_THREADS. */
 void sora_kit_team_init (SoraKitTeam *team, const SoraHost *host, SoraContext *ctx, int threads);
 
+/** sora_kit_threads_expected: Returns: the threads that host->compute() may give on this machine,
+ * at most: for cost estimates in infer, which is not told. */
+int sora_kit_threads_expected (void);
+
 /**
  * sora_kit_team_fail:
  * @team: (nullable): a team

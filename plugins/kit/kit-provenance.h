@@ -4,7 +4,7 @@
  *
  * | level of the request | keys |
  * | --- | --- |
- * | minimal (default) | XMP; Software, Comment (that it is generated), sorad.model, .pipeline, .seed, .stages, .watermark |
+ * | minimal (default) | XMP; Software, Comment (that it is generated), sorad.version, .model, .pipeline, .seed, .stages, .watermark |
  * | full | these and sorad.prompt |
  * | none | no XMP; sorad.watermark alone, and only where the mark was left off: leaving it off is always recorded |
  */

@@ -100,6 +100,7 @@ uint64_t
 sora_umt5_work_bytes (const SoraUmt5Config *config, int64_t n)
 {
   return 4 * work_floats (config, n) + sora_kit_keys_bytes (config->num_heads, config->d_kv, n)
+         + (uint64_t)sora_kit_threads_expected () * sora_kit_thread_bytes (config->d_kv)
          + (4u << 20);
 }
 

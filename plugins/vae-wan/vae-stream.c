@@ -9,12 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* infer does not know the threads; one more is a megabyte or two. */
-enum
-{
-  THREADS_ASSUMED = 4
-};
-
 SoraVaeStream *
 sora_vae_stream_new (const SoraVaeDecoder *decoder, int64_t h, int64_t w)
 {
@@ -117,7 +111,7 @@ sora_vae_estimate (const SoraVaeConfig *config, int64_t t, int64_t h, int64_t w,
       const int64_t walked = t < 4 ? t : 4;
       double last = 0;
       s->pool.pretend = 1;
-      s->threads = THREADS_ASSUMED;
+      s->threads = sora_kit_threads_expected ();
       result = 0;
       for (int64_t i = 0; i < walked && result == 0; i++)
         {
@@ -131,10 +125,11 @@ sora_vae_estimate (const SoraVaeConfig *config, int64_t t, int64_t h, int64_t w,
         }
       const uint64_t width = (uint64_t)(w * config->spatial),
                      height = (uint64_t)(h * config->spatial);
-      const uint64_t few = sora_kit_few_conv_work (3, (int64_t)width, THREADS_ASSUMED);
+      const uint64_t few = sora_kit_few_conv_work (3, (int64_t)width, s->threads);
       *bytes = s->pool.bytes + (s->work_bytes > few ? s->work_bytes : few)
                + width * height * 3 * sizeof (float)
-               + sora_kit_keys_bytes (1, config->dims[0], h * w);
+               + sora_kit_keys_bytes (1, config->dims[0], h * w)
+               + (uint64_t)s->threads * sora_kit_thread_bytes (config->dims[0]);
       *flops = s->flops + last * (double)(t - walked);
     }
   sora_vae_stream_free (s);

@@ -21,6 +21,7 @@
 
 #define MAX_RANK 8
 #define MAX_ITEMS 64
+#define MAX_FILES 4096 /* that one instance asked for */
 
 #define BREACH(...)                                                                                \
   do                                                                                               \
@@ -96,8 +97,8 @@ struct SoraContext
   Flow inputs[MAX_ITEMS], outputs[MAX_ITEMS];
   Attr in_attrs[MAX_ITEMS], out_attrs[MAX_ITEMS];
   int n_in_attrs, n_out_attrs;
-  void *files[MAX_ITEMS];
-  int n_files;
+  void *files[MAX_FILES];
+  int n_files, n_kept_files;
   SoraWeights *header; /* of the component last asked by model_tensor_info */
   char header_component[64];
   char error[1024], warning[1024];
@@ -113,6 +114,9 @@ struct SoraContext
   int watched, n_previews;
   uint8_t *preview; /* of the last one */
   int64_t preview_shape[3];
+  int weighs; /* the heap is looked at wherever the stage asks for cancellation */
+  uint64_t heap_peak;
+  int fails_load;
   unsigned control;
 };
 

@@ -383,6 +383,14 @@ host_cancelled (SoraContext *ctx)
   int asked;
 #pragma omp atomic capture
   asked = ctx->asked++;
+  if (ctx->weighs)
+    {
+#pragma omp critical(mini_host_weigh)
+      {
+        uint64_t now = mini_host_heap ();
+        ctx->heap_peak = now > ctx->heap_peak ? now : ctx->heap_peak;
+      }
+    }
   return ctx->cancel_after >= 0 && asked >= ctx->cancel_after;
 }
 
@@ -424,8 +432,8 @@ host_model_file (SoraContext *ctx, const char *slot, const char *name, const voi
   FILE *file = ctx->model_dir[0] != '\0' ? fopen (path, "rb") : NULL;
   if (file == NULL)
     return SORA_NOT_FOUND;
-  if (ctx->n_files == MAX_ITEMS)
-    BREACH ("more than %d model files", MAX_ITEMS);
+  if (ctx->n_files == MAX_FILES)
+    BREACH ("more than %d model files", MAX_FILES);
   fseek (file, 0, SEEK_END);
   *size = (size_t)ftell (file);
   rewind (file);
@@ -592,6 +600,8 @@ static int
 host_checkpoint_load (SoraContext *ctx, const void **data, size_t *size)
 {
   enter (ctx, RUN, "checkpoint_load");
+  if (ctx->fails_load)
+    return host_fail (ctx, "the checkpoint's key cannot be made");
   if (ctx->checkpoint == NULL)
     return SORA_NOT_FOUND;
   *data = ctx->checkpoint;

@@ -5,6 +5,8 @@
  */
 #include "mini-host-private.h"
 
+#include <malloc.h>
+
 const SoraStageClass *
 mini_host_load (const char *path, const char *stage)
 {
@@ -161,6 +163,35 @@ mini_host_keep_checkpoints (MiniHost *mini)
 }
 
 void
+mini_host_break_checkpoints (MiniHost *mini)
+{
+  mini->ctx.fails_load = 1;
+}
+
+void
+mini_host_weigh (MiniHost *mini)
+{
+  mini->ctx.weighs = 1;
+}
+
+uint64_t
+mini_host_heap_peak (const MiniHost *mini)
+{
+  return mini->ctx.heap_peak;
+}
+
+uint64_t
+mini_host_heap (void)
+{
+#if defined(__GLIBC__)
+  struct mallinfo2 info = mallinfo2 ();
+  return info.uordblks + info.hblkhd;
+#else
+  return 0;
+#endif
+}
+
+void
 mini_host_watch (MiniHost *mini)
 {
   mini->ctx.watched = 1;
@@ -183,6 +214,10 @@ finish (MiniHost *mini, int result, const char *what)
     BREACH ("the floating-point control bits changed in %s", what);
   if (result == SORA_FAILED && ctx->error[0] == '\0')
     BREACH ("%s failed without a reason", what);
+  /* What model_file() gave lives as long as the call of infer, or the instance. */
+  while (ctx->phase == INFER && ctx->n_files > ctx->n_kept_files)
+    free (ctx->files[--ctx->n_files]);
+  ctx->n_kept_files = ctx->n_files;
   ctx->phase = IDLE;
   return result;
 }
@@ -219,7 +254,10 @@ mini_host_run (MiniHost *mini)
   ctx->step = 0;
   ctx->asked = 0;
   ctx->phase = RUN;
+  ctx->heap_peak = 0;
+  uint64_t before = mini_host_heap ();
   int result = finish (mini, ctx->stage->run (&ctx->host, ctx, ctx->instance), "run");
+  ctx->heap_peak = ctx->heap_peak > before ? ctx->heap_peak - before : 0;
   ctx->reserved[SORA_MEMORY_WORK] = 0;
   return result;
 }

@@ -42,6 +42,14 @@ void mini_host_clear_inputs (MiniHost *mini);
 void mini_host_cancel_after (MiniHost *mini, int n);
 /* Keep checkpoints: the blob is kept from one run to the next.  Without it: SORA_UNAVAILABLE. */
 void mini_host_keep_checkpoints (MiniHost *mini);
+/* checkpoint_load() fails, with a reason. */
+void mini_host_break_checkpoints (MiniHost *mini);
+/* The most that stood on the process's heap during the last run, beyond what stood there at its beginning; looked at
+ * wherever the stage asks for cancellation, which is before each tile.  0 where malloc does not tell (sanitizers). */
+void mini_host_weigh (MiniHost *mini);
+uint64_t mini_host_heap_peak (const MiniHost *mini);
+/* Bytes on the process's heap now. */
+uint64_t mini_host_heap (void);
 /* Somebody looks: preview_wanted() says yes, and the last preview is kept. */
 void mini_host_watch (MiniHost *mini);
 

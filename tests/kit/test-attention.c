@@ -77,6 +77,10 @@ START_TEST (test_against_f64)
       SoraKitCache *cache = sora_kit_cache_new ();
       SoraKitKeys *keys = sora_kit_keys_new (cache, s->heads, s->dim, s->keys, &team);
       ck_assert_msg (keys != NULL, "%s", team.error);
+      uint64_t told = sora_kit_keys_bytes (s->heads, s->dim, s->keys),
+               is = sora_kit_keys_size (keys);
+      ck_assert_msg (is <= told, "%llu bytes, told %llu", (unsigned long long)is,
+                     (unsigned long long)told);
       kit_test_ok (&team, sora_kit_keys_pack (keys, &team, qkv + width, ld, qkv + 2 * width, ld));
       float *out = sora_kit_alloc ((uint64_t)n, sizeof *out);
       const SoraKitAttention a = { .queries = s->queries,

@@ -63,6 +63,9 @@ START_TEST (test_against_f64)
           = { { w, SORA_F32, SORA_F32, s->bias ? b : NULL, half },
               { w + half * s->k, SORA_F32, SORA_F32, s->bias ? b + half : NULL, s->n - half } };
       kit_test_ok (&team, sora_kit_linear_pack (layer, &team, parts, 2));
+      uint64_t told = sora_kit_linear_bytes (s->n, s->k), is = sora_kit_linear_size (layer);
+      ck_assert_msg (is <= told, "%llu bytes, told %llu", (unsigned long long)is,
+                     (unsigned long long)told);
       float *y = sora_kit_alloc ((uint64_t)(s->m * s->n), sizeof *y);
       kit_test_ok (&team, sora_kit_linear_run (layer, &team, s->m, x, 0, y, 0));
       double error = kit_test_error (y, want, (size_t)(s->m * s->n));

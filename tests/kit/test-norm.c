@@ -68,27 +68,22 @@ START_TEST (test_activations)
     N = 1003
   };
   float *x = kit_test_new (N, 1), *y = kit_test_new (N, 2);
-  double *silu = sora_kit_alloc (N, sizeof *silu), *gelu = sora_kit_alloc (N, sizeof *gelu);
+  double *silu = sora_kit_alloc (N, sizeof *silu);
   for (int i = 0; i < N; i++)
     {
       x[i] *= i % 3 == 0 ? 100.0f : 4.0f;
       double v = (double)x[i];
       silu[i] = v / (1 + exp (-v));
-      gelu[i] = 0.5 * v * (1 + tanh (0.7978845608028654 * (v + 0.044715 * v * v * v)));
     }
   sora_kit_silu (x, y, N);
   for (int i = 0; i < N; i++)
     ck_assert_double_le (fabs ((double)y[i] - silu[i]), 1e-6 * fabs (silu[i]) + 1e-30);
-  sora_kit_gelu_tanh (x, y, N);
-  for (int i = 0; i < N; i++)
-    ck_assert_double_le (fabs ((double)y[i] - gelu[i]), 4e-6 * fabs (gelu[i]) + 1e-12);
   y[0] = NAN;
   sora_kit_silu (y, y, 17);
   ck_assert_float_nan (y[0]);
   sora_kit_free (x);
   sora_kit_free (y);
   sora_kit_free (silu);
-  sora_kit_free (gelu);
 }
 END_TEST
 
