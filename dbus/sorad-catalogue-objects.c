@@ -65,8 +65,8 @@ on_get_digest (SoraBusModel *object, GDBusMethodInvocation *invocation, gpointer
 
 /* -- Objects */
 
-static GVariant *
-lookup_rows (GVariant *description, const char *key)
+GVariant *
+sorad_catalogue_rows (GVariant *description, const char *key)
 {
   GVariant *rows
       = description ? g_variant_lookup_value (description, key, G_VARIANT_TYPE ("aa{sv}")) : NULL;
@@ -109,7 +109,7 @@ export_plugin (SoradCatalogue *catalogue, const SoraPluginInfo *info)
   gboolean described = description && !*sorad_catalogue_problem (description);
   g_autoptr (SoraBusPlugin) plugin = sora_bus_plugin_skeleton_new ();
   g_autoptr (GVariant) stages
-      = described ? lookup_rows (description, "stages") : manifest_stages (info);
+      = described ? sorad_catalogue_rows (description, "stages") : manifest_stages (info);
   sora_bus_plugin_set_id (plugin, id);
   sora_bus_plugin_set_name (plugin, sora_plugin_info_name (info));
   sora_bus_plugin_set_version (plugin, sora_plugin_info_version (info));
@@ -162,7 +162,7 @@ export_pipeline (SoradCatalogue *catalogue, SoraPipeline *pipeline)
   const char *id = sora_pipeline_id (pipeline);
   GVariant *description = g_hash_table_lookup (catalogue->pipeline_descriptions, id);
   g_autoptr (SoraBusPipeline) object = sora_bus_pipeline_skeleton_new ();
-  g_autoptr (GVariant) parameters = lookup_rows (description, "parameters");
+  g_autoptr (GVariant) parameters = sorad_catalogue_rows (description, "parameters");
   GVariantBuilder roles;
   GHashTableIter iter;
   gpointer role, components;

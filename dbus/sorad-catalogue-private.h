@@ -32,6 +32,8 @@ struct SoradCatalogue
 
 /* What a description (NULL: none came) says is wrong; "": nothing. */
 const char *sorad_catalogue_problem (GVariant *description);
+/* The rows, aa{sv}, that a description has under @key; none where it has none.  (transfer full) */
+GVariant *sorad_catalogue_rows (GVariant *description, const char *key);
 /* Puts everything on the bus, as it is described, and tells that it is ready. */
 void sorad_catalogue_export (SoradCatalogue *catalogue);
 /* Of the pool `digests`. */

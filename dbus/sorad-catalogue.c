@@ -57,7 +57,7 @@ sorad_catalogue_has_plugin (SoradCatalogue *catalogue, const char *name)
 static gboolean
 stage_has_slot (GVariant *stage, const char *name)
 {
-  g_autoptr (GVariant) slots = lookup_rows (stage, "models");
+  g_autoptr (GVariant) slots = sorad_catalogue_rows (stage, "models");
   for (gsize i = 0; i < g_variant_n_children (slots); i++)
     {
       g_autoptr (GVariant) slot = g_variant_get_child_value (slots, i);
@@ -78,7 +78,7 @@ sorad_catalogue_has_slot (SoradCatalogue *catalogue, const char *name)
   g_hash_table_iter_init (&iter, catalogue->plugin_descriptions);
   while (g_hash_table_iter_next (&iter, NULL, &description))
     {
-      g_autoptr (GVariant) stages = lookup_rows (description, "stages");
+      g_autoptr (GVariant) stages = sorad_catalogue_rows (description, "stages");
       for (gsize i = 0; i < g_variant_n_children (stages); i++)
         {
           g_autoptr (GVariant) stage = g_variant_get_child_value (stages, i);
