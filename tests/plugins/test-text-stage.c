@@ -173,7 +173,12 @@ START_TEST (test_weights)
   mini_host_set_string (a, "weights", "keep");
   mini_host_set_string (b, "weights", "stream");
   mini_host_set_threads (b, 3);
+  mini_host_weigh (a);
   run_ok (a);
+  /* By the heap itself: what infer said holds. */
+  ck_assert_uint_le (mini_host_heap_peak (a), mini_host_cost (a)->packed_bytes
+                                                  + mini_host_cost (a)->work_bytes
+                                                  + mini_host_cost (a)->output_bytes);
   run_ok (b);
   held = mini_host_reserved (a, SORA_MEMORY_WEIGHTS);
   ck_assert_uint_eq (held, mini_host_cost (a)->packed_bytes);

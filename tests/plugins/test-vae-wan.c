@@ -192,8 +192,12 @@ START_TEST (test_memory)
       float *latents = calloc ((size_t)(4 * 6 * lengths[i]), sizeof *latents);
       MiniHost *mini = mini_host_new (stage, FOLDER_A, 2);
       mini_host_input (mini, "latents", SORA_F32, 4, shape, latents);
+      mini_host_weigh (mini);
       ck_assert_int_eq (mini_host_infer (mini), SORA_OK);
       ck_assert_int_eq (mini_host_run (mini), SORA_OK);
+      const SoraCost *cost = mini_host_cost (mini);
+      ck_assert_uint_le (mini_host_heap_peak (mini),
+                         cost->packed_bytes + cost->work_bytes + cost->output_bytes);
       peak[i] = mini_host_peak (mini, SORA_MEMORY_WORK);
       ck_assert_uint_eq (peak[i], mini_host_cost (mini)->work_bytes);
       ck_assert_uint_eq (mini_host_reserved (mini, SORA_MEMORY_WEIGHTS),
