@@ -155,7 +155,7 @@ def digest(data, state=0xCBF29CE484222325):
 def train(lines, pieces):
     """On lines of the kinds that have neither entities nor strange things, and of other numbers."""
     def corpus():
-        for number in range(LINES, LINES + 40000):
+        for number in range(LINES, LINES + max(40000, 4 * pieces)):
             if Rng(SEED * 1000003 + number).below(16) < 8:
                 yield lines.line(number)
         for script in lines.known:  # each letter is a piece
