@@ -52,7 +52,7 @@ cmp a.safetensors b.safetensors || complain "one thread gave other latents"
 "$soractl" inspect frames.safetensors | grep -q 'u8 *\[5,32,32,3\]' || complain "frames: $("$soractl" inspect frames.safetensors)"
 
 # -- What there is.
-for plugin in text-umt5 dit-wan vae-wan watermark encode-av encode-png; do
+for plugin in text-umt5 dit-wan vae-wan vae-tiny watermark encode-av encode-png; do
   "$soractl" plugins | grep -q "^$plugin " || complain "plugins does not list $plugin"
   "$soractl" inspect "$plugin" | grep -q '^Parameters' || complain "inspect $plugin"
 done

@@ -21,9 +21,13 @@ for bus_address in "$DBUS_SESSION_BUS_ADDRESS" "unix:path=$work/none"; do
   done
 done
 
+# A model that is one file: what fills the slot of a stage that was put in.
+mkdir "$work/parts" && cp "$src/tests/golden/tiny/taew2_1-a.safetensors" "$work/parts/"
+export SORA_MODEL_PATH=$SORA_MODEL_PATH:$work/parts
+
 # A limit on the size of files stands in for a full disk.
 (trap '' XFSZ; ulimit -f 200; exec "$bld/dbus/sorad" --session --plugin-dir="$bld/stage/plugins" --pipeline-dir="$src/pipelines" \
-  --model-dir="$src/tests/golden/models" --state-dir="$work/state" --worker="$bld/dbus/sora-worker" \
+  --model-dir="$src/tests/golden/models" --model-dir="$work/parts" --state-dir="$work/state" --worker="$bld/dbus/sora-worker" \
   2> "$work/sorad.log") &
 daemon=$!
 gdbus wait --session --timeout 60 org.sorad.Sora1 || { cat "$work/sorad.log"; exit 1; }
@@ -34,6 +38,12 @@ ctl generate "${tiny[@]}" -o remote.mp4 "a red ball" > paths 2> progress || comp
 grep -q denoise progress || complain "no progress: $(cat progress)"
 "$soractl" generate --local -q "${tiny[@]}" -o local.mp4 "a red ball" > /dev/null
 cmp remote.mp4 local.mp4 || complain "the service made other bytes than --local"
+
+# -- A stage put in for another, with a model that the pipeline has no role for.
+swap=(-m small-b --stage decode=vae-tiny -m tiny=taew2_1-a --width 32 --height 32 --frames 5 --steps 2 --seed 1)
+ctl generate -q "${swap[@]}" -o swapped.mp4 ball > /dev/null || complain "generate with vae-tiny"
+"$soractl" generate --local -q "${swap[@]}" -o swapped-local.mp4 ball > /dev/null
+cmp swapped.mp4 swapped-local.mp4 || complain "vae-tiny in the service made other bytes than with --local"
 
 # -- A detached job: jobs, wait, show, result.
 job=$(ctl generate -q -d "${tiny[@]}" "a blue star") || complain "generate --detach"
@@ -51,6 +61,7 @@ ctl result -q -f "$job" -o star.mp4 > /dev/null || complain "result --overwrite"
 
 # -- What cannot be sent is refused before it is.
 rm -f ./*
+refuses "a slot that no plugin has" 2 "no role 'tinny'" ctl generate -q "${tiny[@]}" -m tinny=taew2_1-a -o no.mp4 ball
 refuses "prompt that is not UTF-8" 2 "UTF-8" ctl generate -q "${tiny[@]}" $'caf\xe9'
 refuses "name that is not UTF-8" 2 "UTF-8" ctl generate -q "${tiny[@]}" -o $'caf\xe9.mp4' ball
 refuses "detached name that is hidden" 2 "named '.x'" ctl generate -q -d "${tiny[@]}" -o .x.mp4 ball
