@@ -44,6 +44,7 @@ sora_model_component_free (SoraModelComponent *component)
   g_ptr_array_unref (component->shards);
   g_array_unref (component->tensors);
   g_hash_table_unref (component->by_name);
+  g_clear_pointer (&component->names, g_string_chunk_free);
   g_free (component->name);
   g_free (component->class_name);
   g_free (component);
@@ -130,25 +131,29 @@ open_shard (SoraModel *model, SoraModelComponent *component, const char *name, G
   return shard;
 }
 
+void
+sora_model_component_add (SoraModelComponent *component, const char *name, const char *stored)
+{
+  SoraModelShard *shard = g_ptr_array_index (component->shards, component->shards->len - 1);
+  SoraModelTensor tensor = { name, stored, component->shards->len - 1 };
+  SoraTensorView view;
+  if (!sora_safetensors_info (shard->header, stored, &view, NULL))
+    return; /* cannot be: the name is the file's own */
+  g_array_append_val (component->tensors, tensor);
+  g_hash_table_insert (component->by_name, (char *)name,
+                       GUINT_TO_POINTER (component->tensors->len));
+  component->bytes += view.nbytes;
+  component->parameters += view.nbytes / sora_dtype_size ((SoraDtype)view.dtype);
+}
+
 /* All of one shard's tensors, or those that @map (tensor -> shard) gives to @file. */
 static void
 add_tensors (SoraModelComponent *component, SoraModelShard *shard, GHashTable *map,
              const char *file)
 {
   for (const char *const *name = sora_safetensors_names (shard->header); *name != NULL; name++)
-    {
-      SoraTensorView view;
-      SoraModelTensor tensor = { *name, component->shards->len - 1 };
-      if (map != NULL && g_strcmp0 (g_hash_table_lookup (map, *name), file) != 0)
-        continue;
-      if (!sora_safetensors_info (shard->header, *name, &view, NULL))
-        continue; /* cannot be: the name is the file's own */
-      g_array_append_val (component->tensors, tensor);
-      g_hash_table_insert (component->by_name, (char *)*name,
-                           GUINT_TO_POINTER (component->tensors->len));
-      component->bytes += view.nbytes;
-      component->parameters += view.nbytes / sora_dtype_size ((SoraDtype)view.dtype);
-    }
+    if (map == NULL || g_strcmp0 (g_hash_table_lookup (map, *name), file) == 0)
+      sora_model_component_add (component, *name, *name);
 }
 
 static gboolean

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <glib/gstdio.h>
 #include "sora-keyfile.h"
-#include "sora-model-private.h"
+#include "sora-model-parts.h"
 
 #define CODE SORA_ERROR_INVALID_MODEL
 #define BLOCK (1u << 20)
@@ -65,21 +65,34 @@ cache_write (const char *path, const char *digest)
              error != NULL ? error->message : "no folder");
 }
 
+/* Who waits for a digest: may stop it, and is told how far it is. */
 typedef struct
 {
   gboolean (*stopped) (gpointer data);
+  SoraModelProgress progress;
   gpointer data;
-} Stop;
+  gboolean fresh; /* believe no digest that was kept */
+  guint64 done, total;
+} Watch;
+
+static gboolean
+goes_on (Watch *watch, guint64 more)
+{
+  watch->done += more;
+  if (watch->stopped != NULL && watch->stopped (watch->data))
+    return FALSE;
+  return watch->progress == NULL || watch->progress (watch->done, watch->total, watch->data);
+}
 
 static char *
-hash_file (int fd, const char *display, guint64 size, const Stop *stop, GError **error)
+hash_file (int fd, const char *display, guint64 size, Watch *watch, GError **error)
 {
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   g_autofree guchar *block = g_malloc (BLOCK);
   for (guint64 at = 0; at < size;)
     {
       gsize n = (gsize)MIN (size - at, BLOCK);
-      if (stop->stopped != NULL && stop->stopped (stop->data))
+      if (!goes_on (watch, 0))
         {
           sora_error_set (error, SORA_ERROR_CANCELLED, "stopped while the digest of '%s' was made",
                           display);
@@ -89,26 +102,28 @@ hash_file (int fd, const char *display, guint64 size, const Stop *stop, GError *
         return NULL;
       g_checksum_update (checksum, block, (gssize)n);
       at += n;
+      watch->done += n;
     }
   return g_strdup (g_checksum_get_string (checksum));
 }
 
 static char *
-digest_of_file (SoraModel *model, const char *name, guint64 *size, const Stop *stop,
-                GError **error)
+digest_of_file (SoraModel *model, const char *name, guint64 *size, Watch *watch, GError **error)
 {
   struct stat st, after;
-  g_autofree char *display = g_build_filename (model->folder, name, NULL);
+  g_autofree char *display = sora_model_display (model, name);
   int fd = sora_model_open_file (model, name, &st, error);
   if (fd < 0)
     return NULL;
   SoraFileIdentity identity = sora_file_identity (&st);
   g_autofree char *path = cache_path (&identity);
   *size = identity.size;
-  char *digest = cache_read (path);
-  if (digest == NULL)
+  char *digest = watch->fresh ? NULL : cache_read (path);
+  if (digest != NULL)
+    watch->done += identity.size;
+  else
     {
-      digest = hash_file (fd, display, identity.size, stop, error);
+      digest = hash_file (fd, display, identity.size, watch, error);
       SoraFileIdentity now
           = fstat (fd, &after) == 0 ? sora_file_identity (&after) : (SoraFileIdentity){ 0 };
       if (digest != NULL && !sora_file_identity_equal (&identity, &now))
@@ -155,28 +170,57 @@ collect (SoraModel *model, const char *folder, int depth, GPtrArray *files, GErr
   return TRUE;
 }
 
-static char *
-make_digest (SoraModel *model, const Stop *stop, GError **error)
+/* In the order in which they go into the digest. */
+static GPtrArray *
+list_files (SoraModel *model, GError **error)
 {
+  if (model->parts != NULL)
+    return sora_model_parts_files (model);
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
-  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   g_ptr_array_add (files, g_strdup (model->single != NULL ? model->single : SORA_MODEL_INDEX));
   for (const char *const *name = sora_model_components (model);
        model->single == NULL && *name != NULL; name++)
     if (!collect (model, *name, 1, files, error))
       return NULL;
   g_ptr_array_sort (files, sora_compare_names);
+  return g_steal_pointer (&files);
+}
+
+/* For the progress alone: whether a file can be read is seen when it is. */
+static guint64
+size_of_files (SoraModel *model, const GPtrArray *files)
+{
+  guint64 total = 0;
+  for (guint i = 0; i < files->len; i++)
+    {
+      struct stat st;
+      if (fstatat (model->dirfd, g_ptr_array_index (files, i), &st, 0) == 0)
+        total += (guint64)st.st_size;
+    }
+  return total;
+}
+
+static char *
+make_digest (SoraModel *model, Watch *watch, GError **error)
+{
+  g_autoptr (GPtrArray) files = list_files (model, error);
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  if (files == NULL)
+    return NULL;
+  watch->total = size_of_files (model, files);
   for (guint i = 0; i < files->len; i++)
     {
       guint64 size;
       const char *name = g_ptr_array_index (files, i);
-      g_autofree char *digest = digest_of_file (model, name, &size, stop, error);
+      g_autofree char *digest = digest_of_file (model, name, &size, watch, error);
       if (digest == NULL)
         return NULL;
       g_autofree char *rest = g_strdup_printf ("%" G_GUINT64_FORMAT " %s\n", size, digest);
-      g_checksum_update (checksum, (const guchar *)name, (gssize)strlen (name) + 1);
+      const char *label = model->parts != NULL ? sora_model_parts_label (model, name) : name;
+      g_checksum_update (checksum, (const guchar *)label, (gssize)strlen (label) + 1);
       g_checksum_update (checksum, (const guchar *)rest, (gssize)strlen (rest));
     }
+  (void)goes_on (watch, 0); /* the end is told, too */
   return g_strdup (g_checksum_get_string (checksum));
 }
 
@@ -184,11 +228,11 @@ const char *
 sora_model_digest_stoppable (SoraModel *model, gboolean (*stopped) (gpointer data), gpointer data,
                              GError **error)
 {
-  const Stop stop = { stopped, data };
+  Watch watch = { .stopped = stopped, .data = data };
 
   g_mutex_lock (&model->digest_lock);
   if (model->digest == NULL)
-    model->digest = make_digest (model, &stop, error);
+    model->digest = make_digest (model, &watch, error);
   const char *digest = model->digest;
   g_mutex_unlock (&model->digest_lock);
   return digest;
@@ -198,4 +242,20 @@ const char *
 sora_model_digest (SoraModel *model, GError **error)
 {
   return sora_model_digest_stoppable (model, NULL, NULL, error);
+}
+
+char *
+sora_model_make_digest (SoraModel *model, gboolean fresh, SoraModelProgress progress, gpointer data,
+                        GError **error)
+{
+  Watch watch = { .progress = progress, .data = data, .fresh = fresh };
+
+  g_mutex_lock (&model->digest_lock);
+  char *digest = fresh || model->digest == NULL ? make_digest (model, &watch, error)
+                                                : g_strdup (model->digest);
+  /* One that was given out stays good as long as the model lives. */
+  if (digest != NULL && model->digest == NULL)
+    model->digest = g_strdup (digest);
+  g_mutex_unlock (&model->digest_lock);
+  return digest;
 }

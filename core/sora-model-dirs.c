@@ -6,7 +6,7 @@
 #include <string.h>
 #include "sora-error.h"
 #include "sora-keyfile.h"
-#include "sora-model-private.h"
+#include "sora-model-parts.h"
 
 #define WEIGHTS ".safetensors"
 
@@ -23,11 +23,13 @@ holds_model (const char *dir, const char *name)
 {
   g_autofree char *path = g_build_filename (dir, name, NULL);
   g_autofree char *index = g_build_filename (path, SORA_MODEL_INDEX, NULL);
+  g_autofree char *conf = g_build_filename (path, SORA_MODEL_CONF, NULL);
   if (!sora_name_is_plain_file (name) || name[0] == '.')
     return FALSE;
   return g_str_has_suffix (name, WEIGHTS)
              ? g_file_test (path, G_FILE_TEST_IS_REGULAR)
-             : g_file_test (index, G_FILE_TEST_EXISTS) || sora_model_holds_weights (path);
+             : g_file_test (index, G_FILE_TEST_EXISTS) || g_file_test (conf, G_FILE_TEST_EXISTS)
+                   || sora_model_holds_weights (path);
 }
 
 static char *

@@ -22,7 +22,8 @@ typedef struct
 
 typedef struct
 {
-  const char *name; /* the header's */
+  const char *name;   /* by which it is asked for */
+  const char *stored; /* the header's; another one in single files with original names */
   guint shard;
 } SoraModelTensor;
 
@@ -32,8 +33,12 @@ typedef struct
   GPtrArray *shards;   /* of SoraModelShard; empty for schedulers and tokenizers */
   GArray *tensors;     /* of SoraModelTensor, shard by shard */
   GHashTable *by_name; /* name -> index + 1 into tensors */
+  GStringChunk *names; /* those that are no header's; NULL */
   uint64_t bytes, parameters;
 } SoraModelComponent;
+
+/* What only models of single files have; of sora-model-parts.c. */
+typedef struct SoraModelParts SoraModelParts;
 
 struct SoraModel
 {
@@ -45,7 +50,8 @@ struct SoraModel
   GPtrArray *components;      /* of SoraModelComponent */
   GPtrArray *component_names; /* NULL-terminated */
   GMutex lock;                /* opened */
-  GHashTable *opened;         /* relative name -> SoraFileIdentity */
+  GHashTable *opened;         /* name below the folder, or absolute -> SoraFileIdentity */
+  SoraModelParts *parts; /* NULL: a Diffusers folder */
   GMutex digest_lock;
   char *digest;
 };
@@ -54,6 +60,8 @@ struct SoraModel
 SoraModel *sora_model_new (int dirfd, char *path);
 /* Opens a file of the model and remembers what it was; a file that is not what it was before is an error. */
 int sora_model_open_file (SoraModel *model, const char *name, struct stat *st, GError **error);
+/* What messages call the file that the model calls @name. */
+char *sora_model_display (SoraModel *model, const char *name);
 /* Are @a and @b, opened at different times, one and the same?  The folder and the weights that were chosen in it, and
  * all files that both have read.  Of the files of @a sora_model_unchanged() tells whether they still are. */
 gboolean sora_model_is_same (SoraModel *a, SoraModel *b);
@@ -73,6 +81,8 @@ SoraModel *sora_model_take_single (SoraModel *model, GError **error);
 gboolean sora_model_holds_weights (const char *folder);
 /* Finds and checks the weights in the component's folder. */
 gboolean sora_model_read_component (SoraModel *model, SoraModelComponent *component, GError **error);
+/* A tensor of the last shard. */
+void sora_model_component_add (SoraModelComponent *component, const char *name, const char *stored);
 void sora_model_component_free (SoraModelComponent *component);
 /* Names in a folder of the model, sorted, without hidden ones. */
 GPtrArray *sora_model_list_dir (SoraModel *model, const char *name, GError **error);

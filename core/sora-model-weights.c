@@ -57,7 +57,7 @@ sora_model_tensor_info (SoraModel *model, const char *component, const char *ten
   if (entry == NULL)
     return FALSE;
   SoraModelShard *shard = g_ptr_array_index (found->shards, entry->shard);
-  return sora_safetensors_info (shard->header, tensor, view, error);
+  return sora_safetensors_info (shard->header, entry->stored, view, error);
 }
 
 SoraModelWeights *
@@ -74,7 +74,7 @@ sora_model_weights_open (SoraModel *model, const char *component, GError **error
     {
       SoraModelShard *shard = g_ptr_array_index (found->shards, i);
       struct stat st;
-      g_autofree char *display = g_build_filename (model->folder, shard->name, NULL);
+      g_autofree char *display = sora_model_display (model, shard->name);
       int fd = sora_model_open_file (model, shard->name, &st, error);
       SoraSafetensors *file = fd >= 0 ? sora_safetensors_open_fd (fd, display, error) : NULL;
       if (fd >= 0)
@@ -105,8 +105,8 @@ sora_model_weights_get (SoraModelWeights *weights, const char *tensor, SoraTenso
 {
   SoraModelTensor *entry = find_tensor (weights->model, weights->component, tensor, error);
   return entry != NULL
-         && sora_safetensors_get (g_ptr_array_index (weights->files, entry->shard), tensor, view,
-                                  error);
+         && sora_safetensors_get (g_ptr_array_index (weights->files, entry->shard), entry->stored,
+                                  view, error);
 }
 
 const char *
@@ -121,5 +121,5 @@ sora_model_weights_done (SoraModelWeights *weights, const char *tensor)
 {
   SoraModelTensor *entry = lookup (weights->component, tensor);
   if (entry != NULL)
-    sora_safetensors_done (g_ptr_array_index (weights->files, entry->shard), tensor);
+    sora_safetensors_done (g_ptr_array_index (weights->files, entry->shard), entry->stored);
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "sora-keyfile.h"
-#include "sora-model-private.h"
+#include "sora-model-parts.h"
 
 #define CODE SORA_ERROR_INVALID_MODEL
 
@@ -152,6 +152,10 @@ sora_model_open (const char *path, GError **error)
     }
   /* Without resolving links: a link to a model is found, and called, by its own name. */
   g_autoptr (SoraModel) model = sora_model_new (dirfd, g_canonicalize_filename (path, NULL));
+  /* A folder with an index is a Diffusers folder, whatever else is in it. */
+  if (faccessat (dirfd, SORA_MODEL_INDEX, F_OK, AT_SYMLINK_NOFOLLOW) != 0
+      && sora_model_parts_is (model))
+    return sora_model_parts_read (model, error) ? g_steal_pointer (&model) : NULL;
   g_autofree char *display = g_build_filename (model->path, SORA_MODEL_INDEX, NULL);
   g_autoptr (GError) missing = NULL;
   g_autoptr (GBytes) bytes = sora_model_read_file (model, SORA_MODEL_INDEX, &missing);
@@ -191,6 +195,7 @@ sora_model_unref (SoraModel *model)
   g_ptr_array_unref (model->component_names);
   g_ptr_array_unref (model->components);
   g_hash_table_unref (model->opened);
+  sora_model_parts_free (model->parts);
   g_mutex_clear (&model->lock);
   g_mutex_clear (&model->digest_lock);
   g_free (model->path);
@@ -202,18 +207,19 @@ sora_model_unref (SoraModel *model)
   g_free (model);
 }
 
-static gboolean
-changed (const char *folder, const char *name, GError **error)
+char *
+sora_model_display (SoraModel *model, const char *name)
 {
-  sora_error_set (error, CODE, "'%s/%s' was changed since the model was opened: start again",
-                  folder, name);
-  return FALSE;
+  return g_path_is_absolute (name) ? g_strdup (name) : g_build_filename (model->folder, name, NULL);
 }
 
 int
 sora_model_open_file (SoraModel *model, const char *name, struct stat *st, GError **error)
 {
-  int fd = sora_file_open_beneath (model->dirfd, model->folder, name, CODE, st, error);
+  /* Only model.conf names files elsewhere; what plugins name never gets here for such a model. */
+  gboolean elsewhere = model->parts != NULL && g_path_is_absolute (name);
+  int fd = elsewhere ? sora_file_open (name, CODE, st, error)
+                     : sora_file_open_beneath (model->dirfd, model->folder, name, CODE, st, error);
   if (fd < 0)
     return -1;
   SoraFileIdentity now = sora_file_identity (st);
@@ -226,7 +232,8 @@ sora_model_open_file (SoraModel *model, const char *name, struct stat *st, GErro
   if (same)
     return fd;
   close (fd);
-  changed (model->folder, name, error);
+  g_autofree char *display = sora_model_display (model, name);
+  sora_error_set (error, CODE, "'%s' was changed since the model was opened: start again", display);
   return -1;
 }
 
@@ -312,6 +319,8 @@ sora_model_read_file (SoraModel *model, const char *name, GError **error)
                       model->id, name);
       return NULL;
     }
+  if (model->parts != NULL)
+    return sora_model_parts_read_file (model, name, error);
   int fd = sora_model_open_file (model, name, &st, error);
   if (fd < 0)
     return NULL;

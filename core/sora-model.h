@@ -2,12 +2,15 @@
  *
  * Model folders in the Diffusers layout: model_index.json, components in subfolders, weights in one or more
  * safetensors files (index files for shards).  Read by mmap, used in place.  Pickles are refused with what to do.
- * One safetensors file alone is a model of one component, where its tensors tell what it is: "taehv", the tiny
- * decoder of TAEHV.
+ * Single safetensors files (transformer, text encoder, VAE) in one folder, or named by its model.conf, with original or
+ * Diffusers names, look the same once they are open.  One safetensors file alone is a model of one component, where its
+ * tensors tell what it is: "taehv", the tiny decoder of TAEHV.
  *
  * A model's id is its folder's name, or the file's without ".safetensors"; its digest is SHA-256 over (relative path,
  * NUL, size, space, SHA-256, newline) of model_index.json and all files of its components, or of the one file, sorted
- * by path; hidden files and pickles, which are never read, do not count.  It is made once, and kept in the user's cache by (dev, ino, size, mtime, ctime) of each file.
+ * by path; hidden files and pickles, which are never read, do not count.  For single files in one model it is over
+ * those files, called by their components.  It is made once, and kept in the user's cache by (dev, ino, size, mtime,
+ * ctime) of each file.
  */
 #pragma once
 #include "sora-safetensors.h"
@@ -18,16 +21,28 @@ typedef struct SoraModel SoraModel;
 
 /**
  * sora_model_open:
- * @path: a folder in the Diffusers layout; a safetensors file of a known kind, or a folder that holds one and no
- *   model_index.json
+ * @path: a folder in the Diffusers layout, or of the single files of a model; a safetensors file of a known kind, or a
+ *   folder that holds one and no model_index.json
  * @error: (out) (optional): where to put it
  *
- * Reads model_index.json and the header of every weights file; all shards must be there and be what the index
- * says.
+ * Reads model_index.json (or model.conf, or what is in the folder) and the header of every weights file; all shards
+ * must be there and be what the index says.
  *
  * Returns: (transfer full): the model; NULL on SORA_ERROR_INVALID_MODEL or _NOT_FOUND
  */
 SoraModel *sora_model_open (const char *path, GError **error);
+
+/**
+ * sora_model_make_conf:
+ * @paths: (array zero-terminated=1): single safetensors files; one that ends in ".model" is the tokenizer
+ * @error: (out) (optional): where to put it
+ *
+ * What the model.conf of a model of these files says: with it in a folder, that folder is the model.
+ *
+ * Returns: (transfer full): its text; NULL on SORA_ERROR_INVALID_MODEL (a pickle, two of one kind, a part is missing)
+ *   or _NOT_FOUND
+ */
+char *sora_model_make_conf (const char *const *paths, GError **error);
 
 /**
  * sora_model_ref:
@@ -128,6 +143,31 @@ const char *sora_model_digest (SoraModel *model, GError **error);
  */
 const char *sora_model_digest_stoppable (SoraModel *model, gboolean (*stopped) (gpointer data), gpointer data,
                                          GError **error);
+
+/**
+ * SoraModelProgress:
+ * @done: bytes that were read
+ * @total: bytes that there are
+ * @data: the caller's
+ *
+ * Returns: FALSE to stop
+ */
+typedef gboolean (*SoraModelProgress) (uint64_t done, uint64_t total, gpointer data);
+
+/**
+ * sora_model_make_digest:
+ * @model: a model
+ * @fresh: read every byte now, whatever the cache knows; what is found replaces it there
+ * @progress: (nullable): told for every block that is read, and at the end
+ * @data: for @progress
+ * @error: (out) (optional): where to put it
+ *
+ * sora_model_digest() for those who wait for it, or who ask whether the files still are what they were.
+ *
+ * Returns: (transfer full): 64 hexadecimal digits; NULL as sora_model_digest(), or on SORA_ERROR_CANCELLED
+ */
+char *sora_model_make_digest (SoraModel *model, gboolean fresh, SoraModelProgress progress, gpointer data,
+                              GError **error);
 
 /**
  * sora_model_size:

@@ -30,6 +30,8 @@ typedef struct
 gboolean sora_safetensors_table_parse (SoraSafetensorsTable *table, const char *json, size_t length,
                                        uint64_t data_size, const char *display_name, GError **error);
 void sora_safetensors_table_clear (SoraSafetensorsTable *table);
+/* A file's table, as long as the file lives. */
+const SoraSafetensorsTable *sora_safetensors_table (SoraSafetensors *file);
 /* Closes the descriptor of a file whose header alone is wanted: info and names go on working, get and load do not. */
 void sora_safetensors_close_fd (SoraSafetensors *file);
 /* "F32" ...; NULL for none. */

@@ -163,6 +163,12 @@ sora_safetensors_close_fd (SoraSafetensors *file)
   file->fd = -1;
 }
 
+const SoraSafetensorsTable *
+sora_safetensors_table (SoraSafetensors *file)
+{
+  return &file->table;
+}
+
 const char *const *
 sora_safetensors_names (SoraSafetensors *file)
 {
