@@ -48,7 +48,7 @@ _soractl ()
             jobs) common+=" --state" ;;
             result) common+=" --output --name --overwrite" ;;
             preview) common+=" --output --overwrite" ;;
-            models) common+=" --digest" ;;
+            models) common+=" --digest --name --delete-files" ;;
             stage) common+=" --model --input --attr --output --overwrite --param --seed --threads" ;;
         esac
         COMPREPLY=($(compgen -W "$common" -- "$cur"))
@@ -56,6 +56,14 @@ _soractl ()
     fi
 
     case $verb in
+        models)
+            if [[ $prev == models ]]; then
+                COMPREPLY=($(compgen -W "list add show verify remove" -- "$cur"))
+            elif [[ " ${words[*]} " == *" models add "* ]]; then
+                compopt -o default
+            else
+                COMPREPLY=($(compgen -W "$(_soractl_ids models)" -- "$cur"))
+            fi ;;
         run) COMPREPLY=($(compgen -W "$(_soractl_ids pipelines)" -- "$cur")) ;;
         show | cancel | wait | result | delete | preview)
             COMPREPLY=($(compgen -W "$(soractl $bus jobs --quiet 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur")) ;;

@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# soractl models: single files make the clip that their Diffusers folder makes; what is added is checked, used where it
+# lies, compared later, and taken away without its files.
+. "${SORA_TEST_SRCDIR:?make check sets it}/tests/cli/lib.sh" || exit 99
+export XDG_DATA_HOME=$work/data XDG_CACHE_HOME=$work/cache SORA_MODEL_PATH=
+registered=$XDG_DATA_HOME/sorad/models
+"$bld/tests/core/make-tiny-wan" "$src/tests/golden/models/small-b/tokenizer/spiece.model" "$work/tiny" || exit 99
+tiny=$work/tiny
+
+# -- The same weights, the same clip: as a Diffusers folder, and with the names of Diffusers, Wan and ComfyUI.
+clip=(generate --local -q --metadata none --width 32 --height 32 --frames 5 --steps 2 --seed 1)
+for form in folder diffusers original comfy; do
+  "$soractl" "${clip[@]}" -m "$tiny/$form" -o "$form.mp4" "a red ball" > /dev/null 2> "$work/stderr" \
+    || complain "generate with $form: $(cat "$work/stderr")"
+  cmp folder.mp4 "$form.mp4" || complain "$form made another clip than the Diffusers folder"
+done
+
+# -- add: a folder is linked to, files are named in a model.conf; what is printed tells what it is.
+"$soractl" models add -q "$tiny/comfy/"*.safetensors --name comfy > shown || complain "models add of files"
+grep -q 'Weights *1.07 M parameters, 4.3 MB' shown && grep -q 'text-to-video .*MB' shown || complain "add tells: $(cat shown)"
+[ "$(ls "$registered/comfy")" = model.conf ] || complain "the registration holds: $(ls "$registered/comfy")"
+"$soractl" models add -q "$tiny/original/"* > /dev/null || complain "models add of files and a tokenizer"
+[ -d "$registered/dit" ] || complain "a model of files is called after its transformer's: $(ls "$registered")"
+"$soractl" models add -q "$tiny/folder" > /dev/null || complain "models add of a folder"
+[ "$(readlink "$registered/folder")" = "$tiny/folder" ] || complain "no link to the folder"
+(cd "$tiny" && "$soractl" models add -q diffusers --name by-path > /dev/null) || complain "models add of a folder of files"
+listed=$("$soractl" models list -q | awk 'NR > 1 { print $1 }' | tr '\n' ' ')
+[ "$listed" = "by-path comfy dit folder " ] || complain "listed: $listed"
+"$soractl" "${clip[@]}" -m comfy -o added.mp4 "a red ball" > /dev/null || complain "generate with what was added"
+cmp folder.mp4 added.mp4 || complain "what was added made another clip"
+"$soractl" models show comfy -q | grep -q '^transformer *WanTransformer3DModel *0.51 M' || complain "models show"
+"$soractl" models show comfy -q --json | grep -q '"runs": true' || complain "models show --json"
+[ -z "$(ls -A "$registered" | grep adding)" ] || complain "left behind: $(ls -A "$registered")"
+rm -f ./*
+
+# -- verify compares every byte, also where times and size tell nothing.
+"$soractl" models verify -q comfy folder > out || complain "models verify"
+[ "$(grep -c 'as when it was added' out)" -eq 2 ] || complain "verify: $(cat out)"
+file=$tiny/comfy/ae.safetensors
+stamp=$(stat -c %y "$file")
+printf '\1' | dd of="$file" bs=1 seek=$(($(stat -c %s "$file") - 3)) conv=notrunc status=none
+touch -d "$stamp" "$file"
+rm out shown 2> /dev/null || true
+refuses "a weight that changed" 1 "'comfy' is not what it was when it was added: its digest is [0-9a-f]{64}, was [0-9a-f]{64}" \
+  "$soractl" models verify -q comfy
+
+# -- What is not added, with one line that says why, and nothing in the models folder.
+before=$(ls -A "$registered")
+add () { refuses "$1" "$2" "$3" "$soractl" models add -q "${@:4}"; }
+mkdir "$work/bad"
+printf 'PK\3\4 zip' > "$work/bad/zip.safetensors"
+cp -r "$tiny/folder" "$work/bad/folder"
+add "a name that is taken" 2 "there is a model 'folder' already" "$tiny/folder"
+add "a bad name" 2 "'a/b' is no name" "$tiny/folder" --name a/b
+add "a pickle" 1 "Wan2.1_VAE.pth' is a pickle: .*safetensors" "$tiny/original/dit.safetensors" "$work/bad/Wan2.1_VAE.pth"
+add "a pickle by another name" 1 "zip.safetensors' is a zip archive or PyTorch checkpoint" "$work/bad/zip.safetensors"
+add "a file that is not there" 3 "nowhere.safetensors" "$work/nowhere.safetensors"
+add "one of three" 1 "missing: a T5 text encoder, a Wan VAE, a tokenizer" "$tiny/original/dit.safetensors"
+add "two transformers" 1 "each of .* is a Wan transformer, expected one" "$tiny/original/"* "$tiny/comfy/dit.safetensors"
+add "an empty folder" 3 "is no model in the Diffusers layout" "$work/out"
+add "a folder and a file" 2 "name one folder, or the files of one model" "$tiny/folder" "$tiny/original/dit.safetensors"
+sed -i 's/blocks.1.attn1.to_k.bias/blocks.1.attn1.to_k.biaz/' "$work/bad/folder/transformer/diffusion_pytorch_model.safetensors"
+add "a missing tensor" 1 "blocks.1.attn1.to_k.bias" "$work/bad/folder" --name bad
+sed 's/"blocks.1.self_attn.k.bias":{"dtype":"F32"/"blocks.1.self_attn.k.bias":{"dtype":"I32"/' "$tiny/original/dit.safetensors" > "$work/bad/dit.safetensors"
+add "a dtype" 1 "/bad/dit.safetensors.*blocks.1.attn1.to_k.bias' is i32" "$work/bad/dit.safetensors" "$tiny/original/"{t5,ae}.safetensors "$tiny/original/spiece.model" --name dtype
+[ "$(ls -A "$registered")" = "$before" ] || complain "the models folder changed: $(ls -A "$registered")"
+refuses "a word that is none" 2 "unexpected word 'frob'" "$soractl" models frob
+refuses "an option of another word" 2 "name is for 'add'" "$soractl" models list --name x
+
+# -- remove takes the registration, never the user's files; a model's own files only when it is told to.
+"$soractl" models remove -q comfy folder dit by-path || complain "models remove"
+[ "$("$soractl" models list -q | wc -l)" -eq 1 ] || complain "still there: $("$soractl" models list -q)"
+[ -e "$tiny/comfy/ae.safetensors" ] && [ -e "$tiny/folder/model_index.json" ] || complain "remove deleted the user's files"
+[ -z "$(ls -A "$registered/.registered")" ] || complain "records stay: $(ls -A "$registered/.registered")"
+cp -r "$tiny/folder" "$registered/mine"
+ln -s "$tiny/original" "$registered/mine/link"
+refuses "own files" 2 "holds the model's own files: --delete-files" "$soractl" models remove mine
+"$soractl" models remove -q mine --delete-files || complain "remove --delete-files"
+[ ! -e "$registered/mine" ] && [ -e "$tiny/original/dit.safetensors" ] || complain "remove --delete-files"
+refuses "a model that is not there" 3 "there is no model 'mine'" "$soractl" models remove mine
+SORA_MODEL_PATH=$tiny refuses "another's model" 2 "'original' was not added by you" "$soractl" models remove original
+refuses "a path" 3 "cannot open the model folder" "$soractl" models remove ../x
+exit $fail
