@@ -5,7 +5,7 @@
  * begins (the missing ones are zeros, and cost nothing).
  *
  * A frame is f32 [H, W, Cp]: channels innermost, padded with zeros to a multiple of 16
- * (sora_kit_pad16()), 64-byte aligned.  Three kinds of layer:
+ * (sora_kit_pad16()), 64-byte aligned.  Four kinds of layer:
  *
  *  - #SoraKitPlaneConv, taps × 3 × 3: Winograd's F(4×4, 3×3) over the planes (Lavin and Gray, "Fast
  * Algorithms for Convolutional Neural Networks", section 4.3), a quarter of the multiplications;
@@ -14,6 +14,7 @@
  *  - #SoraKitPointConv, taps × 1 × 1: products over pixels.
  *  - #SoraKitFewConv, taps × 3 × 3 into few channels (pictures): each pixel's products once, then
  * sums over neighbours.
+ *  - #SoraKitStrideConv, 3 × 3 at every second pixel: products over gathered neighbours.
  *
  * Work is cut by shape; each value is one chain of operations that no cut changes: the same bytes
  * at any thread count.  Tolerance: 1e-5 of the largest value against direct sums in f64, 3e-5 for
@@ -159,5 +160,40 @@ uint64_t sora_kit_few_conv_work (int64_t oc, int64_t w, int threads);
  */
 int sora_kit_few_conv_run (const SoraKitFewConv *conv, SoraKitTeam *team,
                            const SoraKitConvSource *source, float *out, void *work);
+
+/* ---- 3 × 3 at every second pixel, zeros past the right and the lower edge */
+
+typedef struct
+{
+  int64_t ic, oc;
+  float *b; /* packed [9 * ICp, OCp] */
+  float *bias;
+} SoraKitStrideConv;
+
+/** sora_kit_stride_conv_bytes: Returns: bytes that such a layer's packed weights take. */
+uint64_t sora_kit_stride_conv_bytes (int64_t ic, int64_t oc);
+
+/** sora_kit_stride_conv_pack: as sora_kit_plane_conv_pack(), with @weights [oc, ic, 3, 3]. */
+int sora_kit_stride_conv_pack (SoraKitStrideConv *conv, SoraKitTeam *team, int64_t ic, int64_t oc,
+                               const float *weights, const float *bias);
+void sora_kit_stride_conv_clear (SoraKitStrideConv *conv);
+
+/** sora_kit_stride_conv_work: Returns: bytes of @work, for a team of @threads. */
+uint64_t sora_kit_stride_conv_work (int64_t ic, int threads);
+
+/**
+ * sora_kit_stride_conv_run:
+ * @conv: a packed layer
+ * @team: who works
+ * @from: [h, w, ICp]
+ * @h: its height, even
+ * @w: its width, even
+ * @out: [h / 2, w / 2, OCp]; not @from.  Its pixel (x, y) sees @from from (2 x, 2 y) on
+ * @work: sora_kit_stride_conv_work() bytes, 64-byte aligned
+ *
+ * Returns: as sora_kit_plane_conv_run()
+ */
+int sora_kit_stride_conv_run (const SoraKitStrideConv *conv, SoraKitTeam *team, const float *from,
+                              int64_t h, int64_t w, float *out, void *work);
 
 #endif

@@ -328,6 +328,56 @@ START_TEST (test_conv)
 }
 END_TEST
 
+/* 3 × 3 at every second pixel: zeros stand past the right and the lower edge alone. */
+START_TEST (test_stride)
+{
+  static const int64_t sizes[][4]
+      = { { 2, 2, 3, 5 }, { 6, 10, 16, 16 }, { 14, 6, 33, 17 }, { 34, 38, 24, 48 } };
+  const int64_t h = sizes[_i][0], w = sizes[_i][1], ic = sizes[_i][2], oc = sizes[_i][3];
+  const int64_t icp = sora_kit_pad16 (ic), ocp = sora_kit_pad16 (oc), pixels = h / 2 * (w / 2);
+  float *from = random_frame (h, w, ic), *weights = random_array (oc * ic * 9),
+        *bias = random_array (oc);
+  float *first = NULL;
+  for (int threads = 1; threads <= 3; threads++)
+    {
+      SoraKitTeam team;
+      SoraKitStrideConv conv = { 0 };
+      sora_kit_team_init (&team, NULL, NULL, threads);
+      float *out = sora_kit_alloc ((uint64_t)(pixels * ocp), sizeof *out);
+      void *work = sora_kit_alloc (sora_kit_stride_conv_work (ic, threads), 1);
+      ck_assert_int_eq (sora_kit_stride_conv_pack (&conv, &team, ic, oc, weights, bias), SORA_OK);
+      ck_assert_int_eq (sora_kit_stride_conv_run (&conv, &team, from, h, w, out, work), SORA_OK);
+      Compared c = { 0 };
+      for (int64_t i = 0; threads == 1 && i < pixels * ocp; i++)
+        {
+          const int64_t x = i / ocp % (w / 2), y = i / ocp / (w / 2), o = i % ocp;
+          double sum = o < oc ? bias[o] : 0;
+          for (int64_t k = 0; o < oc && k < ic * 9; k++)
+            {
+              const int64_t sy = 2 * y + k % 9 / 3, sx = 2 * x + k % 3;
+              if (sy < h && sx < w)
+                sum += (double)weights[o * ic * 9 + k] * from[(sy * w + sx) * icp + k / 9];
+            }
+          compare (&c, out[i], sum);
+        }
+      ck_assert_msg (c.error <= 1e-5 * c.scale, "error %.3g of %.3g", c.error, c.scale);
+      if (threads == 1)
+        first = out;
+      else
+        {
+          ck_assert_mem_eq (out, first, (size_t)(pixels * ocp) * sizeof *out);
+          sora_kit_free (out);
+        }
+      sora_kit_stride_conv_clear (&conv);
+      sora_kit_free (work);
+    }
+  sora_kit_free (first);
+  sora_kit_free (from);
+  sora_kit_free (weights);
+  sora_kit_free (bias);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -338,6 +388,7 @@ main (void)
   tcase_add_test (tcase, test_gemm_offset);
   tcase_add_loop_test (tcase, test_gemm, 0, sizeof products / sizeof products[0]);
   tcase_add_loop_test (tcase, test_conv, 0, sizeof shapes / sizeof shapes[0]);
+  tcase_add_loop_test (tcase, test_stride, 0, 4);
   suite_add_tcase (suite, tcase);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_ENV);
