@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * vae-config.c: see vae-config.h.  Source: diffusers 0.42.1, autoencoder_kl_wan.py,
- * AutoencoderKLWan and WanDecoder3d.
+ * AutoencoderKLWan.
  */
 #include "vae-config.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 static void
@@ -98,121 +96,48 @@ sora_vae_config_read (SoraKitConfig *file, SoraVaeConfig *config)
     read_latents (file, config);
 }
 
-/* ---- layers */
-
-typedef struct
+void
+sora_vae_config_read_encoder (SoraKitConfig *c, SoraVaeConfig *config)
 {
-  SoraVaeLayer *layers;
-  int n;
-} List;
-
-static SoraVaeLayer *add (List *list, SoraVaeLayerKind kind, int64_t ic, int64_t oc, int taps,
-                          int rank, const char *name, ...) __attribute__ ((format (printf, 7, 8)));
-
-static SoraVaeLayer *
-add (List *list, SoraVaeLayerKind kind, int64_t ic, int64_t oc, int taps, int rank,
-     const char *name, ...)
-{
-  SoraVaeLayer *layer = &list->layers[list->n++];
-  *layer
-      = (SoraVaeLayer){ .kind = kind, .ic = ic, .oc = oc, .taps = taps, .rank = rank, .parts = 1 };
-  va_list args;
-  va_start (args, name);
-  (void)vsnprintf (layer->name, sizeof layer->name, name, args);
-  va_end (args);
-  return layer;
-}
-
-/* The shortcut comes first, as the residual's sum is begun with it. */
-static void
-add_resnet (List *list, const char *name, int64_t ic, int64_t oc)
-{
-  if (ic != oc)
-    add (list, SORA_VAE_POINT, ic, oc, 1, 5, "%s.conv_shortcut", name);
-  add (list, SORA_VAE_NORM, ic, ic, 1, 4, "%s.norm1.gamma", name);
-  add (list, SORA_VAE_PLANE, ic, oc, 3, 5, "%s.conv1", name);
-  add (list, SORA_VAE_NORM, oc, oc, 1, 4, "%s.norm2.gamma", name);
-  add (list, SORA_VAE_PLANE, oc, oc, 3, 5, "%s.conv2", name);
-}
-
-static void
-add_parts (List *list, int parts, int64_t dim, int taps, int rank, const char *name)
-{
-  for (int i = 0; i < parts; i++)
+  enum
+  {
+    MAX_SCALES = 64
+  };
+  double scales[MAX_SCALES];
+  SoraKitVaeShape shape;
+  const int64_t base = sora_kit_config_i64_or (c, "base_dim", 1, 2048, 96);
+  const int64_t channels = sora_kit_config_i64_or (c, "in_channels", 1, 1024, 3);
+  sora_kit_vae_shape_read (c, &shape);
+  const int n_scales = sora_kit_config_f64s (c, "attn_scales", scales, 0, MAX_SCALES, -1e6, 1e6);
+  if (sora_kit_config_error (c) != NULL)
+    return;
+  if (channels != 3)
+    sora_kit_config_fail (c, "'in_channels' is %lld, expected 3", (long long)channels);
+  /* Of more entries the reference's encoder takes the first ones, and its decoder the last ones. */
+  int down[SORA_VAE_MAX_LEVELS];
+  if (sora_kit_config_has (c, "temperal_downsample")
+      && sora_kit_config_bools (c, "temperal_downsample", down, 0, SORA_VAE_MAX_LEVELS)
+             != config->n_blocks - 1)
+    sora_kit_config_fail (
+        c, "'temperal_downsample' has more than the %d entries that 'dim_mult' needs",
+        config->n_blocks - 1);
+  if (config->temporal > 4)
+    sora_kit_config_fail (
+        c, "'temperal_downsample' makes one latent of %lld frames, expected 4 at most to encode",
+        (long long)config->temporal);
+  config->n_down_resnets = config->n_resnets - 1;
+  config->down_dims[0] = base;
+  double scale = 1;
+  for (int i = 0; i < config->n_blocks; i++, scale /= 2)
     {
-      SoraVaeLayer *layer = add (list, SORA_VAE_POINT, dim, dim, taps, rank, "%s", name);
-      layer->part = i;
-      layer->parts = parts;
+      config->down_dims[i + 1] = base * shape.mult[i];
+      for (int j = 0; j < n_scales; j++)
+        config->down_attention[i] |= scales[j] == scale;
+      if (config->n_down_resnets == 0 && shape.mult[i] != 1)
+        sora_kit_config_fail (
+            c, "'num_res_blocks' is 0, which leaves the encoder nothing to change its channels by");
+      if (config->down_dims[i + 1] > 8192)
+        sora_kit_config_fail (c, "the encoder would have %lld channels, expected up to 8192",
+                              (long long)config->down_dims[i + 1]);
     }
-}
-
-static void
-add_middle (List *list, int64_t dim)
-{
-  add_resnet (list, "decoder.mid_block.resnets.0", dim, dim);
-  add (list, SORA_VAE_NORM, dim, dim, 1, 3, "decoder.mid_block.attentions.0.norm.gamma");
-  add_parts (list, 3, dim, 1, 4, "decoder.mid_block.attentions.0.to_qkv");
-  add (list, SORA_VAE_POINT, dim, dim, 1, 4, "decoder.mid_block.attentions.0.proj");
-  add_resnet (list, "decoder.mid_block.resnets.1", dim, dim);
-}
-
-static void
-add_upsampler (List *list, int block, int64_t dim, int time)
-{
-  char name[64];
-  if (time)
-    {
-      (void)snprintf (name, sizeof name, "decoder.up_blocks.%d.upsamplers.0.time_conv", block);
-      add_parts (list, 2, dim, 3, 5, name);
-    }
-  SoraVaeLayer *layer = add (list, SORA_VAE_PLANE, dim, dim / 2, 1, 4,
-                             "decoder.up_blocks.%d.upsamplers.0.resample.1", block);
-  layer->upsamples = 1;
-}
-
-int
-sora_vae_layers (const SoraVaeConfig *config, SoraVaeLayer *layers)
-{
-  List list = { .layers = layers };
-  add (&list, SORA_VAE_POINT, config->z_dim, config->z_dim, 1, 5, "post_quant_conv");
-  add (&list, SORA_VAE_PLANE, config->z_dim, config->dims[0], 3, 5, "decoder.conv_in");
-  add_middle (&list, config->dims[0]);
-  int64_t dim = config->dims[0];
-  for (int i = 0; i < config->n_blocks; i++)
-    {
-      for (int j = 0; j < config->n_resnets; j++)
-        {
-          char name[64];
-          (void)snprintf (name, sizeof name, "decoder.up_blocks.%d.resnets.%d", i, j);
-          add_resnet (&list, name, dim, config->dims[i + 1]);
-          dim = config->dims[i + 1];
-        }
-      if (i + 1 < config->n_blocks)
-        {
-          add_upsampler (&list, i, dim, config->upsample_time[i]);
-          dim /= 2;
-        }
-    }
-  add (&list, SORA_VAE_NORM, dim, dim, 1, 4, "decoder.norm_out.gamma");
-  add (&list, SORA_VAE_FEW, dim, 3, 3, 5, "decoder.conv_out");
-  return list.n;
-}
-
-int
-sora_vae_layer_shape (const SoraVaeLayer *layer, int64_t shape[5])
-{
-  const int64_t size = layer->kind == SORA_VAE_PLANE || layer->kind == SORA_VAE_FEW ? 3 : 1;
-  for (int i = 0; i < 5; i++)
-    shape[i] = 1;
-  if (layer->kind == SORA_VAE_NORM)
-    shape[0] = layer->oc;
-  else
-    {
-      shape[0] = layer->oc * layer->parts;
-      shape[1] = layer->ic;
-      shape[2] = layer->rank == 5 ? layer->taps : size;
-      shape[3] = size;
-      shape[4] = size; /* of a 3-d convolution */
-    }
-  return layer->rank;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vae-config.h: vae/config.json of an AutoencoderKLWan, checked, and the list of its decoder's
- * layers that follows from it: the one place that knows the names and shapes of its tensors.
+ * vae-config.h: vae/config.json of an AutoencoderKLWan, checked.
  */
 #ifndef SORA_VAE_CONFIG_H
 #define SORA_VAE_CONFIG_H
@@ -19,6 +18,10 @@
  * @z_dim: channels of the latents
  * @n_resnets: residual blocks in each block (num_res_blocks + 1)
  * @upsample_time: for each upsampler: does it double the frames, too
+ * @down_dims: channels of the encoder: of the first layer, then of the levels from high to low
+ * resolution; this and the next ones by sora_vae_config_read_encoder()
+ * @n_down_resnets: residual blocks in each level of the encoder (num_res_blocks)
+ * @down_attention: for each level of the encoder: does attention follow each residual block
  * @spatial: pixels of a latent in each direction, a power of two
  * @temporal: frames of a latent but the first, a power of two
  * @mean: of the latents
@@ -31,6 +34,9 @@ typedef struct
   int64_t z_dim;
   int n_resnets;
   int upsample_time[SORA_VAE_MAX_LEVELS];
+  int64_t down_dims[SORA_VAE_MAX_LEVELS + 1];
+  int n_down_resnets;
+  int down_attention[SORA_VAE_MAX_LEVELS];
   int64_t spatial, temporal;
   float mean[SORA_VAE_MAX_Z], std[SORA_VAE_MAX_Z];
 } SoraVaeConfig;
@@ -45,59 +51,14 @@ typedef struct
  */
 void sora_vae_config_read (SoraKitConfig *file, SoraVaeConfig *config);
 
-typedef enum
-{
-  SORA_VAE_PLANE, /* causal taps × 3 × 3 */
-  SORA_VAE_POINT, /* causal taps × 1 × 1 */
-  SORA_VAE_FEW,   /* causal taps × 3 × 3 into a picture */
-  SORA_VAE_NORM,  /* gamma */
-} SoraVaeLayerKind;
-
 /**
- * SoraVaeLayer:
- * @kind: what it is
- * @name: of its tensors, without ".weight" and ".bias", or the whole name of a gamma
- * @ic: input channels
- * @oc: output channels
- * @taps: along time
- * @rank: axes of its weight, or of its gamma
- * @upsamples: it sees its input at twice the resolution
- * @part: which third (query, key, value) or half (even, odd frames) of the stored weight's output
- * it is
- * @parts: of how many
- */
-typedef struct
-{
-  SoraVaeLayerKind kind;
-  char name[64];
-  int64_t ic, oc;
-  int taps, rank;
-  int upsamples;
-  int part, parts;
-} SoraVaeLayer;
-
-/* The most layers that a good configuration has. */
-#define SORA_VAE_MAX_LAYERS (32 + SORA_VAE_MAX_LEVELS * (5 * (SORA_VAE_MAX_RES_BLOCKS + 1) + 4))
-
-/**
- * sora_vae_layers:
- * @config: a configuration
- * @layers: (out): room for %SORA_VAE_MAX_LAYERS
+ * sora_vae_config_read_encoder:
+ * @file: vae/config.json
+ * @config: (inout): what sora_vae_config_read() made of it
  *
- * All layers of the decoder in the order in which a frame goes through them; vae-walk.c walks the
- * same order.
- *
- * Returns: how many
+ * What the encoder alone has.  Where latents stand for more than 4 frames the reference class
+ * cannot encode (its chunks are of 4), and nor do we.
  */
-int sora_vae_layers (const SoraVaeConfig *config, SoraVaeLayer *layers);
-
-/**
- * sora_vae_layer_shape:
- * @layer: a layer
- * @shape: (out): of its stored weight or gamma, 5 axes at most
- *
- * Returns: how many axes
- */
-int sora_vae_layer_shape (const SoraVaeLayer *layer, int64_t shape[5]);
+void sora_vae_config_read_encoder (SoraKitConfig *file, SoraVaeConfig *config);
 
 #endif

@@ -11,49 +11,19 @@
 #ifndef SORA_VAE_DECODER_H
 #define SORA_VAE_DECODER_H
 
-#include "vae-config.h"
+#include "vae-coder.h"
 
-#include "kit-parallel.h"
-
-typedef struct SoraVaeDecoder SoraVaeDecoder; /* configuration and packed weights */
-typedef struct SoraVaeStream SoraVaeStream;   /* one clip on its way through it */
-
-/** sora_vae_decoder_new: Returns: (nullable) (transfer full): a decoder without weights; %NULL
- * without memory. */
-SoraVaeDecoder *sora_vae_decoder_new (const SoraVaeConfig *config);
-void sora_vae_decoder_free (SoraVaeDecoder *decoder);
-
-/** sora_vae_decoder_layers: Returns: (transfer none) (array length=n): its layers, in
- * sora_vae_layers()' order. */
-const SoraVaeLayer *sora_vae_decoder_layers (const SoraVaeDecoder *decoder, int *n);
-
-/**
- * sora_vae_decoder_pack:
- * @decoder: a decoder
- * @team: who works
- * @index: which layer
- * @weight: its stored weight, of the shape sora_vae_layer_shape() says; or its gamma
- * @weight_dtype: #SoraDtype
- * @bias: its stored bias [oc * parts]; %NULL for a gamma
- * @bias_dtype: #SoraDtype
- *
- * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
- */
-int sora_vae_decoder_pack (SoraVaeDecoder *decoder, SoraKitTeam *team, int index,
-                           const void *weight, int weight_dtype, const void *bias, int bias_dtype);
-
-/** sora_vae_decoder_bytes: Returns: bytes of all packed weights, from the configuration alone. */
-uint64_t sora_vae_decoder_bytes (const SoraVaeConfig *config);
+typedef struct SoraVaeStream SoraVaeStream; /* one clip on its way through it */
 
 /**
  * sora_vae_stream_new:
- * @decoder: a decoder; packed, unless only sora_vae_estimate() is wanted
+ * @decoder: the decoder; packed, unless only sora_vae_estimate() is wanted
  * @h: height of the latents
  * @w: width of the latents
  *
  * Returns: (nullable) (transfer full): the stream; %NULL without memory
  */
-SoraVaeStream *sora_vae_stream_new (const SoraVaeDecoder *decoder, int64_t h, int64_t w);
+SoraVaeStream *sora_vae_stream_new (const SoraVaeCoder *decoder, int64_t h, int64_t w);
 void sora_vae_stream_free (SoraVaeStream *stream);
 
 /**

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vae-private.h: what the files of the decoder share: vae-weights.c packs, vae-walk.c takes a frame
- * through the layers, vae-stream.c holds a clip together.
+ * vae-private.h: what the files of the two halves share: vae-weights.c packs, vae-blocks.c has what
+ * both are made of, vae-walk.c takes a latent through the decoder and vae-encode-walk.c a frame
+ * through the encoder, vae-stream.c and vae-encode.c hold a clip together.
  */
 #ifndef SORA_VAE_PRIVATE_H
 #define SORA_VAE_PRIVATE_H
 
 #include "vae-decoder.h"
+#include "vae-encoder.h"
 #include "vae-pool.h"
 
 #include "kit-attention.h"
@@ -17,14 +19,15 @@ typedef struct
   SoraKitPlaneConv plane;
   SoraKitPointConv point;
   SoraKitFewConv few;
+  SoraKitStrideConv stride;
   float *gamma;
 } SoraVaePacked;
 
-struct SoraVaeDecoder
+struct SoraVaeCoder
 {
   SoraVaeConfig config;
-  SoraVaeLayer layers[SORA_VAE_MAX_LAYERS];
-  SoraVaePacked packed[SORA_VAE_MAX_LAYERS];
+  SoraVaeLayer *layers;
+  SoraVaePacked *packed;
   int n;
 };
 
@@ -38,13 +41,13 @@ typedef struct
 typedef struct
 {
   int frames[SORA_KIT_CONV_TAPS - 1]; /* newest first, -1: none yet */
-  int passed;                         /* of an upsampler in time: the first frame has gone by */
+  int passed;                         /* of a sampler in time: frames that have gone by, 1 or 2 */
 } SoraVaePast;
 
 struct SoraVaeStream
 {
-  const SoraVaeDecoder *decoder;
-  int64_t h, w;
+  const SoraVaeCoder *coder;
+  int64_t h, w; /* of what comes in: latents, or pictures */
   SoraVaePool pool;
   SoraVaePast past[SORA_VAE_MAX_LAYERS];
   int threads; /* that work is made for */
@@ -52,7 +55,13 @@ struct SoraVaeStream
   uint64_t work_bytes;
   float *rgb;
   SoraKitCache *cache;
-  SoraKitKeys *keys;
+  struct
+  {
+    SoraKitKeys *keys;
+    int64_t n, c;
+  } keys[SORA_VAE_MAX_LEVELS + 1]; /* of attention: one of a size */
+  int n_keys;
+  uint64_t keys_bytes;
   double flops;
 
   /* of the call */
@@ -61,12 +70,49 @@ struct SoraVaeStream
   void *data;
 };
 
+float *sora_vae_data (const SoraVaeStream *stream, int at);
+
 /* A frame of the pool; the reason of a failure is kept in the team. */
 int sora_vae_get_frame (SoraVaeStream *stream, int64_t h, int64_t w, int64_t c,
                         SoraVaeFrame *frame);
 
+void sora_vae_put_frame (SoraVaeStream *stream, const SoraVaeFrame *frame);
+
+/* What layer `index` sees when `frame` is the newest. */
+SoraKitConvSource sora_vae_source (const SoraVaeStream *stream, int index,
+                                   const SoraVaeFrame *frame);
+
+/* The frame becomes the newest of the layer's past, which owns it from now on. */
+void sora_vae_remember (SoraVaeStream *stream, int index, const SoraVaeFrame *frame);
+
+/* Adds up what a layer's sums into `out` cost; `square`: taps of its plane. */
+void sora_vae_count_flops (SoraVaeStream *stream, const SoraVaeLayer *layer,
+                           const SoraVaeFrame *out, int square);
+
+/* One layer, `add` (nullable) added to its result.  With a pool that pretends they count alone. */
+int sora_vae_norm_frame (SoraVaeStream *stream, int index, const SoraVaeFrame *from,
+                         const SoraVaeFrame *to, int silu);
+int sora_vae_plane (SoraVaeStream *stream, int index, const SoraVaeFrame *from,
+                    const SoraVaeFrame *add, const SoraVaeFrame *to);
+int sora_vae_point (SoraVaeStream *stream, int index, const SoraVaeFrame *from,
+                    const SoraVaeFrame *add, const SoraVaeFrame *to);
+
+/* norm, SiLU, convolution, twice; then what came in is added.  Takes *x and gives another; *index
+ * moves on. */
+int sora_vae_resnet (SoraVaeStream *stream, int *index, SoraVaeFrame *x);
+
+/* Self-attention of one head over the pixels of a frame; x = x + proj (attention (norm (x))). */
+int sora_vae_attention (SoraVaeStream *stream, int *index, SoraVaeFrame *x);
+
+/* The second half of both middles: a block, attention, a block. */
+int sora_vae_middle (SoraVaeStream *stream, int *index, SoraVaeFrame *x);
+
 /* Takes the latents of one frame, scaled, through all layers; consumes the frame.  With a pool that
  * pretends it only counts memory and operations. */
 int sora_vae_walk (SoraVaeStream *stream, SoraVaeFrame z);
+
+/* Takes one picture through all layers of the encoder, as sora_vae_walk(); `latents` is the frame
+ * that it completes (put it back), or none: `at` is -1. */
+int sora_vae_encode_walk (SoraVaeStream *stream, SoraVaeFrame picture, SoraVaeFrame *latents);
 
 #endif

@@ -13,14 +13,17 @@
 #define MAX_SIDE 16384 /* px */
 #define MAX_LATENTS 1000000
 
-static int
-read_config (const SoraHost *host, SoraContext *ctx, SoraVaeConfig *config)
+int
+sora_vae_request_config (const SoraHost *host, SoraContext *ctx, SoraVaeHalf half,
+                         SoraVaeConfig *config)
 {
   SoraKitConfig *file;
   const int r = sora_kit_config_open (host, ctx, "vae/config.json", 1, &file);
   if (r != SORA_OK)
     return r;
   sora_vae_config_read (file, config);
+  if (half == SORA_VAE_ENCODER && sora_kit_config_error (file) == NULL)
+    sora_vae_config_read_encoder (file, config);
   return sora_kit_config_close (host, ctx, file);
 }
 
@@ -62,7 +65,7 @@ sora_vae_request_read (const SoraHost *host, SoraContext *ctx, SoraVaeRequest *r
   const char *format = NULL;
   int64_t trim = 0;
   memset (request, 0, sizeof *request);
-  int r = read_config (host, ctx, &request->config);
+  int r = sora_vae_request_config (host, ctx, SORA_VAE_DECODER, &request->config);
   if (r == SORA_OK)
     r = host->input_spec (ctx, "latents", &spec);
   if (r == SORA_OK)
@@ -100,13 +103,13 @@ sora_vae_tensor_names (const SoraVaeLayer *layer, char weight[80], char bias[80]
 
 int
 sora_vae_check_tensors (const SoraHost *host, SoraContext *ctx, const SoraVaeConfig *config,
-                        uint64_t *bytes)
+                        SoraVaeHalf half, uint64_t *bytes)
 {
   SoraKitTensorCheck check = { .host = host, .ctx = ctx, .component = "vae" };
   SoraVaeLayer *layers = calloc (SORA_VAE_MAX_LAYERS, sizeof *layers);
   if (layers == NULL)
     return host->fail (ctx, "no memory for the list of layers");
-  const int n = sora_vae_layers (config, layers);
+  const int n = sora_vae_layers (config, half, layers);
   int r = SORA_OK;
   for (int i = 0; i < n && r == SORA_OK; i++)
     {

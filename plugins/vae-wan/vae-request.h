@@ -6,7 +6,7 @@
 #ifndef SORA_VAE_REQUEST_H
 #define SORA_VAE_REQUEST_H
 
-#include "vae-config.h"
+#include "vae-layers.h"
 
 #include "sora-plugin.h"
 
@@ -20,13 +20,20 @@ typedef struct
   double fps;
 } SoraVaeRequest;
 
+/* The most frames that are encoded. */
+#define SORA_VAE_MAX_FRAMES 4000000
+
+/* Reads vae/config.json for a half.  Returns as sora_vae_request_read(). */
+int sora_vae_request_config (const SoraHost *host, SoraContext *ctx, SoraVaeHalf half,
+                             SoraVaeConfig *config);
+
 /* Reads configuration, parameters and the input's shape.  Returns a SoraResult; the reason was
  * given to fail(). */
 int sora_vae_request_read (const SoraHost *host, SoraContext *ctx, SoraVaeRequest *request);
 
-/* All tensors of the decoder are there, of the right shapes; adds up their stored bytes. */
+/* All tensors of a half are there, of the right shapes; adds up their stored bytes. */
 int sora_vae_check_tensors (const SoraHost *host, SoraContext *ctx, const SoraVaeConfig *config,
-                            uint64_t *bytes);
+                            SoraVaeHalf half, uint64_t *bytes);
 
 /* A layer's stored tensors: its gamma, or weight and bias. */
 void sora_vae_tensor_names (const SoraVaeLayer *layer, char weight[80], char bias[80]);

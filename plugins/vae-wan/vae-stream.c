@@ -10,12 +10,12 @@
 #include <string.h>
 
 SoraVaeStream *
-sora_vae_stream_new (const SoraVaeDecoder *decoder, int64_t h, int64_t w)
+sora_vae_stream_new (const SoraVaeCoder *coder, int64_t h, int64_t w)
 {
   SoraVaeStream *s = calloc (1, sizeof *s);
   if (s == NULL)
     return NULL;
-  s->decoder = decoder;
+  s->coder = coder;
   s->h = h;
   s->w = w;
   for (int i = 0; i < SORA_VAE_MAX_LAYERS; i++)
@@ -29,7 +29,8 @@ sora_vae_stream_free (SoraVaeStream *s)
   if (s == NULL)
     return;
   sora_vae_pool_clear (&s->pool);
-  sora_kit_keys_free (s->keys);
+  for (int i = 0; i < s->n_keys; i++)
+    sora_kit_keys_free (s->keys[i].keys);
   sora_kit_cache_free (s->cache);
   sora_kit_free (s->work);
   sora_kit_free (s->rgb);
@@ -46,17 +47,17 @@ prepare (SoraVaeStream *s, SoraKitTeam *team)
   sora_kit_free (s->rgb);
   s->work = NULL;
   s->rgb = NULL;
-  SoraVaeStream *model = sora_vae_stream_new (s->decoder, s->h, s->w);
+  SoraVaeStream *model = sora_vae_stream_new (s->coder, s->h, s->w);
   if (model == NULL)
     return sora_kit_team_fail (team, "no memory to decode");
   model->pool.pretend = 1;
   model->team = team;
   model->threads = team->threads;
   SoraVaeFrame z;
-  int r = sora_vae_get_frame (model, s->h, s->w, s->decoder->config.z_dim, &z);
+  int r = sora_vae_get_frame (model, s->h, s->w, s->coder->config.z_dim, &z);
   if (r == SORA_OK)
     r = sora_vae_walk (model, z);
-  const SoraVaeConfig *config = &s->decoder->config;
+  const SoraVaeConfig *config = &s->coder->config;
   const int64_t width = s->w * config->spatial, height = s->h * config->spatial;
   const uint64_t few = sora_kit_few_conv_work (3, width, team->threads);
   s->work_bytes = model->work_bytes > few ? model->work_bytes : few;
@@ -78,7 +79,7 @@ int
 sora_vae_stream_decode (SoraVaeStream *s, SoraKitTeam *team, const float *latents,
                         int64_t channel_step, SoraVaeFrameFunc take, void *data)
 {
-  const SoraVaeConfig *config = &s->decoder->config;
+  const SoraVaeConfig *config = &s->coder->config;
   s->team = team;
   s->take = take;
   s->data = data;
@@ -101,7 +102,7 @@ int
 sora_vae_estimate (const SoraVaeConfig *config, int64_t t, int64_t h, int64_t w, uint64_t *bytes,
                    double *flops)
 {
-  SoraVaeDecoder *decoder = sora_vae_decoder_new (config);
+  SoraVaeCoder *decoder = sora_vae_coder_new (config, SORA_VAE_DECODER);
   SoraVaeStream *s = decoder != NULL ? sora_vae_stream_new (decoder, h, w) : NULL;
   int result = -1;
   if (s != NULL)
@@ -127,12 +128,11 @@ sora_vae_estimate (const SoraVaeConfig *config, int64_t t, int64_t h, int64_t w,
                      height = (uint64_t)(h * config->spatial);
       const uint64_t few = sora_kit_few_conv_work (3, (int64_t)width, s->threads);
       *bytes = s->pool.bytes + (s->work_bytes > few ? s->work_bytes : few)
-               + width * height * 3 * sizeof (float)
-               + sora_kit_keys_bytes (1, config->dims[0], h * w)
+               + width * height * 3 * sizeof (float) + s->keys_bytes
                + (uint64_t)s->threads * sora_kit_thread_bytes (config->dims[0]);
       *flops = s->flops + last * (double)(t - walked);
     }
   sora_vae_stream_free (s);
-  sora_vae_decoder_free (decoder);
+  sora_vae_coder_free (decoder);
   return result;
 }

@@ -4,20 +4,14 @@
  * takes latents and pushes pictures as they come.
  */
 #include "vae-decoder.h"
+#include "vae-load.h"
 #include "vae-math.h"
 #include "vae-request.h"
 
 #include "kit-picture.h"
 #include "kit-stage.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-typedef struct
-{
-  SoraVaeDecoder *decoder; /* packed, or NULL */
-  SoraKitHold hold;
-} Instance;
 
 static int
 vae_infer (const SoraHost *host, SoraContext *ctx)
@@ -26,7 +20,7 @@ vae_infer (const SoraHost *host, SoraContext *ctx)
   SoraCost cost = { .struct_size = sizeof cost };
   int r = sora_vae_request_read (host, ctx, &request);
   if (r == SORA_OK)
-    r = sora_vae_check_tensors (host, ctx, &request.config, &cost.weights_bytes);
+    r = sora_vae_check_tensors (host, ctx, &request.config, SORA_VAE_DECODER, &cost.weights_bytes);
   if (r != SORA_OK)
     return r;
   const int64_t height = request.h * request.config.spatial,
@@ -35,7 +29,7 @@ vae_infer (const SoraHost *host, SoraContext *ctx)
                          &cost.flops)
       != 0)
     return host->fail (ctx, "no memory to estimate the cost of decoding");
-  cost.packed_bytes = sora_vae_decoder_bytes (&request.config);
+  cost.packed_bytes = sora_vae_coder_bytes (&request.config, SORA_VAE_DECODER);
   cost.output_bytes
       = (uint64_t)(request.frames * height * width * 3) * (request.dtype == SORA_F32 ? 4 : 1);
   cost.steps = (uint32_t)request.t;
@@ -52,97 +46,6 @@ vae_infer (const SoraHost *host, SoraContext *ctx)
   if (r == SORA_OK)
     r = host->set_output_attr_f64 (ctx, "frames", "fps", request.fps);
   return r == SORA_OK ? host->set_cost (ctx, &cost) : r;
-}
-
-/* ---- weights */
-
-typedef struct
-{
-  const SoraHost *host;
-  SoraVaeDecoder *decoder;
-  const SoraVaeLayer *layers;
-  int n, layer;
-  SoraTensorView weight, bias;
-} Pack;
-
-static int
-pack_on_compute (SoraKitTeam *team, void *data)
-{
-  const Pack *pack = data;
-  return sora_vae_decoder_pack (pack->decoder, team, pack->layer, pack->weight.data,
-                                pack->weight.dtype, pack->bias.data, pack->bias.dtype);
-}
-
-static int
-pack_layer (const SoraKitWeights *from, SoraContext *ctx, void *data, int64_t index)
-{
-  Pack *pack = data;
-  const SoraVaeLayer *layer = &pack->layers[index];
-  char weight[80], bias[80];
-  int64_t shape[5];
-  sora_vae_tensor_names (layer, weight, bias);
-  const int ndim = sora_vae_layer_shape (layer, shape), has_bias = layer->kind != SORA_VAE_NORM;
-  pack->layer = (int)index;
-  pack->bias = (SoraTensorView){ 0 };
-  int r = sora_kit_weights_view (from, weight, ndim, shape, &pack->weight);
-  if (r == SORA_OK && has_bias)
-    r = sora_kit_weights_view (from, bias, 1, shape, &pack->bias);
-  if (r == SORA_OK)
-    r = sora_kit_compute (pack->host, ctx, "the decoder's loading", pack_on_compute, pack);
-  if (layer->part + 1 == layer->parts)
-    {
-      sora_kit_weights_done (from, weight);
-      if (has_bias)
-        sora_kit_weights_done (from, bias);
-    }
-  return r;
-}
-
-/* The encoder's tensors are nobody's business here. */
-static int
-is_known (const void *data, const char *name)
-{
-  const Pack *pack = data;
-  if (strncmp (name, "decoder.", 8) != 0 && strncmp (name, "post_quant_conv.", 16) != 0)
-    return 1;
-  for (int i = 0; i < pack->n; i++)
-    {
-      char weight[80], bias[80];
-      sora_vae_tensor_names (&pack->layers[i], weight, bias);
-      if (strcmp (name, weight) == 0
-          || (pack->layers[i].kind != SORA_VAE_NORM && strcmp (name, bias) == 0))
-        return 1;
-    }
-  return 0;
-}
-
-static int
-load (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraVaeConfig *config)
-{
-  if (instance->decoder != NULL)
-    return SORA_OK;
-  int r = sora_kit_hold (host, ctx, &instance->hold, sora_vae_decoder_bytes (config));
-  if (r != SORA_OK)
-    return r;
-  Pack pack = { .host = host, .decoder = sora_vae_decoder_new (config) };
-  if (pack.decoder == NULL)
-    r = host->fail (ctx, "no memory for the decoder");
-  else
-    {
-      pack.layers = sora_vae_decoder_layers (pack.decoder, &pack.n);
-      const SoraKitLoad what
-          = { "vae", "the decoder that vae/config.json describes", is_known, pack_layer, pack.n };
-      r = sora_kit_load (host, ctx, &what, &pack);
-    }
-  if (r == SORA_OK)
-    instance->decoder = pack.decoder;
-  else
-    {
-      /* Half a decoder is none. */
-      sora_vae_decoder_free (pack.decoder);
-      sora_kit_hold_drop (host, ctx, &instance->hold);
-    }
-  return r;
 }
 
 /* ---- decoding */
@@ -252,21 +155,21 @@ decode_latent (const SoraHost *host, SoraContext *ctx, Decode *decode, int64_t i
 }
 
 static int
-decode_all (const SoraHost *host, SoraContext *ctx, Instance *instance,
+decode_all (const SoraHost *host, SoraContext *ctx, SoraVaeInstance *instance,
             const SoraVaeRequest *request, const float *latents)
 {
   uint64_t bytes = 0;
   double flops = 0;
   if (sora_vae_estimate (&request->config, request->t, request->h, request->w, &bytes, &flops) != 0)
     return host->fail (ctx, "no memory to estimate the cost of decoding");
-  int r = load (host, ctx, instance, &request->config);
+  int r = sora_vae_load (host, ctx, instance, &request->config, SORA_VAE_DECODER);
   if (r == SORA_OK)
     r = host->reserve (ctx, SORA_MEMORY_WORK, bytes);
   if (r != SORA_OK)
     return r;
   Decode decode
       = { .host = host, .request = request, .channel_step = request->t * request->h * request->w };
-  decode.stream = sora_vae_stream_new (instance->decoder, request->h, request->w);
+  decode.stream = sora_vae_stream_new (instance->coder, request->h, request->w);
   if (decode.stream == NULL)
     return host->fail (ctx, "no memory to decode");
   int64_t done = 0;
@@ -278,13 +181,6 @@ decode_all (const SoraHost *host, SoraContext *ctx, Instance *instance,
     }
   sora_vae_stream_free (decode.stream);
   return r;
-}
-
-static int
-vae_create (const SoraHost *host, SoraContext *ctx, void **instance)
-{
-  *instance = calloc (1, sizeof (Instance));
-  return *instance != NULL ? SORA_OK : host->fail (ctx, "no memory for an instance");
 }
 
 static int
@@ -303,21 +199,6 @@ vae_run (const SoraHost *host, SoraContext *ctx, void *instance)
   r = decode_all (host, ctx, instance, &request, view.data);
   host->tensor_unref (latents);
   return r;
-}
-
-static void
-vae_release (const SoraHost *host, void *data)
-{
-  Instance *instance = data;
-  sora_vae_decoder_free (instance->decoder);
-  *instance = (Instance){ 0 };
-}
-
-static void
-vae_destroy (const SoraHost *host, void *data)
-{
-  vae_release (host, data);
-  free (data);
 }
 
 /* ---- what it declares */
@@ -382,10 +263,10 @@ static const SoraStageClass vae_class = {
   .params = params,
   .models = models,
   .infer = vae_infer,
-  .create = vae_create,
+  .create = sora_vae_create,
   .run = vae_run,
-  .release = vae_release,
-  .destroy = vae_destroy,
+  .release = sora_vae_release,
+  .destroy = sora_vae_destroy,
 };
 static const SoraStageClass *const stages[] = { &vae_class, NULL };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vae-weights.c: the decoder's weights, from stored tensors to the form that the convolutions want.
+ * vae-weights.c: the weights of a half, from stored tensors to the form that the convolutions want.
  */
 #include "vae-private.h"
 
@@ -11,19 +11,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-SoraVaeDecoder *
-sora_vae_decoder_new (const SoraVaeConfig *config)
+SoraVaeCoder *
+sora_vae_coder_new (const SoraVaeConfig *config, SoraVaeHalf half)
 {
-  SoraVaeDecoder *d = calloc (1, sizeof *d);
-  if (d == NULL)
-    return NULL;
-  d->config = *config;
-  d->n = sora_vae_layers (config, d->layers);
+  SoraVaeCoder *d = calloc (1, sizeof *d);
+  SoraVaeLayer *layers = calloc (SORA_VAE_MAX_LAYERS, sizeof *layers);
+  if (d != NULL && layers != NULL)
+    {
+      const int n = sora_vae_layers (config, half, layers);
+      d->config = *config;
+      d->layers = malloc ((size_t)n * sizeof *d->layers);
+      d->packed = calloc ((size_t)n, sizeof *d->packed);
+      if (d->layers != NULL && d->packed != NULL)
+        {
+          memcpy (d->layers, layers, (size_t)n * sizeof *layers);
+          d->n = n;
+        }
+    }
+  free (layers);
+  if (d != NULL && d->n == 0)
+    {
+      sora_vae_coder_free (d);
+      return NULL;
+    }
   return d;
 }
 
 void
-sora_vae_decoder_free (SoraVaeDecoder *d)
+sora_vae_coder_free (SoraVaeCoder *d)
 {
   if (d == NULL)
     return;
@@ -31,24 +46,27 @@ sora_vae_decoder_free (SoraVaeDecoder *d)
     {
       sora_kit_plane_conv_clear (&d->packed[i].plane);
       sora_kit_point_conv_clear (&d->packed[i].point);
+      sora_kit_stride_conv_clear (&d->packed[i].stride);
       sora_kit_few_conv_clear (&d->packed[i].few);
       sora_kit_free (d->packed[i].gamma);
     }
+  free (d->layers);
+  free (d->packed);
   free (d);
 }
 
 const SoraVaeLayer *
-sora_vae_decoder_layers (const SoraVaeDecoder *d, int *n)
+sora_vae_coder_layers (const SoraVaeCoder *d, int *n)
 {
   *n = d->n;
   return d->layers;
 }
 
 uint64_t
-sora_vae_decoder_bytes (const SoraVaeConfig *config)
+sora_vae_coder_bytes (const SoraVaeConfig *config, SoraVaeHalf half)
 {
   SoraVaeLayer layers[SORA_VAE_MAX_LAYERS];
-  const int n = sora_vae_layers (config, layers);
+  const int n = sora_vae_layers (config, half, layers);
   uint64_t bytes = 0;
   for (int i = 0; i < n; i++)
     switch (layers[i].kind)
@@ -58,6 +76,9 @@ sora_vae_decoder_bytes (const SoraVaeConfig *config)
         break;
       case SORA_VAE_POINT:
         bytes += sora_kit_point_conv_bytes (layers[i].ic, layers[i].oc, layers[i].taps);
+        break;
+      case SORA_VAE_STRIDE:
+        bytes += sora_kit_stride_conv_bytes (layers[i].ic, layers[i].oc);
         break;
       case SORA_VAE_FEW:
         bytes += sora_kit_few_conv_bytes (layers[i].ic, layers[i].oc, layers[i].taps);
@@ -82,12 +103,12 @@ pack_gamma (SoraVaePacked *packed, SoraKitTeam *team, int64_t channels, const fl
 }
 
 int
-sora_vae_decoder_pack (SoraVaeDecoder *d, SoraKitTeam *team, int index, const void *weight,
-                       int weight_dtype, const void *bias, int bias_dtype)
+sora_vae_coder_pack (SoraVaeCoder *d, SoraKitTeam *team, int index, const void *weight,
+                     int weight_dtype, const void *bias, int bias_dtype)
 {
   const SoraVaeLayer *layer = &d->layers[index];
   SoraVaePacked *packed = &d->packed[index];
-  const int64_t square = layer->kind == SORA_VAE_PLANE || layer->kind == SORA_VAE_FEW ? 9 : 1;
+  const int64_t square = sora_vae_layer_side (layer) * sora_vae_layer_side (layer);
   const int64_t n
       = layer->kind == SORA_VAE_NORM ? layer->oc : layer->oc * layer->ic * layer->taps * square;
   /* Of a weight that is two or three layers, this one's rows. */
@@ -116,6 +137,10 @@ sora_vae_decoder_pack (SoraVaeDecoder *d, SoraKitTeam *team, int index, const vo
       case SORA_VAE_POINT:
         result = sora_kit_point_conv_pack (&packed->point, team, layer->ic, layer->oc, layer->taps,
                                            values, biases);
+        break;
+      case SORA_VAE_STRIDE:
+        result = sora_kit_stride_conv_pack (&packed->stride, team, layer->ic, layer->oc, values,
+                                            biases);
         break;
       case SORA_VAE_FEW:
         result = sora_kit_few_conv_pack (&packed->few, team, layer->ic, layer->oc, layer->taps,

@@ -472,7 +472,7 @@ START_TEST (test_wan_2_1)
   ck_assert_msg (parse (json, &config, err, sizeof err) == 0, "%s", err);
   ck_assert_int_eq (config.spatial, 8);
   ck_assert_int_eq (config.temporal, 4);
-  const int n = sora_vae_layers (&config, layers);
+  const int n = sora_vae_layers (&config, SORA_VAE_DECODER, layers);
   int tensors = 0;
   int64_t numbers = 0;
   for (int i = 0; i < n; i++)

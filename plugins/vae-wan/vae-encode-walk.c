@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * vae-encode-walk.c: a picture's way through the encoder.  Source: diffusers 0.42.1,
+ * autoencoder_kl_wan.py: WanEncoder3d, WanResample's downsampling, and AutoencoderKLWan._encode.
+ */
+#include "vae-private.h"
+
+#include <string.h>
+
+static int
+stride (SoraVaeStream *s, int index, const SoraVaeFrame *from, const SoraVaeFrame *to)
+{
+  const SoraVaeLayer *layer = &s->coder->layers[index];
+  sora_vae_count_flops (s, layer, to, 9);
+  if (s->pool.pretend)
+    {
+      const uint64_t bytes = sora_kit_stride_conv_work (layer->ic, s->threads);
+      s->work_bytes = bytes > s->work_bytes ? bytes : s->work_bytes;
+      return SORA_OK;
+    }
+  return sora_kit_stride_conv_run (&s->coder->packed[index].stride, s->team,
+                                   sora_vae_data (s, from->at), from->h, from->w,
+                                   sora_vae_data (s, to->at), s->work);
+}
+
+/* Half the resolution; *x becomes the smaller one. */
+static int
+shrink (SoraVaeStream *s, int index, SoraVaeFrame *x)
+{
+  SoraVaeFrame y;
+  int r = sora_vae_get_frame (s, x->h / 2, x->w / 2, x->c, &y);
+  if (r == SORA_OK)
+    r = stride (s, index, x, &y);
+  sora_vae_put_frame (s, x);
+  *x = y;
+  return r;
+}
+
+/* One frame of two: the very first passes, and is remembered; after it every second one gives a sum
+ * over itself and the two before, and the others end here: x->at is -1. */
+static int
+thin_out (SoraVaeStream *s, int index, SoraVaeFrame *x)
+{
+  SoraVaePast *past = &s->past[index];
+  SoraVaeFrame y = { -1, x->h, x->w, x->c };
+  int r = SORA_OK;
+  if (past->passed == 0)
+    {
+      r = sora_vae_get_frame (s, x->h, x->w, x->c, &y);
+      if (r == SORA_OK && !s->pool.pretend)
+        memcpy (sora_vae_data (s, y.at), sora_vae_data (s, x->at),
+                (size_t)(x->h * x->w * sora_kit_pad16 (x->c)) * sizeof (float));
+    }
+  else if (past->passed == 2)
+    {
+      r = sora_vae_get_frame (s, x->h, x->w, x->c, &y);
+      if (r == SORA_OK)
+        r = sora_vae_point (s, index, x, NULL, &y);
+    }
+  past->passed = past->passed == 1 ? 2 : 1;
+  sora_vae_remember (s, index, x);
+  *x = y;
+  return r;
+}
+
+/* All levels.  *x may end on the way: x->at is -1. */
+static int
+walk_levels (SoraVaeStream *s, int *index, SoraVaeFrame *x)
+{
+  const SoraVaeConfig *config = &s->coder->config;
+  int r = SORA_OK;
+  for (int i = 0; i < config->n_blocks; i++)
+    {
+      for (int j = 0; j < config->n_down_resnets && r == SORA_OK; j++)
+        {
+          r = sora_vae_resnet (s, index, x);
+          if (r == SORA_OK && config->down_attention[i])
+            r = sora_vae_attention (s, index, x);
+        }
+      if (i + 1 == config->n_blocks || r != SORA_OK)
+        return r;
+      r = shrink (s, (*index)++, x);
+      if (r == SORA_OK && sora_vae_downsamples_time (config, i))
+        r = thin_out (s, (*index)++, x);
+      if (r != SORA_OK || x->at < 0)
+        return r;
+    }
+  return r;
+}
+
+/* norm, SiLU, convolution to mean and deviation, and of them the mean. */
+static int
+finish (SoraVaeStream *s, int index, SoraVaeFrame *x, SoraVaeFrame *latents)
+{
+  const int64_t z = s->coder->config.z_dim;
+  SoraVaeFrame both;
+  int r = sora_vae_norm_frame (s, index, x, x, 1);
+  if (r == SORA_OK)
+    r = sora_vae_get_frame (s, x->h, x->w, 2 * z, &both);
+  if (r != SORA_OK)
+    return r;
+  r = sora_vae_plane (s, index + 1, x, NULL, &both);
+  sora_vae_remember (s, index + 1, x);
+  if (r == SORA_OK)
+    r = sora_vae_get_frame (s, both.h, both.w, z, latents);
+  if (r == SORA_OK)
+    r = sora_vae_point (s, index + 2, &both, NULL, latents);
+  sora_vae_put_frame (s, &both);
+  return r;
+}
+
+int
+sora_vae_encode_walk (SoraVaeStream *s, SoraVaeFrame picture, SoraVaeFrame *latents)
+{
+  SoraVaeFrame x;
+  int index = 0;
+  *latents = (SoraVaeFrame){ .at = -1 };
+  int r = sora_vae_get_frame (s, s->h, s->w, s->coder->config.down_dims[0], &x);
+  if (r == SORA_OK)
+    r = sora_vae_plane (s, index, &picture, NULL, &x);
+  if (r != SORA_OK)
+    return r;
+  sora_vae_remember (s, index++, &picture);
+  r = walk_levels (s, &index, &x);
+  if (r != SORA_OK || x.at < 0)
+    return r;
+  r = sora_vae_middle (s, &index, &x);
+  return r == SORA_OK ? finish (s, index, &x, latents) : r;
+}
