@@ -55,7 +55,7 @@ read_transformer (SoraKitConfig *file, DitConfig *config)
 /* The pipeline's file tells what the transformer's does not; single transformers come without it.
  */
 static int
-check_index (const SoraHost *host, SoraContext *ctx, DitConfig *config)
+read_index (const SoraHost *host, SoraContext *ctx, DitFamily *family, double *boundary)
 {
   SoraKitConfig *file;
   int result = sora_kit_config_open (host, ctx, "model_index.json", 0, &file);
@@ -64,30 +64,76 @@ check_index (const SoraHost *host, SoraContext *ctx, DitConfig *config)
   /* FastVideo's checkpoints tell what they are by the pipeline's class alone: their scheduler's
    * file is that of the model they were made from.  lightx2v's tell nothing. */
   if (strcmp (sora_kit_config_string_or (file, "_class_name", ""), "WanDMDPipeline") == 0)
-    config->few_step = SORA_KIT_SAMPLER_DMD;
-  if (sora_kit_config_bool_or (file, "expand_timesteps", 0))
-    sora_kit_config_fail (
-        file,
-        "'expand_timesteps' is true: a timestep for each token (Wan 2.2 5B) is not supported");
+    family->few_step = SORA_KIT_SAMPLER_DMD;
+  family->per_token = sora_kit_config_bool_or (file, "expand_timesteps", 0);
   if (sora_kit_config_has (file, "boundary_ratio"))
+    {
+      *boundary = sora_kit_config_f64_or (file, "boundary_ratio", 0, 1, 0);
+      family->n_experts = 2;
+    }
+  return sora_kit_config_close (host, ctx, file);
+}
+
+/* Both experts work on the same sample, tokens and texts.  */
+static void
+check_alike (SoraKitConfig *file, const DitConfig *first, const DitConfig *second)
+{
+  const struct
+  {
+    const char *key;
+    int64_t a, b;
+  } numbers[] = {
+    { "in_channels", first->in_channels, second->in_channels },
+    { "text_dim", first->text_dim, second->text_dim },
+    { "rope_max_seq_len", first->rope_max, second->rope_max },
+    { "patch_size", first->patch[0], second->patch[0] },
+    { "patch_size", first->patch[1], second->patch[1] },
+    { "patch_size", first->patch[2], second->patch[2] },
+  };
+  for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+    if (sora_kit_config_error (file) == NULL && numbers[i].a != numbers[i].b)
+      sora_kit_config_fail (file, "'%s' is %lld, expected %lld as in %s/config.json",
+                            numbers[i].key, (long long)numbers[i].b, (long long)numbers[i].a,
+                            first->component);
+}
+
+static int
+read_expert (const SoraHost *host, SoraContext *ctx, DitFamily *family, int i)
+{
+  static const char *const components[DIT_MAX_EXPERTS] = { "transformer", "transformer_2" };
+  static const char *const names[DIT_MAX_EXPERTS]
+      = { "transformer/config.json", "transformer_2/config.json" };
+  SoraKitConfig *file;
+  DitConfig *config = &family->experts[i];
+  int result = sora_kit_config_open (host, ctx, names[i], 1, &file);
+  if (result != SORA_OK)
+    return result;
+  config->component = components[i];
+  read_transformer (file, config);
+  if (i > 0)
+    check_alike (file, &family->experts[0], config);
+  /* The reference counts tokens by twos, whatever the patch.  */
+  if (family->per_token && sora_kit_config_error (file) == NULL
+      && (config->patch[0] != 1 || config->patch[1] != 2 || config->patch[2] != 2))
     sora_kit_config_fail (file,
-                          "'boundary_ratio' is set: two experts (Wan 2.2 A14B) are not supported");
+                          "'patch_size' is [%lld, %lld, %lld], expected [1, 2, 2] where "
+                          "model_index.json has 'expand_timesteps'",
+                          (long long)config->patch[0], (long long)config->patch[1],
+                          (long long)config->patch[2]);
   return sora_kit_config_close (host, ctx, file);
 }
 
 int
-dit_config_read (const SoraHost *host, SoraContext *ctx, DitConfig *config,
+dit_family_read (const SoraHost *host, SoraContext *ctx, DitFamily *family,
                  SoraKitSamplerConfig *sampler)
 {
   SoraKitConfig *file;
-  memset (config, 0, sizeof *config);
-  int result = check_index (host, ctx, config);
-  if (result == SORA_OK)
-    result = sora_kit_config_open (host, ctx, "transformer/config.json", 1, &file);
-  if (result != SORA_OK)
-    return result;
-  read_transformer (file, config);
-  result = sora_kit_config_close (host, ctx, file);
+  double boundary = 0;
+  memset (family, 0, sizeof *family);
+  family->n_experts = 1;
+  int result = read_index (host, ctx, family, &boundary);
+  for (int i = 0; i < family->n_experts && result == SORA_OK; i++)
+    result = read_expert (host, ctx, family, i);
   if (result == SORA_OK)
     result = sora_kit_config_open (host, ctx, "scheduler/scheduler_config.json", 1, &file);
   if (result != SORA_OK)
@@ -96,6 +142,7 @@ dit_config_read (const SoraHost *host, SoraContext *ctx, DitConfig *config,
   if (sampler->num_train_timesteps > DIT_MAX_TIMESTEP)
     sora_kit_config_fail (file, "num_train_timesteps is %lld, expected at most %d",
                           (long long)sampler->num_train_timesteps, DIT_MAX_TIMESTEP);
+  family->boundary = (float)(boundary * (double)sampler->num_train_timesteps);
   return sora_kit_config_close (host, ctx, file);
 }
 

@@ -14,9 +14,13 @@
 /* Larger angles of the sinusoids would lose digits; all known models have 1000. */
 #define DIT_MAX_TIMESTEP 10000
 
+/* Transformers of one model: Wan 2.2 A14B has one for strong and one for weak noise. */
+#define DIT_MAX_EXPERTS 2
+
 /* transformer/config.json, by diffusers' names. */
 typedef struct
 {
+  const char *component;                /* whose file it is: "transformer", "transformer_2" */
   int64_t layers, heads, head_dim, dim; /* dim = heads · head_dim */
   int64_t ffn_dim, text_dim, freq_dim;
   int64_t in_channels, out_channels;
@@ -24,8 +28,17 @@ typedef struct
   int64_t rope_max;
   int cross_norm; /* norm2 has weights, else there is none */
   double eps;
-  int few_step; /* SoraKitSamplerKind of the few-step rule that the files name; 0: none */
 } DitConfig;
+
+/* What the model's files say of all its transformers. */
+typedef struct
+{
+  DitConfig experts[DIT_MAX_EXPERTS]; /* they differ in depth, width and heads at most */
+  int n_experts;
+  float boundary; /* with two: timesteps from here on up are the first one's */
+  int per_token;  /* a timestep for each token: expand_timesteps, as in Wan 2.2 TI2V-5B */
+  int few_step;   /* SoraKitSamplerKind of the few-step rule that the files name; 0: none */
+} DitFamily;
 
 /* What one job computes. */
 typedef struct
@@ -44,20 +57,27 @@ dit_latent_count (const DitGeometry *geometry)
   return (size_t)(shape[0] * shape[1] * shape[2] * shape[3]);
 }
 
+/** dit_family_expert: Returns: which transformer makes the step at @timestep. */
+static inline int
+dit_family_expert (const DitFamily *family, float timestep)
+{
+  return family->n_experts > 1 && timestep < family->boundary;
+}
+
 /**
- * dit_config_read:
+ * dit_family_read:
  * @host: the host
  * @ctx: infer or run
- * @config: (out): what the model's files say
+ * @family: (out): what the model's files say
  * @sampler: (out): what its scheduler's file says
  *
  * Reads `transformer/config.json`, `scheduler/scheduler_config.json` and `model_index.json` of the
- * slot `model`. Image-to-video, two-expert and per-token-timestep checkpoints are refused with what
- * they are.
+ * slot `model`, and `transformer_2/config.json` if the index has a `boundary_ratio`.
+ * Image-to-video checkpoints are refused with what they are.
  *
  * Returns: %SORA_OK, or another result, told to the host
  */
-int dit_config_read (const SoraHost *host, SoraContext *ctx, DitConfig *config,
+int dit_family_read (const SoraHost *host, SoraContext *ctx, DitFamily *family,
                      SoraKitSamplerConfig *sampler);
 
 /**

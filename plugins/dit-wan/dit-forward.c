@@ -41,11 +41,13 @@ struct DitForward
   float *x, *h;    /* [batch · tokens, D]: the residual, and a work buffer */
   float *wide;     /* [batch · tokens, 3 D] */
   float *hidden;   /* [FF_ROWS, F] */
-  float *time; /* sinusoids and embeddings: freq_dim + 2 D + 6 D, then the modulation of two layers:
-                  12 D */
+  int n_times;     /* what `time` is for */
+  float *time; /* of each time: sinusoids and embeddings, freq_dim + 2 D + 6 D, then the modulation
+                  of two layers: 12 D */
 };
 
-/* One pass over the rows: x += y · gate, then h = norm (x) · weight + bias.  */
+/* One pass over the rows: x += y · gate, then h = norm (x) · weight + bias.  Gate, weight and bias
+ * are those of the row's time, a stride apart, or the same for all.  */
 typedef struct
 {
   float *x;
@@ -55,20 +57,47 @@ typedef struct
   int64_t width;
   float eps;
   int norm;
+  const int32_t *of_token; /* NULL: there is one time */
+  int64_t tokens, gate_stride, norm_stride;
 } Joint;
+
+/* How many rows from @row on are at the time of the first; at most @count.  */
+static int64_t
+rows_alike (const Joint *j, int64_t row, int64_t count)
+{
+  int64_t n = 1;
+  if (j->of_token == NULL)
+    return count;
+  while (n < count && j->of_token[(row + n) % j->tokens] == j->of_token[row % j->tokens])
+    n++;
+  return n;
+}
+
+static void
+joint_alike (const Joint *j, int64_t row, int64_t count)
+{
+  int64_t time = j->of_token != NULL ? j->of_token[row % j->tokens] : 0;
+  const float *gate = j->gate != NULL ? j->gate + time * j->gate_stride : NULL;
+  float *x = j->x + row * j->width;
+  if (j->y != NULL)
+    sora_kit_gate_add (x, j->width, j->y + row * j->width, j->width, count, j->width, gate);
+  if (j->norm)
+    sora_kit_layer_norm (x, j->width, j->h + row * j->width, j->width, count, j->width,
+                         j->weight != NULL ? j->weight + time * j->norm_stride : NULL,
+                         j->bias != NULL ? j->bias + time * j->norm_stride : NULL, j->eps);
+  else
+    memcpy (j->h + row * j->width, x, (size_t)(count * j->width) * sizeof *x);
+}
 
 static void
 joint_rows (void *data, int64_t row, int64_t count)
 {
   const Joint *j = data;
-  float *x = j->x + row * j->width;
-  if (j->y != NULL)
-    sora_kit_gate_add (x, j->width, j->y + row * j->width, j->width, count, j->width, j->gate);
-  if (j->norm)
-    sora_kit_layer_norm (x, j->width, j->h + row * j->width, j->width, count, j->width, j->weight,
-                         j->bias, j->eps);
-  else
-    memcpy (j->h + row * j->width, x, (size_t)(count * j->width) * sizeof *x);
+  for (int64_t n = 0; count > 0; row += n, count -= n)
+    {
+      n = rows_alike (j, row, count);
+      joint_alike (j, row, n);
+    }
 }
 
 /* Norm of queries (and keys) across their heads, and rotation.  */
@@ -109,14 +138,16 @@ batch_of (const DitGeometry *geometry, int n_texts)
 }
 
 uint64_t
-dit_forward_bytes (const DitConfig *c, const DitGeometry *g, const int64_t *text_rows, int n_texts)
+dit_forward_bytes (const DitConfig *c, const DitGeometry *g, const int64_t *text_rows, int n_texts,
+                   int n_times)
 {
   int64_t volume = c->patch[0] * c->patch[1] * c->patch[2];
   uint64_t rows = (uint64_t)(batch_of (g, n_texts) * g->tokens), dim = (uint64_t)c->dim;
   uint64_t floats
       = rows * 5 * dim
         + (uint64_t)g->tokens * (uint64_t)(c->head_dim + c->in_channels * volume + c->dim)
-        + (uint64_t)sora_kit_min ((int64_t)rows, FF_ROWS) * (uint64_t)c->ffn_dim + 20 * dim;
+        + (uint64_t)sora_kit_min ((int64_t)rows, FF_ROWS) * (uint64_t)c->ffn_dim
+        + (uint64_t)n_times * ((uint64_t)c->freq_dim + 20 * dim);
   uint64_t bytes = floats * sizeof (float) + sora_kit_keys_bytes (c->heads, c->head_dim, g->tokens);
   for (int i = 0; i < n_texts; i++)
     bytes += (uint64_t)c->layers * sora_kit_keys_bytes (c->heads, c->head_dim, text_rows[i] + 1);
@@ -204,7 +235,8 @@ allocate (DitForward *self, SoraKitTeam *team)
   self->wide = sora_kit_alloc (rows, 3 * dim);
   self->hidden = sora_kit_alloc ((uint64_t)sora_kit_min ((int64_t)rows, FF_ROWS),
                                  (size_t)c->ffn_dim * sizeof (float));
-  self->time = sora_kit_alloc ((uint64_t)(c->freq_dim + 20 * c->dim), sizeof (float));
+  self->time = sora_kit_alloc ((uint64_t)self->n_times * (uint64_t)(c->freq_dim + 20 * c->dim),
+                               sizeof (float));
   if (!self->cosines || !self->sines || !self->patches || !self->embedded || !self->x || !self->h
       || !self->wide || !self->hidden || !self->time)
     return sora_kit_team_fail (team, "out of memory for %lld tokens", (long long)g->tokens);
@@ -214,7 +246,7 @@ allocate (DitForward *self, SoraKitTeam *team)
 
 int
 dit_forward_new (DitModel *model, const DitGeometry *geometry, const DitText *texts, int n_texts,
-                 SoraKitTeam *team, DitForward **forward)
+                 int n_times, SoraKitTeam *team, DitForward **forward)
 {
   DitForward *self = calloc (1, sizeof *self);
   *forward = NULL;
@@ -223,6 +255,7 @@ dit_forward_new (DitModel *model, const DitGeometry *geometry, const DitText *te
   self->model = model;
   self->geometry = *geometry;
   self->n_texts = n_texts;
+  self->n_times = n_times;
   self->batch = batch_of (geometry, n_texts);
   int result = allocate (self, team);
   for (int i = 0; result == SORA_OK && i < n_texts; i++)
@@ -309,6 +342,15 @@ feed_forward (DitForward *self, SoraKitTeam *team, DitLayer *layer, int64_t rows
     }                                                                                              \
   while (0)
 
+/* What follows from the times: the embedding and its projection of each, and room for the
+ * modulation of two layers.  */
+typedef struct
+{
+  const DitTimes *times;
+  const float *temb, *proj; /* [n, D], [n, 6 D] */
+  float *mod;               /* [n, 12 D] */
+} Moment;
+
 /* Shift and scale of a modulated norm, from a table and the time: the scale becomes 1 + scale.  */
 static void
 modulation (const float *table, const float *time, int64_t n, float *out, int add_one)
@@ -322,8 +364,8 @@ modulation (const float *table, const float *time, int64_t n, float *out, int ad
 /* One block.  `joint` holds what the block before left to add; it ends holding what this one
  * leaves.  */
 static int
-run_layer (DitForward *self, SoraKitTeam *team, int first_text, int64_t index,
-           const float *time_proj, float *mod, Joint *joint)
+run_layer (DitForward *self, SoraKitTeam *team, int first_text, int64_t index, const Moment *moment,
+           Joint *joint)
 {
   const DitConfig *c = &self->model->config;
   DitLayer *layer = &self->model->layers[index];
@@ -332,11 +374,14 @@ run_layer (DitForward *self, SoraKitTeam *team, int first_text, int64_t index,
   /* shift, scale, gate of the self-attention, then of the feed-forward layer.  The gate of the
    * block before is still needed by the first pass, so that this block's gates lie in the other
    * half.  */
-  float *m = mod + (index % 2) * 6 * dim;
-  for (int i = 0; i < 6; i++)
-    modulation (layer->table + i * dim, time_proj + i * dim, dim, m + i * dim, i == 1 || i == 4);
+  float *m = moment->mod + (index % 2) * 6 * dim;
+  for (int64_t t = 0; t < moment->times->n; t++)
+    for (int64_t i = 0; i < 6; i++)
+      modulation (layer->table + i * dim, moment->proj + (6 * t + i) * dim, dim,
+                  m + (12 * t + i) * dim, i == 1 || i == 4);
 
   joint->norm = 1;
+  joint->norm_stride = 12 * dim;
   joint->bias = m;
   joint->weight = m + dim;
   TRY (sora_kit_rows_parallel (team, rows, 0, joint_rows, joint));
@@ -359,6 +404,7 @@ run_layer (DitForward *self, SoraKitTeam *team, int first_text, int64_t index,
   joint->y = self->wide;
   joint->gate = m + 2 * dim;
   joint->norm = c->cross_norm;
+  joint->norm_stride = 0;
   joint->weight = layer->norm_2_w;
   joint->bias = layer->norm_2_b;
   TRY (sora_kit_rows_parallel (team, rows, 0, joint_rows, joint));
@@ -375,6 +421,7 @@ run_layer (DitForward *self, SoraKitTeam *team, int first_text, int64_t index,
 
   joint->gate = NULL;
   joint->norm = 1;
+  joint->norm_stride = 12 * dim;
   joint->bias = m + 3 * dim;
   joint->weight = m + 4 * dim;
   TRY (sora_kit_rows_parallel (team, rows, 0, joint_rows, joint));
@@ -384,8 +431,7 @@ run_layer (DitForward *self, SoraKitTeam *team, int first_text, int64_t index,
 }
 
 static int
-run_texts (DitForward *self, SoraKitTeam *team, int first_text, const float *temb,
-           const float *time_proj, float *mod, float *out)
+run_texts (DitForward *self, SoraKitTeam *team, int first_text, const Moment *moment, float *out)
 {
   const DitConfig *c = &self->model->config;
   const DitGeometry *g = &self->geometry;
@@ -394,13 +440,22 @@ run_texts (DitForward *self, SoraKitTeam *team, int first_text, const float *tem
   for (int i = 0; i < self->batch; i++)
     memcpy (self->x + i * g->tokens * dim, self->embedded,
             (size_t)(g->tokens * dim) * sizeof *self->x);
-  Joint joint = { .x = self->x, .h = self->h, .width = dim, .eps = (float)c->eps };
+  Joint joint = { .x = self->x,
+                  .h = self->h,
+                  .width = dim,
+                  .eps = (float)c->eps,
+                  .of_token = moment->times->of_token,
+                  .tokens = g->tokens,
+                  .gate_stride = 12 * dim,
+                  .norm_stride = 12 * dim };
   for (int64_t layer = 0; layer < c->layers; layer++)
-    TRY (run_layer (self, team, first_text, layer, time_proj, mod, &joint));
+    TRY (run_layer (self, team, first_text, layer, moment, &joint));
 
-  float *m = mod + (c->layers % 2) * 6 * dim;
-  modulation (self->model->out_table, temb, dim, m, 0);
-  modulation (self->model->out_table + dim, temb, dim, m + dim, 1);
+  float *m = moment->mod + (c->layers % 2) * 6 * dim;
+  for (int64_t t = 0; t < moment->times->n; t++)
+    for (int64_t i = 0; i < 2; i++)
+      modulation (self->model->out_table + i * dim, moment->temb + t * dim, dim,
+                  m + (12 * t + i) * dim, i == 1);
   joint.bias = m;
   joint.weight = m + dim;
   TRY (sora_kit_rows_parallel (team, rows, 0, joint_rows, &joint));
@@ -414,7 +469,7 @@ run_texts (DitForward *self, SoraKitTeam *team, int first_text, const float *tem
 }
 
 int
-dit_forward_run (DitForward *self, SoraKitTeam *team, const float *latents, float timestep,
+dit_forward_run (DitForward *self, SoraKitTeam *team, const float *latents, const DitTimes *times,
                  float *out)
 {
   DitModel *model = self->model;
@@ -422,19 +477,25 @@ dit_forward_run (DitForward *self, SoraKitTeam *team, const float *latents, floa
   const DitGeometry *g = &self->geometry;
   int64_t dim = c->dim;
   size_t size = dit_latent_count (g);
-  float *sinusoids = self->time, *temb = sinusoids + c->freq_dim, *silu = temb + dim,
-        *time_proj = silu + dim;
+  int64_t n = times->n;
+  if (n > self->n_times)
+    return sora_kit_team_fail (team, "tokens have %lld times, room was made for %d", (long long)n,
+                               self->n_times);
+  float *sinusoids = self->time, *temb = sinusoids + n * c->freq_dim, *silu = temb + n * dim,
+        *time_proj = silu + n * dim;
+  const Moment moment = { times, temb, time_proj, time_proj + 6 * n * dim };
 
-  dit_sinusoids (c, timestep, sinusoids);
-  TRY (sora_kit_linear_run (model->time_1, team, 1, sinusoids, 0, silu, 0));
-  TRY (sora_kit_linear_run (model->time_2, team, 1, silu, 0, temb, 0));
-  sora_kit_silu (temb, silu, dim);
-  TRY (sora_kit_linear_run (model->time_proj, team, 1, silu, 0, time_proj, 0));
+  for (int64_t t = 0; t < n; t++)
+    dit_sinusoids (c, times->values[t], sinusoids + t * c->freq_dim);
+  TRY (sora_kit_linear_run (model->time_1, team, n, sinusoids, 0, silu, 0));
+  TRY (sora_kit_linear_run (model->time_2, team, n, silu, 0, temb, 0));
+  sora_kit_silu (temb, silu, n * dim);
+  TRY (sora_kit_linear_run (model->time_proj, team, n, silu, 0, time_proj, 0));
 
   dit_patches (c, g, latents, self->patches);
   TRY (sora_kit_linear_run (model->patch, team, g->tokens, self->patches, 0, self->embedded, 0));
 
   for (int i = 0; i < self->n_texts; i += self->batch)
-    TRY (run_texts (self, team, i, temb, time_proj, time_proj + 6 * dim, out + (size_t)i * size));
+    TRY (run_texts (self, team, i, &moment, out + (size_t)i * size));
   return SORA_OK;
 }

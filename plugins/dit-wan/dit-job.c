@@ -27,11 +27,12 @@ read_text (const SoraHost *host, SoraContext *ctx, DitJob *job, int i)
   if (spec.dtype != SORA_F32 || spec.ndim != 2)
     return host->fail (ctx, "input '%s' has rank %d, expected f32 [tokens, width]", port,
                        spec.ndim);
-  if (spec.shape[1] != job->config.text_dim)
+  const int64_t width = job->family.experts[0].text_dim;
+  if (spec.shape[1] != width)
     return host->fail (ctx,
                        "input '%s' is %lld wide, the transformer expects %lld: is the text encoder "
                        "of another model?",
-                       port, (long long)spec.shape[1], (long long)job->config.text_dim);
+                       port, (long long)spec.shape[1], (long long)width);
   (void)host->input_attr_i64 (ctx, port, "padded_length", &padded);
   if (padded < 1 || padded > MAX_TEXT || spec.shape[0] > padded
       || (spec.shape[0] < 1 && spec.shape[0] != -1))
@@ -43,6 +44,15 @@ read_text (const SoraHost *host, SoraContext *ctx, DitJob *job, int i)
 }
 
 static int
+find_time (const DitTimes *times, float timestep)
+{
+  int i = 0;
+  while (i < times->n && times->values[i] != timestep)
+    i++;
+  return i;
+}
+
+static int
 read_probe (const SoraHost *host, SoraContext *ctx, DitJob *job)
 {
   const double *timesteps;
@@ -50,12 +60,52 @@ read_probe (const SoraHost *host, SoraContext *ctx, DitJob *job)
   SoraSpec spec = { .struct_size = sizeof spec };
   if (host->param_f64s (ctx, "forward-timestep", &timesteps, &n) != SORA_OK || n == 0)
     return SORA_OK;
-  if (n > 1)
+  const size_t tokens = (size_t)job->geometry.tokens;
+  if (n > 1 && !job->family.per_token)
     return host->fail (ctx, "forward-timestep has %zu numbers, expected one", n);
+  if (n > 1 && n != tokens)
+    return host->fail (
+        ctx, "forward-timestep has %zu numbers, expected one, or one for each of %zu tokens", n,
+        tokens);
   if (host->input_spec (ctx, "latents", &spec) != SORA_OK)
     return host->fail (ctx, "forward-timestep is set: input 'latents' has to be connected");
   job->is_probe = 1;
-  job->timestep = timesteps[0];
+  job->times.n = 0;
+  for (size_t i = 0; i < n; i++)
+    {
+      if (find_time (&job->times, (float)timesteps[i]) < job->times.n)
+        continue;
+      if (job->times.n == DIT_MAX_TIMES)
+        return host->fail (ctx, "forward-timestep has more than %d different numbers",
+                           DIT_MAX_TIMES);
+      job->times.values[job->times.n++] = (float)timesteps[i];
+    }
+  if (job->times.n > 1)
+    job->probe_tokens = timesteps;
+  return SORA_OK;
+}
+
+/* How strongly each expert follows the prompt.  As in the reference, the first scale alone decides
+ * whether the negative prompt is used at all. */
+static int
+read_guidance (const SoraHost *host, SoraContext *ctx, DitJob *job)
+{
+  double second = 0;
+  if (host->param_f64 (ctx, "guidance-scale", &job->guidance[0]) != SORA_OK
+      || host->param_f64 (ctx, "guidance-scale-2", &second) != SORA_OK)
+    return host->fail (ctx, "a parameter of dit-wan is not known to the host");
+  job->guidance[1] = second > 0 ? second : job->guidance[0];
+  if (second > 0 && job->family.n_experts < 2)
+    return host->fail (ctx,
+                       "guidance-scale-2 is %g, and the model has one transformer: it is for "
+                       "models with two experts (Wan 2.2 A14B)",
+                       second);
+  if (second > 1 && job->guidance[0] <= 1)
+    return host->fail (ctx,
+                       "guidance-scale-2 is %g, and guidance-scale %g, which turns guidance off "
+                       "for both experts: set guidance-scale above 1, or leave guidance-scale-2 "
+                       "out",
+                       second, job->guidance[0]);
   return SORA_OK;
 }
 
@@ -72,7 +122,7 @@ choose_sampler (const SoraHost *host, SoraContext *ctx, DitJob *job, const char 
     return host->fail (
         ctx, "sampler is '%s', expected auto, unipc, euler, dpmpp-2m, dmd or distill", name);
   if (job->sampler_kind == SORA_KIT_SAMPLER_AUTO)
-    job->sampler_kind = job->config.few_step;
+    job->sampler_kind = job->family.few_step;
   const int few = sora_kit_sampler_kind_is_few ((SoraKitSamplerKind)job->sampler_kind);
   if (host->param_bool (ctx, "turbo", &turbo) == SORA_OK && turbo && !few)
     return host->fail (ctx,
@@ -92,7 +142,7 @@ choose_sampler (const SoraHost *host, SoraContext *ctx, DitJob *job, const char 
     job->sampler.few[i] = timesteps[i];
   job->sampler.n_few = (int)n;
   if (few)
-    job->guidance = 1.0;
+    job->guidance[0] = job->guidance[1] = 1.0;
   return SORA_OK;
 }
 
@@ -101,21 +151,23 @@ dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
 {
   const char *sampler;
   memset (job, 0, sizeof *job);
-  int result = dit_config_read (host, ctx, &job->config, &job->sampler);
+  job->times.n = 1;
+  int result = dit_family_read (host, ctx, &job->family, &job->sampler);
   if (result == SORA_OK)
-    result = dit_geometry_read (host, ctx, &job->config, &job->geometry);
+    result = dit_geometry_read (host, ctx, &job->family.experts[0], &job->geometry);
   if (result == SORA_OK)
     result = read_probe (host, ctx, job);
+  if (result == SORA_OK)
+    result = read_guidance (host, ctx, job);
   if (result != SORA_OK)
     return result;
   if (host->param_i64 (ctx, "steps", &job->steps) != SORA_OK
-      || host->param_f64 (ctx, "guidance-scale", &job->guidance) != SORA_OK
       || host->param_f64 (ctx, "flow-shift", &job->flow_shift) != SORA_OK
       || host->param_string (ctx, "sampler", &sampler) != SORA_OK)
     return host->fail (ctx, "a parameter of dit-wan is not known to the host");
   if (choose_sampler (host, ctx, job, sampler) != SORA_OK)
     return SORA_FAILED;
-  job->n_texts = !job->is_probe && job->guidance > 1.0 ? 2 : 1;
+  job->n_texts = !job->is_probe && job->guidance[0] > 1.0 ? 2 : 1;
   if (job->is_probe)
     job->steps = 1;
   for (int i = 0; i < job->n_texts; i++)
@@ -131,30 +183,59 @@ dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
   job->sampler_bytes = sora_kit_sampler_state_size (schedule, dit_latent_count (&job->geometry));
   if (!job->is_probe)
     job->steps = sora_kit_sampler_get_steps (schedule);
+  /* Timesteps fall, so that the boundary is crossed once.  */
+  const float *timesteps
+      = job->is_probe ? job->times.values : sora_kit_sampler_get_timesteps (schedule);
+  while (job->crossing < job->steps
+         && dit_family_expert (&job->family, timesteps[job->crossing]) == 0)
+    job->crossing++;
   sora_kit_sampler_free (schedule);
   return SORA_OK;
 }
 
+static uint64_t
+larger (uint64_t a, uint64_t b)
+{
+  return a > b ? a : b;
+}
+
 SoraCost
-dit_job_cost (const DitJob *job, uint64_t stored_bytes)
+dit_job_cost (const DitJob *job, const uint64_t stored_bytes[DIT_MAX_EXPERTS])
 {
   int64_t rows[DIT_MAX_TEXTS];
   uint64_t latent_bytes = dit_latent_count (&job->geometry) * sizeof (float);
   for (int i = 0; i < job->n_texts; i++)
     rows[i] = job->text_rows[i] >= 0 ? job->text_rows[i] : job->padded[i];
   SoraCost cost = { .struct_size = sizeof cost };
-  cost.weights_bytes = stored_bytes;
-  cost.packed_bytes = dit_model_bytes (&job->config);
-  /* The sample is the output; beside it stand the model's outputs and the sampler's memory, and
-   * what each thread needs.  A few MiB are the primitives.  */
+  /* One expert stands in memory at a time, with what it needs: the larger counts.  */
+  for (int i = 0; i < job->family.n_experts; i++)
+    {
+      const DitConfig *expert = &job->family.experts[i];
+      const int64_t steps = i == 0 ? job->crossing : job->steps - job->crossing;
+      if (steps == 0)
+        continue;
+      cost.weights_bytes = larger (cost.weights_bytes, stored_bytes[i]);
+      cost.packed_bytes = larger (cost.packed_bytes, dit_model_bytes (expert));
+      cost.work_bytes = larger (
+          cost.work_bytes,
+          dit_forward_bytes (expert, &job->geometry, rows, job->n_texts, job->times.n)
+              + (uint64_t)sora_kit_threads_expected () * sora_kit_thread_bytes (expert->head_dim));
+      cost.flops += (double)steps * dit_forward_flops (expert, &job->geometry, rows, job->n_texts);
+    }
+  /* The sample is the output; beside it stand the model's outputs, the sampler's memory, and
+   * which token is when.  A few MiB are the primitives.  */
   cost.work_bytes
-      = dit_forward_bytes (&job->config, &job->geometry, rows, job->n_texts)
-        + (uint64_t)job->n_texts * latent_bytes + job->sampler_bytes
-        + (uint64_t)sora_kit_threads_expected () * sora_kit_thread_bytes (job->config.head_dim)
-        + (UINT64_C (4) << 20);
+      += (uint64_t)job->n_texts * latent_bytes + job->sampler_bytes
+         + (job->probe_tokens != NULL ? (uint64_t)job->geometry.tokens * sizeof (int32_t) : 0)
+         + (UINT64_C (4) << 20);
   cost.output_bytes = latent_bytes;
-  cost.flops
-      = (double)job->steps * dit_forward_flops (&job->config, &job->geometry, rows, job->n_texts);
   cost.steps = (uint32_t)job->steps;
   return cost;
+}
+
+void
+dit_job_tokens (const DitJob *job, int32_t *of_token)
+{
+  for (int64_t i = 0; i < job->geometry.tokens; i++)
+    of_token[i] = find_time (&job->times, (float)job->probe_tokens[i]);
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The loop: pull the texts, load the weights, and walk from noise to a clip.  After a step the
- * sample and what the sampler remembers are a checkpoint; a run that begins with one gives the same
- * bytes as an undisturbed one.
+ * The loop: pull the texts, and walk from noise to a clip, with the weights of the expert whose
+ * step it is.  After a step the sample and what the sampler remembers are a checkpoint; a run that
+ * begins with one gives the same bytes as an undisturbed one.
  */
 #include "dit-stage.h"
 
-#include "dit-tensors.h"
 #include "kit-memory.h"
 #include "kit-norm.h"
 #include "kit-rng.h"
@@ -30,7 +29,6 @@ typedef struct
 {
   const SoraHost *host;
   DitInstance *instance;
-  DitModel *model; /* that is being loaded */
   DitJob job;
   SoraTensor *texts[DIT_MAX_TEXTS], *noise; /* what was pulled */
   SoraTensor *sample;                       /* becomes the output */
@@ -38,35 +36,15 @@ typedef struct
   float *outputs;                           /* of the model: one for each text */
   size_t n;                                 /* values of the sample */
   uint64_t seed;
-  DitForward *forward;
+  DitForward *forward; /* of the expert in the instance */
+  int32_t *of_token;   /* of a probe; NULL: all tokens are at one time */
   SoraKitSampler *sampler;
   SoraKitRng *rng; /* for fresh noise between steps; else NULL */
   int step;        /* the one to make */
+  int expert;      /* whose `forward` is */
 } Loop;
 
 /* ---- on the compute thread */
-
-static int
-begin_model (SoraKitTeam *team, void *data)
-{
-  Loop *loop = data;
-  return dit_model_new (&loop->job.config, team, &loop->model);
-}
-
-typedef struct
-{
-  Loop *loop;
-  SoraKitWeights from;
-  int64_t index;
-} Piece;
-
-static int
-load_on_compute (SoraKitTeam *team, void *data)
-{
-  Piece *piece = data;
-  piece->from.team = team;
-  return dit_model_load (piece->loop->model, &piece->from, piece->index);
-}
 
 /* FastVideo draws [T, C, H, W], where diffusers draws [C, T, H, W]: with its rule, both the first
  * noise and what is added later come in that order, out of one generator.  Mixed into the sample by
@@ -103,10 +81,15 @@ begin_forward (SoraKitTeam *team, void *data)
       loop->host->tensor_view (loop->texts[i], &view);
       texts[i] = (DitText){ view.data, view.shape[0], loop->job.padded[i] };
     }
-  int result = dit_forward_new (loop->instance->model, &loop->job.geometry, texts,
-                                loop->job.n_texts, team, &loop->forward);
-  if (result != SORA_OK)
-    return result;
+  return dit_forward_new (loop->instance->model, &loop->job.geometry, texts, loop->job.n_texts,
+                          loop->job.times.n, team, &loop->forward);
+}
+
+static int
+begin_sample (SoraKitTeam *team, void *data)
+{
+  Loop *loop = data;
+  (void)team;
   if (loop->noise != NULL)
     {
       SoraTensorView view = { .struct_size = sizeof view };
@@ -125,9 +108,12 @@ make_step (SoraKitTeam *team, void *data)
 {
   Loop *loop = data;
   const DitJob *job = &loop->job;
-  float timestep = job->is_probe ? (float)job->timestep
-                                 : sora_kit_sampler_get_timesteps (loop->sampler)[loop->step];
-  int result = dit_forward_run (loop->forward, team, loop->x, timestep, loop->outputs);
+  DitTimes times = job->times;
+  if (job->is_probe)
+    times.of_token = loop->of_token;
+  else /* all tokens are at the step's, also where each could have its own */
+    times.values[0] = sora_kit_sampler_get_timesteps (loop->sampler)[loop->step];
+  int result = dit_forward_run (loop->forward, team, loop->x, &times, loop->outputs);
   if (result != SORA_OK)
     return result;
   if (job->is_probe)
@@ -136,7 +122,8 @@ make_step (SoraKitTeam *team, void *data)
       return SORA_OK;
     }
   if (job->n_texts > 1)
-    sora_kit_guide (loop->outputs, loop->outputs + loop->n, (float)job->guidance, (int64_t)loop->n);
+    sora_kit_guide (loop->outputs, loop->outputs + loop->n,
+                    (float)job->guidance[dit_job_expert (job, loop->step)], (int64_t)loop->n);
   if (sora_kit_sampler_step (loop->sampler, loop->step, loop->outputs, loop->x, loop->n) != 0)
     return sora_kit_team_fail (
         team, "sampler: step %d of %lld cannot be made (no memory, or out of turn)", loop->step + 1,
@@ -218,6 +205,25 @@ save (Loop *loop, SoraContext *ctx)
   return result;
 }
 
+/* Has the expert of the next step at hand, and what it makes of the texts.  The sample and the
+ * sampler's memory know nothing of experts.  */
+static int
+enter_expert (Loop *loop, SoraContext *ctx)
+{
+  const DitJob *job = &loop->job;
+  const int expert = dit_job_expert (job, loop->step);
+  if (loop->forward != NULL && expert == loop->expert)
+    return SORA_OK;
+  dit_forward_free (loop->forward);
+  loop->forward = NULL;
+  loop->expert = expert;
+  int result = dit_load (loop->host, ctx, loop->instance, &job->family.experts[expert], loop->step,
+                         job->steps);
+  return result == SORA_OK
+             ? sora_kit_compute (loop->host, ctx, "the transformer", begin_forward, loop)
+             : result;
+}
+
 static int
 walk (Loop *loop, SoraContext *ctx)
 {
@@ -234,7 +240,9 @@ walk (Loop *loop, SoraContext *ctx)
   host->progress (ctx, (double)loop->step / steps, (uint32_t)loop->step, steps);
   for (; loop->step < (int)steps; loop->step++)
     {
-      result = sora_kit_compute (host, ctx, "the transformer", make_step, loop);
+      result = enter_expert (loop, ctx);
+      if (result == SORA_OK)
+        result = sora_kit_compute (host, ctx, "the transformer", make_step, loop);
       if (result != SORA_OK)
         return result;
       uint32_t made = (uint32_t)loop->step + 1;
@@ -259,7 +267,7 @@ pull_inputs (Loop *loop, SoraContext *ctx)
   SoraTensorView view;
   for (int i = 0; i < loop->job.n_texts; i++)
     {
-      const int64_t shape[] = { -1, loop->job.config.text_dim };
+      const int64_t shape[] = { -1, loop->job.family.experts[0].text_dim };
       int result = sora_kit_pull_one (host, ctx, dit_text_ports[i], SORA_F32, 2, shape,
                                       &loop->texts[i], &view);
       if (result != SORA_OK)
@@ -286,54 +294,6 @@ pull_inputs (Loop *loop, SoraContext *ctx)
                             &loop->noise, &view);
 }
 
-/* ---- weights */
-
-static int
-is_known (const void *data, const char *tensor)
-{
-  const Loop *loop = data;
-  return dit_tensors_known (&loop->job.config, tensor);
-}
-
-static int
-load_piece (const SoraKitWeights *from, SoraContext *ctx, void *data, int64_t index)
-{
-  Loop *loop = data;
-  Piece piece = { loop, *from, index };
-  /* Nothing is made yet; but it is at work.  */
-  loop->host->progress (ctx, 0, 0, (uint32_t)loop->job.steps);
-  return sora_kit_compute (loop->host, ctx, "the transformer's loading", load_on_compute, &piece);
-}
-
-static int
-load_model (Loop *loop, SoraContext *ctx)
-{
-  const SoraHost *host = loop->host;
-  DitInstance *instance = loop->instance;
-  char what[96];
-  if (instance->model != NULL)
-    return SORA_OK;
-  int result = sora_kit_hold (host, ctx, &instance->hold, dit_model_bytes (&loop->job.config));
-  if (result != SORA_OK)
-    return result;
-  (void)snprintf (what, sizeof what, "a Wan text-to-video transformer of %lld layers",
-                  (long long)loop->job.config.layers);
-  const SoraKitLoad load
-      = { "transformer", what, is_known, load_piece, 1 + loop->job.config.layers };
-  result = sora_kit_compute (host, ctx, "the transformer", begin_model, loop);
-  if (result == SORA_OK)
-    result = sora_kit_load (host, ctx, &load, loop);
-  if (result == SORA_OK)
-    instance->model = loop->model;
-  else
-    {
-      /* Nothing is kept; a later run of this instance asks anew.  */
-      dit_model_free (loop->model);
-      sora_kit_hold_drop (host, ctx, &instance->hold);
-    }
-  return result;
-}
-
 static int
 prepare (Loop *loop, SoraContext *ctx)
 {
@@ -345,10 +305,13 @@ prepare (Loop *loop, SoraContext *ctx)
     host->log (ctx, SORA_LOG_WARNING, "%lld frames are not 4n+1: %lld are made and trimmed",
                (long long)g->frames, (long long)g->frames_made);
   int result = pull_inputs (loop, ctx);
+  if (result != SORA_OK)
+    return result;
+  const uint64_t stored[DIT_MAX_EXPERTS] = { 0 };
+  const SoraCost cost = dit_job_cost (job, stored);
+  result = sora_kit_hold (host, ctx, &loop->instance->hold, cost.packed_bytes);
   if (result == SORA_OK)
-    result = load_model (loop, ctx);
-  if (result == SORA_OK)
-    result = host->reserve (ctx, SORA_MEMORY_WORK, dit_job_cost (job, 0).work_bytes);
+    result = host->reserve (ctx, SORA_MEMORY_WORK, cost.work_bytes);
   if (result != SORA_OK)
     return result;
   loop->n = dit_latent_count (g);
@@ -359,8 +322,12 @@ prepare (Loop *loop, SoraContext *ctx)
   host->tensor_view (loop->sample, &view);
   loop->x = view.data;
   loop->outputs = sora_kit_alloc ((uint64_t)job->n_texts * loop->n, sizeof *loop->outputs);
-  if (loop->outputs == NULL)
+  if (job->probe_tokens != NULL)
+    loop->of_token = sora_kit_alloc ((uint64_t)g->tokens, sizeof *loop->of_token);
+  if (loop->outputs == NULL || (job->probe_tokens != NULL && loop->of_token == NULL))
     return host->fail (ctx, "out of memory for the latents");
+  if (loop->of_token != NULL)
+    dit_job_tokens (job, loop->of_token);
   loop->sampler = sora_kit_sampler_new (&job->sampler, (SoraKitSamplerKind)job->sampler_kind,
                                         job->flow_shift, (int)job->steps, error, sizeof error);
   if (loop->sampler == NULL)
@@ -374,7 +341,7 @@ prepare (Loop *loop, SoraContext *ctx)
       if (loop->rng == NULL)
         return host->fail (ctx, "out of memory for a random generator");
     }
-  return sora_kit_compute (host, ctx, "the transformer", begin_forward, loop);
+  return sora_kit_compute (host, ctx, "the first noise", begin_sample, loop);
 }
 
 int
@@ -387,6 +354,10 @@ dit_run (const SoraHost *host, SoraContext *ctx, void *instance)
   if (result == SORA_OK)
     result = walk (&loop, ctx);
   dit_forward_free (loop.forward);
+  /* No weights came: the memory for them is nobody's.  */
+  if (loop.instance->model == NULL)
+    sora_kit_hold_drop (host, ctx, &loop.instance->hold);
+  sora_kit_free (loop.of_token);
   sora_kit_sampler_free (loop.sampler);
   sora_kit_rng_free (loop.rng);
   sora_kit_free (loop.outputs);

@@ -139,7 +139,7 @@ int
 dit_tensors_check (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
                    uint64_t *stored_bytes)
 {
-  SoraKitTensorCheck check = { .host = host, .ctx = ctx, .component = "transformer" };
+  SoraKitTensorCheck check = { .host = host, .ctx = ctx, .component = config->component };
   int result = SORA_OK;
   for (int t = 0; t < DIT_N_GLOBAL && result == SORA_OK; t++)
     result = check_one (&check, config, (DitTensor)t, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * dit-wan: the denoiser of Wan 2.1 text-to-video models, as a plugin.  This file is what it
+ * dit-wan: the denoiser of Wan 2.1 and 2.2 text-to-video models, as a plugin.  This file is what it
  * declares, and infer, create and release; dit-run.c is the loop.
  */
 #include "dit-stage.h"
@@ -74,12 +74,24 @@ static const SoraParam param_guidance = {
   .f64_min = 0.0,
   .f64_max = 100.0,
 };
+static const SoraParam param_guidance_2 = {
+  .struct_size = sizeof (SoraParam),
+  .type = SORA_PARAM_F64,
+  .name = "guidance-scale-2",
+  .help
+  = "The same for the second expert of a model with two (Wan 2.2 A14B), which makes the steps "
+    "of weak noise; 0: as guidance-scale.",
+  .f64_default = 0.0,
+  .f64_min = 0.0,
+  .f64_max = 100.0,
+};
 static const SoraParam param_width = {
   .struct_size = sizeof (SoraParam),
   .type = SORA_PARAM_I64,
   .name = "width",
   .unit = "px",
-  .help = "Width of the clip; a multiple of the decoder's factor times the patch, usually 16.",
+  .help = "Width of the clip; a multiple of the decoder's factor times the patch, usually 16 (Wan "
+          "2.2 5B: 32).",
   .i64_default = 832,
   .i64_min = 8,
   .i64_max = 8192,
@@ -89,7 +101,8 @@ static const SoraParam param_height = {
   .type = SORA_PARAM_I64,
   .name = "height",
   .unit = "px",
-  .help = "Height of the clip; a multiple of the decoder's factor times the patch, usually 16.",
+  .help = "Height of the clip; a multiple of the decoder's factor times the patch, usually 16 (Wan "
+          "2.2 5B: 32).",
   .i64_default = 480,
   .i64_min = 8,
   .i64_max = 8192,
@@ -143,7 +156,7 @@ static const SoraParam param_forward = {
   .type = SORA_PARAM_F64_LIST,
   .name = "forward-timestep",
   .help = "One number: give the transformer's raw output for the input latents at this timestep, "
-          "and do not sample.",
+          "and do not sample.  Where the model has a timestep for each token: also one for each.",
   .f64_min = 0.0,
   .f64_max = DIT_MAX_TIMESTEP,
 };
@@ -159,9 +172,10 @@ static const SoraParam param_checkpoint = {
   .f64_max = 86400.0,
 };
 static const SoraParam *const params[]
-    = { &param_steps,      &param_guidance, &param_width,      &param_height,
-        &param_frames,     &param_sampler,  &param_timesteps,  &param_turbo,
-        &param_flow_shift, &param_forward,  &param_checkpoint, NULL };
+    = { &param_steps,  &param_guidance,   &param_guidance_2, &param_width,
+        &param_height, &param_frames,     &param_sampler,    &param_timesteps,
+        &param_turbo,  &param_flow_shift, &param_forward,    &param_checkpoint,
+        NULL };
 
 static const SoraModelSlot slot_model = {
   .struct_size = sizeof (SoraModelSlot),
@@ -174,10 +188,10 @@ static int
 dit_infer (const SoraHost *host, SoraContext *ctx)
 {
   DitJob job;
-  uint64_t stored;
+  uint64_t stored[DIT_MAX_EXPERTS] = { 0 };
   int result = dit_job_read (host, ctx, &job);
-  if (result == SORA_OK)
-    result = dit_tensors_check (host, ctx, &job.config, &stored);
+  for (int i = 0; result == SORA_OK && i < job.family.n_experts; i++)
+    result = dit_tensors_check (host, ctx, &job.family.experts[i], &stored[i]);
   if (result != SORA_OK)
     return result;
   const SoraSpec spec
@@ -215,7 +229,7 @@ static const SoraStageClass stage = {
   .struct_size = sizeof (SoraStageClass),
   .id = "dit-wan",
   .kind = "denoiser",
-  .summary = "Denoises video latents with a Wan 2.1 transformer",
+  .summary = "Denoises video latents with a Wan 2.1 or 2.2 transformer",
   .inputs = inputs,
   .outputs = outputs,
   .params = params,
@@ -237,6 +251,6 @@ SORA_EXPORT const SoraPlugin sora_plugin = {
   .id = "dit-wan",
   .version = "0.1.0",
   .licence = "LGPL-2.1-or-later",
-  .summary = "Wan 2.1 video transformer on the CPU",
+  .summary = "Wan 2.1 and 2.2 video transformers on the CPU",
   .stages = stages,
 };
