@@ -13,6 +13,7 @@
 
 #include "dbus/sora-bus-error.h"
 #include "dbus/sora-bus-generated.h"
+#include "sorad-models.h"
 #include "sorad-permission.h"
 
 #define PROPERTIES "org.freedesktop.DBus.Properties"
@@ -127,6 +128,11 @@ carry_out (guint32 uid, const GError *error, gpointer data)
   if (call->permission == SORAD_PERMISSION_CALLER)
     {
       sorad_manager_call (bus, uid, invocation);
+      return;
+    }
+  if (call->permission == SORAD_PERMISSION_ADMIN)
+    {
+      sorad_models_call (bus, uid, invocation);
       return;
     }
   SoradJob *job = find_own_job (bus, uid, invocation);
@@ -371,6 +377,7 @@ void
 sorad_bus_client_vanished (const char *name, guint32 uid, gpointer data)
 {
   SoradBus *bus = data;
+  sorad_models_stop (bus, name);
   g_autoptr (GPtrArray) jobs = sorad_store_list (bus->store, uid, ~0u);
   for (guint i = 0; i < jobs->len; i++)
     {
@@ -442,6 +449,7 @@ sorad_bus_free (SoradBus *bus)
   if (bus->jobs_id)
     g_dbus_connection_unregister_subtree (bus->connection, bus->jobs_id);
   bus->ending = TRUE;
+  sorad_models_stop (bus, NULL);
   drop_all_waiters (bus);
   while (bus->in_threads > 0) /* they use the store */
     g_main_context_iteration (NULL, TRUE);

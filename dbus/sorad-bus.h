@@ -14,6 +14,7 @@
 G_BEGIN_DECLS
 
 typedef struct SoradBus SoradBus;
+struct SoradAdding;
 struct SoradBus
 {
   const SoradConfig *config;
@@ -27,6 +28,7 @@ struct SoradBus
   guint notify_source;
   guint in_threads; /* calls whose files are copied or opened at the moment */
   gboolean ending;
+  struct SoradAdding *adding; /* the model that is copied at the moment; NULL: none */
   GHashTable *asking; /* uid -> how many submissions and checks are on their way; none is 0 */
   guint late;         /* of those, whose files do not come, and which were answered */
   gint64 last_use;    /* monotonic, for the idle exit */

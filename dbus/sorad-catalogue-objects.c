@@ -52,11 +52,13 @@ on_get_digest (SoraBusModel *object, GDBusMethodInvocation *invocation, gpointer
   SoradCatalogue *catalogue = data;
   DigestCall *call = g_new0 (DigestCall, 1);
   call->invocation = invocation;
-  for (guint i = 0; i < catalogue->models->len; i++)
+  call->path = g_strdup (sorad_catalogue_model_path (catalogue, sora_bus_model_get_id (object)));
+  if (!call->path) /* its folder went, and that was seen by the look for it */
     {
-      SoraModel *model = g_ptr_array_index (catalogue->models, i);
-      if (g_str_equal (sora_model_id (model), sora_bus_model_get_id (object)))
-        call->path = g_strdup (sora_model_path (model));
+      g_free (call);
+      g_dbus_method_invocation_return_error (invocation, SORA_ERROR, SORA_ERROR_NOT_FOUND,
+                                             "no model '%s'", sora_bus_model_get_id (object));
+      return TRUE;
     }
   g_atomic_int_inc (&catalogue->digesting);
   g_thread_pool_push (catalogue->digests, call, NULL);
@@ -71,6 +73,13 @@ sorad_catalogue_rows (GVariant *description, const char *key)
   GVariant *rows
       = description ? g_variant_lookup_value (description, key, G_VARIANT_TYPE ("aa{sv}")) : NULL;
   return rows ? rows : g_variant_ref_sink (g_variant_new ("aa{sv}", NULL));
+}
+
+char *
+sorad_catalogue_model_object (const char *id)
+{
+  g_autofree char *name = g_dbus_escape_object_path (id);
+  return g_strdup_printf ("%s/%s", SORA_BUS_MODELS_PATH, name);
 }
 
 static void
@@ -182,8 +191,8 @@ export_pipeline (SoradCatalogue *catalogue, SoraPipeline *pipeline)
   export_object (catalogue, SORA_BUS_PIPELINES_PATH, id, object);
 }
 
-static void
-export_model (SoradCatalogue *catalogue, SoraModel *model)
+void
+sorad_catalogue_export_model (SoradCatalogue *catalogue, SoraModel *model)
 {
   g_autoptr (SoraBusModel) object = sora_bus_model_skeleton_new ();
   GVariantBuilder components;
@@ -216,7 +225,8 @@ sorad_catalogue_export (SoradCatalogue *catalogue)
   for (guint i = 0; i < catalogue->pipelines->len; i++)
     export_pipeline (catalogue, g_ptr_array_index (catalogue->pipelines, i));
   for (guint i = 0; i < catalogue->models->len; i++)
-    export_model (catalogue, g_ptr_array_index (catalogue->models, i));
+    sorad_catalogue_export_model (catalogue, g_ptr_array_index (catalogue->models, i));
   g_dbus_object_manager_server_set_connection (catalogue->manager, catalogue->connection);
+  sorad_catalogue_watch_listing (catalogue);
   catalogue->ready (catalogue->data);
 }

@@ -25,6 +25,8 @@ struct SoradCatalogue
   GThreadPool *digests;              /* one at a time: each may read many gigabytes */
   guint next;                        /* what is described alone: plugins, then pipelines */
   gint digesting;                    /* atomic: calls in `digests` */
+  struct SoradListing *listing;      /* of who asks for all objects */
+  gint64 scanned;                    /* monotonic, when the models' folders were looked into */
   gint ending;                       /* atomic */
   void (*ready) (gpointer data);
   gpointer data;
@@ -34,6 +36,13 @@ struct SoradCatalogue
 const char *sorad_catalogue_problem (GVariant *description);
 /* The rows, aa{sv}, that a description has under @key; none where it has none.  (transfer full) */
 GVariant *sorad_catalogue_rows (GVariant *description, const char *key);
+/* Puts one model on the bus, and takes it off. */
+void sorad_catalogue_export_model (SoradCatalogue *catalogue, SoraModel *model);
+char *sorad_catalogue_model_object (const char *id);
+/* Notices models that came or went; and begins and ends to do so before objects are listed. */
+void sorad_catalogue_refresh (SoradCatalogue *catalogue, gboolean now);
+void sorad_catalogue_watch_listing (SoradCatalogue *catalogue);
+void sorad_catalogue_unwatch_listing (SoradCatalogue *catalogue);
 /* Puts everything on the bus, as it is described, and tells that it is ready. */
 void sorad_catalogue_export (SoradCatalogue *catalogue);
 /* Of the pool `digests`. */

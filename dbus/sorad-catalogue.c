@@ -89,13 +89,31 @@ sorad_catalogue_has_slot (SoradCatalogue *catalogue, const char *name)
   return FALSE;
 }
 
-gboolean
-sorad_catalogue_has_model (SoradCatalogue *catalogue, const char *id)
+static SoraModel *
+find_model (const SoradCatalogue *catalogue, const char *id)
 {
   for (guint i = 0; i < catalogue->models->len; i++)
     if (g_str_equal (sora_model_id (g_ptr_array_index (catalogue->models, i)), id))
-      return TRUE;
-  return FALSE;
+      return g_ptr_array_index (catalogue->models, i);
+  return NULL;
+}
+
+const char *
+sorad_catalogue_model_path (SoradCatalogue *catalogue, const char *id)
+{
+  SoraModel *model = find_model (catalogue, id);
+  if (!model)
+    {
+      sorad_catalogue_refresh (catalogue, FALSE);
+      model = find_model (catalogue, id);
+    }
+  return model ? sora_model_path (model) : NULL;
+}
+
+gboolean
+sorad_catalogue_has_model (SoradCatalogue *catalogue, const char *id)
+{
+  return sorad_catalogue_model_path (catalogue, id) != NULL;
 }
 
 gboolean
@@ -169,6 +187,7 @@ sorad_catalogue_free (SoradCatalogue *catalogue)
 {
   if (!catalogue)
     return;
+  sorad_catalogue_unwatch_listing (catalogue);
   g_thread_pool_free (catalogue->digests, FALSE, TRUE); /* those who wait are told that it ends */
   if (catalogue->manager)
     g_dbus_object_manager_server_set_connection (catalogue->manager, NULL);

@@ -32,7 +32,14 @@ SoraPipeline *sorad_catalogue_find_pipeline (SoradCatalogue *catalogue,
                                              const char *id); /* not yours; NULL */
 gboolean sorad_catalogue_has_plugin (SoradCatalogue *catalogue,
                                      const char *name); /* "ID" or "ID/CLASS" */
+/* Looks into the folders again for one that it does not know, at most once a second. */
 gboolean sorad_catalogue_has_model (SoradCatalogue *catalogue, const char *id);
+/* Where it lies; not yours; NULL: there is none. */
+const char *sorad_catalogue_model_path (SoradCatalogue *catalogue, const char *id);
+/* A model that has just come into a folder: it is shown at once.  Gives its object's path. */
+char *sorad_catalogue_add_model (SoradCatalogue *catalogue, const char *id, GError **error);
+/* One that has just gone. */
+void sorad_catalogue_drop_model (SoradCatalogue *catalogue, const char *id);
 /* Has some plugin's stage a place for a model of that name, beside the usual "model"? */
 gboolean sorad_catalogue_has_slot (SoradCatalogue *catalogue, const char *name);
 /* Are digests being made, or waited for? */

@@ -11,7 +11,7 @@
 struct SoradStore
 {
   char *root; /* by malloc */
-  int root_fd, lock_fd, staging_fd, results_fd, work_fd;
+  int root_fd, lock_fd, staging_fd, results_fd, work_fd, models_fd;
   GThreadPool *remover;
   guint64 last_number;
   GHashTable *jobs;  /* id -> SoradJob, owned */

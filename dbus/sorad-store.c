@@ -57,6 +57,19 @@ fresh_folder (int parent, const char *name, GError **error)
   return fd;
 }
 
+/* One that is kept from start to start. */
+static int
+lasting_folder (int parent, const char *name, GError **error)
+{
+  int fd = mkdirat (parent, name, 0700) == 0 || errno == EEXIST
+               ? openat (parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+               : -1;
+  if (fd < 0)
+    g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED,
+                 "state folder: cannot make or open the folder '%s': %s", name, g_strerror (errno));
+  return fd;
+}
+
 static gboolean
 lock_folder (SoradStore *store, const char *path, GError **error)
 {
@@ -85,6 +98,7 @@ sorad_store_open (const char *state_dir, GError **error)
 {
   g_autoptr (SoradStore) store = g_new0 (SoradStore, 1);
   store->root_fd = store->lock_fd = store->staging_fd = store->results_fd = store->work_fd = -1;
+  store->models_fd = -1;
   store->jobs
       = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify)sorad_job_unref);
   store->users = g_hash_table_new_full (NULL, NULL, NULL, user_free);
@@ -113,6 +127,9 @@ sorad_store_open (const char *state_dir, GError **error)
   store->work_fd = fresh_folder (store->root_fd, "work", error);
   if (store->work_fd < 0)
     return NULL;
+  store->models_fd = lasting_folder (store->root_fd, "models", error);
+  if (store->models_fd < 0)
+    return NULL;
   store->remover = g_thread_pool_new (sorad_store_remover, store, 1, FALSE, error);
   return store->remover ? g_steal_pointer (&store) : NULL;
 }
@@ -126,13 +143,19 @@ sorad_store_close (SoradStore *store)
     g_thread_pool_free (store->remover, FALSE, TRUE); /* what is to be removed, is */
   g_hash_table_unref (store->users);
   g_hash_table_unref (store->jobs);
-  const int fds[]
-      = { store->staging_fd, store->results_fd, store->work_fd, store->lock_fd, store->root_fd };
+  const int fds[] = { store->staging_fd, store->results_fd, store->work_fd,
+                      store->models_fd,  store->lock_fd,    store->root_fd };
   for (gsize i = 0; i < G_N_ELEMENTS (fds); i++)
     if (fds[i] >= 0)
       close (fds[i]);
   free (store->root);
   g_free (store);
+}
+
+char *
+sorad_store_models_dir (SoradStore *store)
+{
+  return g_build_filename (store->root, "models", NULL);
 }
 
 /* -- The table */

@@ -36,6 +36,8 @@ guint sorad_store_inputs (SoradStore *store, guint32 uid); /* input files that a
 GPtrArray *sorad_store_all (SoradStore *store);            /* (transfer container), of SoradJob */
 
 /* -- Files; any thread */
+/* The folder of the models that were added to the daemon. */
+char *sorad_store_models_dir (SoradStore *store);
 /* 1 to @max bytes, no '/', no control characters, no '.' in front. */
 gboolean sorad_is_plain_name (const char *name, gsize max);
 char *sorad_store_work_dir (SoradStore *store,

@@ -214,12 +214,23 @@ read_options (int argc, char **argv, GError **error)
   return config;
 }
 
+/* What was added to the daemon is looked up after what was installed, by the workers too. */
+static void
+add_own_models (Daemon *daemon)
+{
+  guint n = g_strv_length (daemon->config->model_dirs);
+  daemon->config->model_dirs = g_renew (char *, daemon->config->model_dirs, n + 2);
+  daemon->config->model_dirs[n] = sorad_store_models_dir (daemon->store);
+  daemon->config->model_dirs[n + 1] = NULL;
+}
+
 static gboolean
 run (Daemon *daemon, GError **error)
 {
   daemon->store = sorad_store_open (daemon->config->state_dir, error);
   if (!daemon->store)
     return FALSE;
+  add_own_models (daemon);
   daemon->connection = g_bus_get_sync (
       daemon->config->session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, error);
   if (!daemon->connection)

@@ -174,5 +174,7 @@ soractl_models_add (SoractlModels *models, char **paths)
     if (g_file_test (*path, G_FILE_TEST_IS_DIR))
       return soractl_usage_error (
           "models", "add: '%s' is a folder: name one folder, or the files of one model", *path);
+  if (models->global->system)
+    return soractl_models_add_system (models, paths);
   return add (models, paths, &error) ? SORACTL_OK : soractl_report (error);
 }

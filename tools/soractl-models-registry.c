@@ -169,6 +169,8 @@ soractl_models_remove (SoractlModels *models, char **names)
 {
   if (names[0] == NULL)
     return soractl_usage_error ("models", "remove: name a model");
+  if (models->global->system)
+    return soractl_models_remove_system (models, names);
   for (; *names != NULL; names++)
     {
       g_autoptr (GError) error = NULL;

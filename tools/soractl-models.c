@@ -77,6 +77,8 @@ soractl_verb_models (SoractlGlobal *global, int argc, char **argv)
       "NAME" },
     { "delete-files", 0, 0, G_OPTION_ARG_NONE, &models.delete_files,
       "remove: also delete a model's own files in the models folder", NULL },
+    { "system", 0, 0, G_OPTION_ARG_NONE, &global->system,
+      "add, remove: with the machine's service, which keeps a copy", NULL },
     G_OPTION_ENTRY_NULL,
   };
   int code = soractl_parse_options (global, entries, FALSE, &argc, &argv);

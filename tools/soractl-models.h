@@ -24,6 +24,10 @@ int soractl_models_show (SoractlModels *models, char **names);
 int soractl_models_verify (SoractlModels *models, char **names);
 int soractl_models_remove (SoractlModels *models, char **names);
 
+/* The same with the service on the system bus, which copies. */
+int soractl_models_add_system (SoractlModels *models, char **paths);
+int soractl_models_remove_system (SoractlModels *models, char **names);
+
 /* ~/.local/share/sorad/models/NAME; NULL: the folder. */
 char *soractl_models_path (const char *name);
 /* The digest that was recorded when it was added, NULL if none was; to record, and to forget. */

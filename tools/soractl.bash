@@ -48,7 +48,7 @@ _soractl ()
             jobs) common+=" --state" ;;
             result) common+=" --output --name --overwrite" ;;
             preview) common+=" --output --overwrite" ;;
-            models) common+=" --digest --name --delete-files" ;;
+            models) common+=" --digest --name --delete-files --system" ;;
             stage) common+=" --model --input --attr --output --overwrite --param --seed --threads" ;;
         esac
         COMPREPLY=($(compgen -W "$common" -- "$cur"))

@@ -124,9 +124,9 @@ main (int argc, char **argv)
   for (; i < argc && argv[i][0] == '-'; i++)
     {
       if (g_str_equal (argv[i], "--session"))
-        global.session = TRUE;
+        global.session = TRUE, global.system = FALSE;
       else if (g_str_equal (argv[i], "--system"))
-        global.session = FALSE;
+        global.session = FALSE, global.system = TRUE;
       else if (g_str_equal (argv[i], "--version"))
         {
           printf ("soractl %s\n", sora_version ());

@@ -20,6 +20,7 @@ typedef enum
 typedef struct
 {
   gboolean session; /* --session: the user's own daemon; else the system's */
+  gboolean system;  /* --system was said, and is not only the default */
   gboolean quiet;
   gboolean json;
 } SoractlGlobal;

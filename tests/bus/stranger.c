@@ -6,6 +6,7 @@
  *   stranger ADDRESS probe JOB OTHER   every method and property of JOB must answer as those of
  * OTHER, which never was stranger ADDRESS list              prints how many jobs it sees stranger
  * ADDRESS submit MODE       prints the job's path
+ *   stranger ADDRESS remove MODEL      RemoveModel
  */
 #include "config.h"
 
@@ -126,6 +127,8 @@ main (int argc, char **argv)
     ok = probe (argv[3], argv[4]);
   else if (g_str_equal (argv[2], "list"))
     ok = call_manager ("ListJobs", g_variant_new ("(a{sv})", NULL));
+  else if (g_str_equal (argv[2], "remove") && argc == 4)
+    ok = call_manager ("RemoveModel", g_variant_new ("(s)", argv[3]));
   else if (g_str_equal (argv[2], "submit") && argc == 4)
     {
       GVariantDict parameters;
