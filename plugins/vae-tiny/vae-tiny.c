@@ -6,17 +6,16 @@
 #include "tiny-decoder.h"
 #include "tiny-request.h"
 
-#include "kit-convert.h"
-#include "kit-weights.h"
+#include "kit-picture.h"
+#include "kit-stage.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct
 {
   SoraTinyDecoder *decoder; /* packed, or NULL */
-  uint64_t reserved;        /* of SORA_MEMORY_WEIGHTS */
+  SoraKitHold hold;         /* its memory */
 } Instance;
 
 /* Frames that the latent frame `i` makes: the first one is a picture alone. */
@@ -62,29 +61,24 @@ tiny_infer (const SoraHost *host, SoraContext *ctx)
 
 typedef struct
 {
-  const SoraHost *host;
   Instance *instance;
   int layer;
   SoraTensorView weight, bias;
 } Pack;
 
 static int
-pack_on_compute (SoraContext *ctx, void *data, int threads)
+pack_on_compute (SoraKitTeam *team, void *data)
 {
   const Pack *pack = data;
-  SoraKitTeam team;
-  sora_kit_team_init (&team, pack->host, ctx, threads);
-  const int r
-      = sora_tiny_decoder_pack (pack->instance->decoder, &team, pack->layer, pack->weight.data,
-                                pack->weight.dtype, pack->bias.data, pack->bias.dtype);
-  return r == SORA_FAILED ? pack->host->fail (ctx, "%s", team.error) : r;
+  return sora_tiny_decoder_pack (pack->instance->decoder, team, pack->layer, pack->weight.data,
+                                 pack->weight.dtype, pack->bias.data, pack->bias.dtype);
 }
 
 static int
 pack_layer (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraKitWeights *from,
             const SoraTinyLayer *layer, int index)
 {
-  Pack pack = { .host = host, .instance = instance, .layer = index };
+  Pack pack = { .instance = instance, .layer = index };
   char weight[48], bias[48];
   int64_t shape[4];
   sora_tiny_tensor_names (layer, weight, bias);
@@ -94,7 +88,7 @@ pack_layer (const SoraHost *host, SoraContext *ctx, Instance *instance, const So
     r = sora_kit_weights_view (from, bias, 1, shape, &pack.bias);
   if (r == SORA_FAILED)
     return host->fail (ctx, "%s", from->team->error);
-  r = host->compute (ctx, pack_on_compute, &pack);
+  r = sora_kit_compute (host, ctx, "the tiny decoder's loading", pack_on_compute, &pack);
   if (layer->part + 1 == layer->parts)
     {
       sora_kit_weights_done (from, weight);
@@ -133,14 +127,15 @@ load (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraTiny
   SoraKitWeights from = { .host = host, .component = SORA_TINY_COMPONENT, .team = &team };
   if (instance->decoder != NULL)
     return SORA_OK;
-  const uint64_t packed = sora_tiny_decoder_bytes (config);
-  int r = instance->reserved == 0 ? host->reserve (ctx, SORA_MEMORY_WEIGHTS, packed) : SORA_OK;
-  if (r != SORA_OK)
-    return r;
-  instance->reserved = packed;
-  r = host->weights_open (ctx, SORA_TINY_SLOT, SORA_TINY_COMPONENT, &from.weights);
+  int r = host->weights_open (ctx, SORA_TINY_SLOT, SORA_TINY_COMPONENT, &from.weights);
   if (r != SORA_OK)
     return r == SORA_NOT_FOUND ? host->fail (ctx, "the model has no tiny decoder") : r;
+  r = sora_kit_hold (host, ctx, &instance->hold, sora_tiny_decoder_bytes (config));
+  if (r != SORA_OK)
+    {
+      host->weights_close (from.weights);
+      return r;
+    }
   sora_kit_team_init (&team, host, ctx, 1);
   instance->decoder = sora_tiny_decoder_new (config);
   if (instance->decoder == NULL)
@@ -159,6 +154,7 @@ load (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraTiny
     {
       sora_tiny_decoder_free (instance->decoder);
       instance->decoder = NULL;
+      sora_kit_hold_drop (host, ctx, &instance->hold);
     }
   return r;
 }
@@ -167,7 +163,6 @@ load (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraTiny
 
 typedef struct
 {
-  const SoraHost *host;
   const SoraTinyRequest *request;
   SoraTinyStream *stream;
   const float *latents; /* of this latent frame */
@@ -218,33 +213,25 @@ take_frame (SoraKitTeam *team, void *data, const float *places)
 }
 
 static int
-decode_on_compute (SoraContext *ctx, void *data, int threads)
+decode_on_compute (SoraKitTeam *team, void *data)
 {
   Decode *d = data;
-  SoraKitTeam team;
-  sora_kit_team_init (&team, d->host, ctx, threads);
-  const int r
-      = sora_tiny_stream_decode (d->stream, &team, d->latents, d->channel_step, take_frame, d);
-  return r == SORA_FAILED ? d->host->fail (ctx, "%s", team.error) : r;
+  return sora_tiny_stream_decode (d->stream, team, d->latents, d->channel_step, take_frame, d);
 }
 
 /* The last of n frames, as bytes. */
 static int
-show (const SoraHost *host, SoraContext *ctx, const SoraTinyRequest *request,
-      const SoraTensorView *view)
+show (const SoraHost *host, SoraContext *ctx, const SoraTensorView *view)
 {
   const int64_t shape[] = { view->shape[1], view->shape[2], 3 };
-  const int64_t size = shape[0] * shape[1] * 3, last = (view->shape[0] - 1) * size;
   SoraTensor *picture = host->tensor_new (ctx, SORA_U8, 3, shape);
   SoraTensorView to = { .struct_size = sizeof to };
   if (picture == NULL)
     return SORA_FAILED;
   host->tensor_view (picture, &to);
-  if (request->dtype == SORA_U8)
-    memcpy (to.data, (const uint8_t *)view->data + last, (size_t)size);
-  else
-    for (int64_t i = 0; i < size; i++)
-      ((uint8_t *)to.data)[i] = (uint8_t)lrintf (((const float *)view->data)[last + i] * 255.0f);
+  const uint8_t *last = sora_kit_frame_u8 (view, view->shape[0] - 1, to.data);
+  if (last != to.data)
+    memcpy (to.data, last, (size_t)(shape[0] * shape[1] * 3));
   host->preview (ctx, picture);
   host->tensor_unref (picture);
   return SORA_OK;
@@ -263,9 +250,9 @@ decode_latent (const SoraHost *host, SoraContext *ctx, Decode *decode, int64_t i
     return SORA_FAILED;
   host->tensor_view (tensor, &view);
   decode->out = view.data;
-  int r = host->compute (ctx, decode_on_compute, decode);
+  int r = sora_kit_compute (host, ctx, "the tiny decoder", decode_on_compute, decode);
   if (r == SORA_OK && host->preview_wanted (ctx))
-    r = show (host, ctx, request, &view);
+    r = show (host, ctx, &view);
   if (r != SORA_OK)
     {
       host->tensor_unref (tensor);
@@ -288,8 +275,7 @@ decode_all (const SoraHost *host, SoraContext *ctx, Instance *instance,
     r = host->reserve (ctx, SORA_MEMORY_WORK, bytes);
   if (r != SORA_OK)
     return r;
-  Decode decode
-      = { .host = host, .request = request, .channel_step = request->t * request->h * request->w };
+  Decode decode = { .request = request, .channel_step = request->t * request->h * request->w };
   decode.stream = sora_tiny_stream_new (instance->decoder, request->h, request->w, request->frames);
   if (decode.stream == NULL)
     return host->fail (ctx, "no memory to decode");
@@ -316,24 +302,16 @@ static int
 tiny_run (const SoraHost *host, SoraContext *ctx, void *instance)
 {
   SoraTinyRequest request;
-  SoraTensor *latents = NULL;
-  SoraTensorView view = { .struct_size = sizeof view };
+  SoraTensor *latents;
+  SoraTensorView view;
   int r = sora_tiny_request_read (host, ctx, &request);
-  if (r == SORA_OK)
-    r = host->pull (ctx, "latents", &latents);
   if (r != SORA_OK)
-    return r == SORA_EOS ? host->fail (ctx, "input 'latents' ended before it gave anything") : r;
-  host->tensor_view (latents, &view);
-  const int64_t expected[] = { request.config.z_dim, request.t, request.h, request.w };
-  char want[96], got[96];
-  if (view.dtype != SORA_F32 || view.ndim != 4
-      || memcmp (view.shape, expected, sizeof expected) != 0)
-    r = host->fail (ctx, "input 'latents' is %s %s, expected f32 %s",
-                    sora_kit_dtype_name (view.dtype),
-                    sora_kit_shape_string (got, sizeof got, view.ndim, view.shape),
-                    sora_kit_shape_string (want, sizeof want, 4, expected));
-  if (r == SORA_OK)
-    r = decode_all (host, ctx, instance, &request, view.data);
+    return r;
+  const int64_t shape[] = { request.config.z_dim, request.t, request.h, request.w };
+  r = sora_kit_pull_one (host, ctx, "latents", SORA_F32, 4, shape, &latents, &view);
+  if (r != SORA_OK)
+    return r;
+  r = decode_all (host, ctx, instance, &request, view.data);
   host->tensor_unref (latents);
   return r;
 }

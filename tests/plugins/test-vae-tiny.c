@@ -542,7 +542,11 @@ START_TEST (test_bad_checkpoints)
   mini_host_input (mini, "latents", SORA_F32, 4, shape, latents);
   ck_assert_int_eq (mini_host_infer (mini), changes[_i].in_infer ? SORA_FAILED : SORA_OK);
   if (!changes[_i].in_infer)
-    ck_assert_int_eq (mini_host_run (mini), SORA_FAILED);
+    {
+      ck_assert_int_eq (mini_host_run (mini), SORA_FAILED);
+      /* Nothing was kept: an idle instance is charged for nothing. */
+      ck_assert_uint_eq (mini_host_reserved (mini, SORA_MEMORY_WEIGHTS), 0);
+    }
   ck_assert_msg (strstr (mini_host_error (mini), changes[_i].says) != NULL,
                  "'%s' does not say '%s'", mini_host_error (mini), changes[_i].says);
   ck_assert_ptr_null (strchr (mini_host_error (mini), '\n'));

@@ -6,7 +6,7 @@
     python -m eval.grade --clips DIR                # grades clips that are there already
 
 Prompts and seeds are fixed: prompt i of `--count` is always the same, and its clip has seed i.  Clips are made
-without the visible mark (`--mark no`), which would be seen as a second object.
+without the visible mark (`-p mark=false`), which would be seen as a second object.
 """
 import argparse
 import json
