@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define MAX_RANK 8
+#define MAX_OTHERS 4
 
 struct MiniFile {
   char *map;
@@ -20,6 +21,8 @@ struct MiniFile {
   json_t *header;
   char *data;
   int64_t (*shapes)[2][MAX_RANK]; /* of each tensor: shape, strides; filled when asked for */
+  char *path;
+  MiniFile *others[MAX_OTHERS]; /* files beside it that its cases name */
 };
 
 MiniFile *
@@ -46,6 +49,7 @@ mini_file_open (const char *path)
     abort ();
   file->data = file->map + 8 + length;
   file->shapes = calloc (json_object_size (file->header), sizeof *file->shapes);
+  file->path = strdup (path);
   return file;
 }
 
@@ -54,6 +58,9 @@ mini_file_close (MiniFile *file)
 {
   if (file == NULL)
     return;
+  for (int i = 0; i < MAX_OTHERS; i++)
+    mini_file_close (file->others[i]);
+  free (file->path);
   munmap (file->map, file->size);
   json_decref (file->header);
   free (file->shapes);
@@ -74,9 +81,37 @@ dtype_of (const char *name)
   abort ();
 }
 
+/* The file of that name in the same folder; opened once. */
+static MiniFile *
+other_file (MiniFile *file, const char *name, size_t length)
+{
+  const char *slash = strrchr (file->path, '/');
+  size_t folder = slash != NULL ? (size_t) (slash + 1 - file->path) : 0;
+  char path[1024];
+  if (folder + length >= sizeof path)
+    abort ();
+  memcpy (path, file->path, folder);
+  memcpy (path + folder, name, length);
+  path[folder + length] = '\0';
+  for (int i = 0; i < MAX_OTHERS; i++)
+    {
+      if (file->others[i] == NULL)
+        file->others[i] = mini_file_open (path);
+      if (file->others[i] == NULL || strcmp (file->others[i]->path, path) == 0)
+        return file->others[i];
+    }
+  abort ();
+}
+
 int
 mini_file_tensor (MiniFile *file, const char *name, SoraTensorView *view)
 {
+  const char *colon = strchr (name, ':');
+  if (colon != NULL)
+    {
+      MiniFile *other = other_file (file, name, (size_t) (colon - name));
+      return other != NULL ? mini_file_tensor (other, colon + 1, view) : SORA_NOT_FOUND;
+    }
   size_t index = 0;
   const char *key;
   json_t *entry, *found = NULL;

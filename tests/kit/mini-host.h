@@ -12,7 +12,8 @@
 typedef struct MiniHost MiniHost;
 typedef struct MiniFile MiniFile;
 
-/* -- safetensors: a mapped file.  Views live as long as the file; NULL or SORA_NOT_FOUND if it is not there. */
+/* -- safetensors: a mapped file.  Views live as long as the file; NULL or SORA_NOT_FOUND if it is not there.
+ * A tensor "other.safetensors:name" stands in the other file, in the same folder. */
 MiniFile *mini_file_open (const char *path);
 void mini_file_close (MiniFile *file);
 int mini_file_tensor (MiniFile *file, const char *name, SoraTensorView *view);

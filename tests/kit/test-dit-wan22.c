@@ -508,7 +508,7 @@ main (void)
   tcase_add_loop_test (tests, test_refused, 0, (int)(sizeof refusals / sizeof refusals[0]));
   tcase_add_loop_test (tests, test_times, 0, 3);
   suite_add_tcase (suite, tests);
-  int result = n == 10 ? kit_test_main (suite) : EXIT_FAILURE;
+  int result = n == 49 ? kit_test_main (suite) : EXIT_FAILURE;
   json_decref (golden_index);
   return result;
 }

@@ -13,7 +13,7 @@
 #define TOLERANCE 1e-5
 
 static const SoraStageClass *stage, *text_stage;
-static json_t *cases[16], *pipelines[16];
+static json_t *cases[32], *pipelines[16];
 static int n_cases, n_pipelines;
 
 typedef struct
@@ -435,7 +435,7 @@ load_cases (void)
     /* The random models: they are small, and always there.  */
     const char *model = json_string_value (json_object_get (entry, "model"));
     const char *kind = json_string_value (json_object_get (entry, "kind"));
-    int is_small = strcmp (model, "small-a") == 0 || strcmp (model, "small-b") == 0;
+    int is_small = strncmp (model, "small-", 6) == 0;
     if (is_small && strcmp (kind, "dit") == 0 && n_cases < (int)(sizeof cases / sizeof cases[0]))
       cases[n_cases++] = json_incref (entry);
     if (is_small && strcmp (kind, "pipeline") == 0
@@ -463,7 +463,7 @@ main (void)
   tcase_add_loop_test (tests, test_refused, 0, (int)(sizeof refusals / sizeof refusals[0]));
   tcase_add_test (tests, test_wrong_inputs);
   suite_add_tcase (suite, tests);
-  int result = n_cases >= 6 && n_pipelines >= 4 ? kit_test_main (suite) : EXIT_FAILURE;
+  int result = n_cases >= 13 && n_pipelines >= 9 ? kit_test_main (suite) : EXIT_FAILURE;
   for (int i = 0; i < n_cases; i++)
     json_decref (cases[i]);
   for (int i = 0; i < n_pipelines; i++)

@@ -68,13 +68,16 @@ SoraTensor *
 parity_case_tensor (ParitySet *set, json_t *item, const char *part, const char *name)
 {
   const char *key = json_string_value (json_object_get (json_object_get (item, part), name));
-  const char *file_name = parity_case_string (item, "file");
+  const char *colon = key != NULL ? strchr (key, ':') : NULL; /* "file:key" */
+  g_autofree char *file_name = colon != NULL ? g_strndup (key, (gsize)(colon - key))
+                                             : g_strdup (parity_case_string (item, "file"));
   SoraSafetensors *file = g_hash_table_lookup (set->files, file_name);
   g_autoptr (GError) error = NULL;
   SoraTensor *tensor;
 
   if (key == NULL)
     return NULL;
+  key = colon != NULL ? colon + 1 : key;
   if (file == NULL)
     {
       g_autofree char *path = g_build_filename (set->folder, file_name, NULL);

@@ -177,6 +177,7 @@ START_TEST (test_tokens)
 {
   check_tokens ("models/small-a/tokenizer/spiece.model", "tokens-small-a.json");
   check_tokens ("models/small-b/tokenizer/spiece.model", "tokens-small-b.json");
+  check_tokens ("models/small-c/tokenizer/spiece.model", "tokens-small-c.json");
 }
 END_TEST
 

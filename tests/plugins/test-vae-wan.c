@@ -34,7 +34,7 @@ load_cases (void)
                       c) if (strcmp (json_string_value (json_object_get (c, "kind")), "vae") == 0)
       json_array_append (cases, c);
   json_decref (index);
-  ck_assert_uint_ge (json_array_size (cases), 6);
+  ck_assert_uint_ge (json_array_size (cases), 9);
   return cases;
 }
 

@@ -23,7 +23,9 @@ EOS = 1
 
 
 class Book:
-    """Collects the cases of one model, and writes one safetensors file per kind."""
+    """Collects the cases of one model, and writes one safetensors file per kind.
+
+    A tensor that stands in another file already is given as "file:key"."""
 
     def __init__(self, model):
         self.model, self.cases, self.tensors = model, [], {}
@@ -34,6 +36,9 @@ class Book:
         for part, values in (("inputs", inputs), ("outputs", outputs)):
             entry[part] = {}
             for port, value in values.items():
+                if isinstance(value, str):
+                    entry[part][port] = value
+                    continue
                 key = f"{name}.{port}"
                 self.tensors.setdefault(file, {})[key] = value.detach().contiguous().clone()
                 entry[part][port] = key
@@ -48,6 +53,19 @@ class Book:
 def long_prompt(words):
     seed = "a small red ball rolls right over green grass while the large blue star stands still".split()
     return " ".join(seed[(i * i + 3 * i) % len(seed)] for i in range(words))
+
+
+def prompt_of(spm, tokens, seed, filler):
+    """A prompt of exactly so many tokens, the end mark among them: words of the seed, then fillers of one token."""
+    words = seed.split(" ")
+    while len(words) > 1 and ids_of(spm, " ".join(words))[1] > tokens:
+        words.pop()
+    prompt = " ".join(words)
+    while ids_of(spm, prompt)[1] < tokens:
+        prompt += filler
+    if ids_of(spm, prompt)[1] != tokens:
+        raise SystemExit(f"no prompt of {tokens} tokens: {prompt!r} has {ids_of(spm, prompt)[1]}")
+    return prompt
 
 
 def ids_of(spm, prompt):
@@ -79,16 +97,22 @@ def pad_rows(rows):
 
 @torch.no_grad()
 def dit_case(book, dit, name, shape, timestep, rows, g):
-    """One forward, conditional and unconditional (one row: an empty prompt's end mark)."""
+    """One forward, conditional and unconditional (one row: an empty prompt's end mark).  Rows: how many, or the name of
+    a case of the text encoder, whose embedding is taken."""
     c = dit.config
     latents = torch.randn(1, c.in_channels, *shape, generator=g)
-    text = torch.randn(rows, c.text_dim, generator=g)
+    given = None
+    if isinstance(rows, str):
+        given = f"text-{book.model}.safetensors:{rows}.embedding"
+        text = book.tensors[f"text-{book.model}.safetensors"][f"{rows}.embedding"]
+    else:
+        text = torch.randn(rows, c.text_dim, generator=g)
     negative = torch.randn(1, c.text_dim, generator=g)
     t = torch.tensor([timestep])
     cond = dit(latents, t, pad_rows(text), return_dict=False)[0][0]
     uncond = dit(latents, t, pad_rows(negative), return_dict=False)[0][0]
     book.add("dit", name, {"timestep": timestep},
-             {"latents": latents[0], "text": text, "negative": negative},
+             {"latents": latents[0], "text": given or text, "negative": negative},
              {"cond": cond, "uncond": uncond})
 
 
@@ -121,19 +145,12 @@ def pipeline_case(book, parts, name, scheduler, params):
     pipe = WanPipeline(tokenizer=None, text_encoder=text, transformer=dit, vae=vae,
                        scheduler=scheduler)
     pipe.set_progress_bar_config(disable=True)
-    steps, noise = [], []
+    latents = []
 
     def keep(pipe, i, t, kw):
-        steps.append(kw["latents"][0].clone())
+        latents.append(kw["latents"][0].clone())
         return kw
 
-    prepare = pipe.prepare_latents
-
-    def prepare_latents(*args, **kw):
-        noise.append(prepare(*args, **kw))
-        return noise[0]
-
-    pipe.prepare_latents = prepare_latents
     embeds = [pad_rows(embed(text, ids_of(spm, p[k])[0])) for k in ("prompt", "negative-prompt")]
     with contextlib.redirect_stderr(io.StringIO()):
         video = pipe(prompt_embeds=embeds[0], negative_prompt_embeds=embeds[1],
@@ -142,8 +159,7 @@ def pipeline_case(book, parts, name, scheduler, params):
                      generator=torch.Generator().manual_seed(p["seed"]), output_type="np",
                      callback_on_step_end=keep).frames[0]
     frames = torch.from_numpy(np.rint(video * 255.0).astype(np.uint8))
-    book.add("pipeline", name, p, {}, {"noise": noise[0][0], "steps": torch.stack(steps),
-                                       "latents": steps[-1], "frames": frames})
+    book.add("pipeline", name, p, {}, {"latents": latents[-1], "frames": frames})
 
 
 CLEANING = [

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Small random models in Diffusers folders, which the golden tensors are computed from.
 
-Two of them, as different as the classes allow: widths, heads, layers, buckets, upsampling, and the
-way they are stored (f32, f16, bf16; one file, shards).  The weights are drawn so that activations
+Three of them, as different as the classes allow: widths, heads, layers, buckets, upsampling, and the
+way they are stored (f32, f16, bf16, all three in one file; one file, shards).  The weights are drawn so that activations
 keep an order of one through every layer: an error anywhere shows in the output.
 """
 
@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import zlib
 
 import sentencepiece
 import torch
@@ -23,25 +24,34 @@ TEXT = {
                     relative_attention_num_buckets=32, relative_attention_max_distance=128),
     "small-b": dict(d_model=32, d_kv=8, num_heads=6, d_ff=80, num_layers=3,
                     relative_attention_num_buckets=16, relative_attention_max_distance=40),
+    "small-c": dict(d_model=16, d_kv=6, num_heads=3, d_ff=28, num_layers=2,
+                    relative_attention_num_buckets=8, relative_attention_max_distance=20),
 }
 DIT = {
     "small-a": dict(num_attention_heads=2, attention_head_dim=24, in_channels=4, out_channels=4,
                     text_dim=48, freq_dim=64, ffn_dim=112, num_layers=2),
     "small-b": dict(num_attention_heads=4, attention_head_dim=16, in_channels=16, out_channels=16,
                     text_dim=32, freq_dim=48, ffn_dim=160, num_layers=3),
+    "small-c": dict(num_attention_heads=2, attention_head_dim=10, in_channels=16, out_channels=16,
+                    text_dim=16, freq_dim=32, ffn_dim=28, num_layers=1),
 }
 VAE = {
     "small-a": dict(base_dim=16, z_dim=4, dim_mult=[1, 1, 2], num_res_blocks=2,
                     temperal_downsample=[True, True], scale_factor_spatial=4),
     "small-b": dict(base_dim=8, z_dim=16, dim_mult=[1, 2, 2, 2], num_res_blocks=1,
                     temperal_downsample=[False, True, True], scale_factor_spatial=8),
+    "small-c": dict(base_dim=4, z_dim=16, dim_mult=[1, 2, 1, 1], num_res_blocks=1,
+                    temperal_downsample=[True, False, True], scale_factor_spatial=8),
 }
-# How each component is stored: dtype and number of files.  The reference always computes in f32, on
+# How each component is stored: dtype (some: each tensor in one of them) and number of files.  The reference always computes in f32, on
 # the values as stored.
+MIXED = (torch.float32, torch.float16, torch.bfloat16)
 STORED = {
     "small-a": dict(text_encoder=(torch.float16, 1), transformer=(torch.float32, 2),
                     vae=(torch.float16, 1)),
     "small-b": dict(text_encoder=(torch.float32, 2), transformer=(torch.bfloat16, 1),
+                    vae=(torch.float16, 1)),
+    "small-c": dict(text_encoder=(torch.bfloat16, 1), transformer=(MIXED, 3),
                     vae=(torch.float16, 1)),
 }
 SCHEDULER = {
@@ -58,6 +68,7 @@ SCHEDULER = {
         "beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "linear",
     },
 }
+SCHEDULER["small-c"] = dict(SCHEDULER["small-b"], flow_shift=8.0)
 
 
 def corpus():
@@ -80,8 +91,8 @@ def corpus():
 
 
 def make_tokenizer(name, folder):
-    """small-a folds by nmt_nfkc and knows <unk>; small-b has bytes to fall back on and folds nothing."""
-    bytes_too = name == "small-b"
+    """small-a folds by nmt_nfkc and knows <unk>; the others have bytes to fall back on and fold nothing."""
+    bytes_too = name != "small-a"
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(corpus()), model_writer=model, model_type="unigram",
@@ -119,10 +130,15 @@ def fill(module, seed, q_scale=None):
     return module.eval().float()
 
 
+def dtype_of(name, dtype):
+    """Of one tensor: `dtype`, or one of several, by its name."""
+    return dtype[zlib.crc32(name.encode()) % len(dtype)] if isinstance(dtype, tuple) else dtype
+
+
 def round_to(module, dtype):
     with torch.no_grad():
-        for p in module.parameters():
-            p.copy_(p.to(dtype).float())
+        for name, p in module.named_parameters():
+            p.copy_(p.to(dtype_of(name, dtype)).float())
     return module
 
 
@@ -141,7 +157,7 @@ def save_component(folder, config, tensors, dtype, shards, stem):
     """Writes config.json and the weights: one file, or shards with their index."""
     os.makedirs(folder, exist_ok=True)
     write_json(os.path.join(folder, "config.json"), config)
-    tensors = {k: v.detach().to(dtype).contiguous() for k, v in sorted(tensors.items())}
+    tensors = {k: v.detach().to(dtype_of(k, dtype)).contiguous() for k, v in sorted(tensors.items())}
     if shards == 1:
         write_safetensors(os.path.join(folder, f"{stem}.safetensors"), tensors)
         return

@@ -29,17 +29,32 @@ import goldens_cases as cases
 from goldens_tiny import Tiny, write_json
 
 OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "golden")
-SEEDS = {"small-a": 7, "small-b": 107}
+SEEDS = {"small-a": 7, "small-b": 107, "small-c": 207}
 DIT_SHAPES = {
-    # T, H, W, timestep, text rows; H and W are multiples of the patch only
+    # T, H, W, timestep, text rows (a name: those of that text case); H and W are multiples of the patch only
     "small-a": [(1, 6, 10, 1000.0, 1), (2, 6, 10, 637.5, 9), (5, 4, 14, 12.0, 40)],
     "small-b": [(1, 2, 2, 1000.0, 512), (2, 10, 6, 499.0, 17), (5, 6, 10, 875.25, 40)],
+    "small-c": [(1, 6, 2, 3.5, "forty"), (2, 2, 6, 912.0, "empty"), (5, 2, 6, 250.75, "full")],
+}
+MORE_DIT_SHAPES = {
+    "small-a": [(1, 2, 6, 91.0, "full")], "small-b": [(2, 2, 6, 777.0, "empty")],
+    "small-c": [(1, 2, 14, 500.0, "full"), (5, 6, 2, 1000.0, "forty")],
 }
 VAE_SHAPES = {
     "small-a": [(1, 5, 7), (2, 5, 7), (5, 5, 7)],
-    "small-b": [(1, 3, 5), (2, 3, 5), (5, 3, 5)],
+    "small-b": [(1, 3, 5), (2, 1, 5), (5, 3, 1)],
+    "small-c": [(1, 5, 3), (2, 3, 1), (5, 1, 3)],
 }
-SIZES = {"small-a": (32, 48), "small-b": (32, 48)}
+SHIFTS = {"small-a": 3.0, "small-b": 5.0, "small-c": 8.0}
+# name, sampler, guidance scale, height, width, frames
+RUNS = {
+    "small-a": [("euler", "euler", 5.0, 32, 48, 9), ("unipc", "unipc", 5.0, 32, 48, 9),
+                ("unguided", "unipc", 1.0, 16, 16, 5)],
+    "small-b": [("euler", "euler", 5.0, 16, 48, 9), ("unipc", "unipc", 5.0, 48, 16, 9),
+                ("unguided", "unipc", 1.0, 48, 16, 1)],
+    "small-c": [("guided-1", "unipc", 4.0, 16, 48, 1), ("guided-17", "unipc", 6.0, 16, 16, 17),
+                ("unguided-5", "euler", 1.0, 48, 16, 5)],
+}
 
 
 def versions():
@@ -72,22 +87,23 @@ def make_small(name):
         exact += filler
     cases.text_cases(book, model.spm, model.text, [
         ("empty", ""), ("ten", "a red ball rolls right"),
-        ("forty", "a small red ball rolls right over green grass, the tiny cat stands still"),
+        ("forty", cases.prompt_of(model.spm, 40, "a small red ball rolls right over green grass, the tiny cat stands still", filler)),
         ("full", exact), ("cut", cases.long_prompt(words + 60)),
     ])
-    for i, (t, h, w, timestep, rows) in enumerate(DIT_SHAPES[name]):
+    for t, h, w, timestep, rows in DIT_SHAPES[name]:
         cases.dit_case(book, model.dit, f"t{t}-{h}x{w}", (t, h, w), timestep, rows, g)
     for t, h, w in VAE_SHAPES[name]:
         cases.vae_case(book, model.vae, f"t{t}-{h}x{w}", (t, h, w), g)
+    for t, h, w, timestep, rows in MORE_DIT_SHAPES[name]:
+        cases.dit_case(book, model.dit, f"t{t}-{h}x{w}", (t, h, w), timestep, rows, g)
     parts = (model.spm, model.text, model.dit, model.vae)
-    height, width = SIZES[name]
-    for sampler in ("euler", "unipc"):
-        shift = 3.0 if name == "small-a" else 5.0
-        cases.pipeline_case(book, parts, sampler, cases.scheduler_for(sampler, shift), {
+    shift = SHIFTS[name]
+    for run, sampler, guidance, height, width, frames in RUNS[name]:
+        cases.pipeline_case(book, parts, run, cases.scheduler_for(sampler, shift), {
             "sampler": sampler, "prompt": "a small red ball rolls right over green grass",
             "negative-prompt": "" if name == "small-a" else "blue, still", "seed": 42,
-            "steps": 4, "guidance-scale": 5.0, "flow-shift": shift,
-            "height": height, "width": width, "frames": 9})
+            "steps": 4, "guidance-scale": guidance, "flow-shift": shift,
+            "height": height, "width": width, "frames": frames})
     finish(name, book, model.spm, f"models/{name}")
 
 
