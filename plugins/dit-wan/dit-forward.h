@@ -34,6 +34,13 @@ typedef struct
   const int32_t *of_token; /* [tokens], indices of values; NULL: all tokens are at the first */
 } DitTimes;
 
+/* Who wants to know how far a pass is. */
+typedef struct
+{
+  void (*part) (void *data, double fraction); /* after each block, on the compute thread: 0 … 1 */
+  void *data;
+} DitWatch;
+
 typedef struct DitForward DitForward;
 
 /** dit_forward_bytes: Returns: bytes that dit_forward_new() and its use take, within 15 %. */
@@ -68,11 +75,12 @@ void dit_forward_free (DitForward *forward);
  * @team: who works
  * @latents: f32 [C, T, H, W]
  * @times: when the tokens are
+ * @watch: (nullable): is told after each block
  * @out: f32 [n_texts, C, T, H, W]: the model's output for each text
  *
  * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
  */
 int dit_forward_run (DitForward *forward, SoraKitTeam *team, const float *latents,
-                     const DitTimes *times, float *out);
+                     const DitTimes *times, const DitWatch *watch, float *out);
 
 #endif

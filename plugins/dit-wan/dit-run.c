@@ -28,6 +28,7 @@ typedef struct
 typedef struct
 {
   const SoraHost *host;
+  SoraContext *ctx;
   DitInstance *instance;
   DitJob job;
   SoraTensor *texts[DIT_MAX_TEXTS], *noise; /* what was pulled */
@@ -103,17 +104,28 @@ begin_sample (SoraKitTeam *team, void *data)
   return SORA_OK;
 }
 
+/* A step of a large clip takes many minutes: it moves on with each block.  */
+static void
+tell_part (void *data, double fraction)
+{
+  const Loop *loop = data;
+  const uint32_t steps = (uint32_t)loop->job.steps;
+  loop->host->progress (loop->ctx, ((double)loop->step + fraction) / (double)steps,
+                        (uint32_t)loop->step, steps);
+}
+
 static int
 make_step (SoraKitTeam *team, void *data)
 {
   Loop *loop = data;
+  const DitWatch watch = { tell_part, loop };
   const DitJob *job = &loop->job;
   DitTimes times = job->times;
   if (job->is_probe)
     times.of_token = loop->of_token;
   else /* all tokens are at the step's, also where each could have its own */
     times.values[0] = sora_kit_sampler_get_timesteps (loop->sampler)[loop->step];
-  int result = dit_forward_run (loop->forward, team, loop->x, &times, loop->outputs);
+  int result = dit_forward_run (loop->forward, team, loop->x, &times, &watch, loop->outputs);
   if (result != SORA_OK)
     return result;
   if (job->is_probe)
@@ -347,7 +359,7 @@ prepare (Loop *loop, SoraContext *ctx)
 int
 dit_run (const SoraHost *host, SoraContext *ctx, void *instance)
 {
-  Loop loop = { .host = host, .instance = instance };
+  Loop loop = { .host = host, .ctx = ctx, .instance = instance };
   int result = dit_job_read (host, ctx, &loop.job);
   if (result == SORA_OK)
     result = prepare (&loop, ctx);

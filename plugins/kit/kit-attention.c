@@ -30,6 +30,7 @@ typedef struct
 {
   SoraKitKeys *keys;
   const float *k, *v;
+  int64_t first, blocks; /* of them, which stand at @k and @v */
 } Packing;
 
 typedef struct
@@ -222,11 +223,11 @@ pack_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
 {
   const Packing *packing = data;
   SoraKitKeys *self = packing->keys;
-  int64_t head = tile / self->blocks, block = tile % self->blocks;
+  int64_t head = tile / packing->blocks, at = tile % packing->blocks, block = packing->first + at;
   int last = block == self->blocks - 1;
   float *to = packed_k (self, head, block);
-  const float *k = packing->k + block * self->block * self->ldk + head * self->head_dim;
-  const float *v = packing->v + block * self->block * self->ldv + head * self->head_dim;
+  const float *k = packing->k + at * self->block * self->ldk + head * self->head_dim;
+  const float *v = packing->v + at * self->block * self->ldv + head * self->head_dim;
   int result = sora_kit_primitive_run (self->reorder_k[last], team, slot, k, NULL, NULL, to);
   if (result == SORA_OK)
     result = sora_kit_primitive_run (self->reorder_v[last], team, slot, v, NULL, NULL,
@@ -234,15 +235,34 @@ pack_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
   return result;
 }
 
+int64_t
+sora_kit_keys_block (const SoraKitKeys *self)
+{
+  return self->block;
+}
+
+int
+sora_kit_keys_pack_part (SoraKitKeys *self, SoraKitTeam *team, int64_t first, int64_t count,
+                         const float *k, int64_t ldk, const float *v, int64_t ldv)
+{
+  int64_t width = self->heads * self->head_dim;
+  if (first < 0 || count < 1 || first % self->block != 0 || count > self->n - first
+      || (count % self->block != 0 && first + count != self->n))
+    return sora_kit_team_fail (
+        team, "attention: keys %lld and %lld more of %lld are not whole blocks of %lld",
+        (long long)first, (long long)count, (long long)self->n, (long long)self->block);
+  if (prepare_reorders (self, ldk > 0 ? ldk : width, ldv > 0 ? ldv : width, team) != SORA_OK)
+    return SORA_FAILED;
+  Packing packing
+      = { self, k, v, first / self->block, sora_kit_ceil_div (count, self->block) };
+  return sora_kit_parallel (team, self->heads * packing.blocks, pack_tile, &packing);
+}
+
 int
 sora_kit_keys_pack (SoraKitKeys *self, SoraKitTeam *team, const float *k, int64_t ldk,
                     const float *v, int64_t ldv)
 {
-  int64_t width = self->heads * self->head_dim;
-  if (prepare_reorders (self, ldk > 0 ? ldk : width, ldv > 0 ? ldv : width, team) != SORA_OK)
-    return SORA_FAILED;
-  Packing packing = { self, k, v };
-  return sora_kit_parallel (team, self->heads * self->blocks, pack_tile, &packing);
+  return sora_kit_keys_pack_part (self, team, 0, self->n, k, ldk, v, ldv);
 }
 
 /* Rows of scores become exp (score - maximum), with the running maximum and sum of each row;

@@ -58,6 +58,28 @@ uint64_t sora_kit_thread_bytes (int64_t head_dim);
 int sora_kit_keys_pack (SoraKitKeys *keys, SoraKitTeam *team, const float *k, int64_t ldk,
                         const float *v, int64_t ldv);
 
+/** sora_kit_keys_block: Returns: keys of a block, which sora_kit_keys_pack_part() takes whole. */
+int64_t sora_kit_keys_block (const SoraKitKeys *keys);
+
+/**
+ * sora_kit_keys_pack_part:
+ * @keys: room
+ * @team: who works
+ * @first: the first of them, a multiple of sora_kit_keys_block()
+ * @count: how many: whole blocks, or up to the last key
+ * @k: f32 [count, heads · head_dim]
+ * @ldk: elements between rows of @k; 0: heads · head_dim
+ * @v: f32 [count, heads · head_dim]
+ * @ldv: elements between rows of @v; 0: heads · head_dim
+ *
+ * As sora_kit_keys_pack(), for callers that never have all keys and values at once.  The bytes are
+ * those of one whole packing.
+ *
+ * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
+ */
+int sora_kit_keys_pack_part (SoraKitKeys *keys, SoraKitTeam *team, int64_t first, int64_t count,
+                             const float *k, int64_t ldk, const float *v, int64_t ldv);
+
 /**
  * SoraKitAttention:
  * @queries: number of queries

@@ -36,7 +36,7 @@ sora_text_work_bytes (const SoraTextRequest *request)
       most = request->texts[i].n > most ? request->texts[i].n : most;
       all += request->texts[i].n;
     }
-  return sora_umt5_work_bytes (&request->config, (int64_t)most)
+  return sora_umt5_work_bytes (&request->config, (int64_t)most) + request->source_bytes
          + (uint64_t)all * (uint64_t)request->config.d_model * 4;
 }
 
@@ -91,6 +91,31 @@ tokenise (const SoraHost *host, SoraContext *ctx, const SoraSpm *spm, const char
   return SORA_OK;
 }
 
+/* Query, key and value are packed together, the others one by one.  What is not there is said where
+ * the tensors are checked. */
+static uint64_t
+source_bytes (const SoraHost *host, SoraContext *ctx, const SoraUmt5Config *config)
+{
+  static const struct
+  {
+    int which;
+    uint64_t n;
+  } parts[] = { { SORA_UMT5_Q, 3 }, { SORA_UMT5_WI_0, 1 } };
+  uint64_t most = 0;
+
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+    {
+      SoraTensorView view = { .struct_size = sizeof view };
+      SoraUmt5Tensor tensor;
+
+      sora_umt5_layer_tensor (config, 0, parts[i].which, &tensor);
+      if (host->model_tensor_info (ctx, "model", "text_encoder", tensor.name, &view) == SORA_OK
+          && parts[i].n * view.nbytes > most)
+        most = parts[i].n * view.nbytes;
+    }
+  return most;
+}
+
 int
 sora_text_request_read (const SoraHost *host, SoraContext *ctx, SoraTextRequest *request)
 {
@@ -111,6 +136,7 @@ sora_text_request_read (const SoraHost *host, SoraContext *ctx, SoraTextRequest 
   request->keep
       = strcmp (weights, "keep") == 0
         || (strcmp (weights, "auto") == 0 && all_packed_bytes (&request->config) <= KEEP_BYTES);
+  request->source_bytes = source_bytes (host, ctx, &request->config);
   r = host->model_file (ctx, "model", file, &data, &size);
   if (r == SORA_NOT_FOUND)
     return host->fail (ctx, "the model has no '%s'; a sentencepiece model is needed", file);

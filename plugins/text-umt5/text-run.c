@@ -16,6 +16,7 @@ typedef struct
   const SoraHost *host;
   SoraTextInstance *instance;
   const SoraUmt5Config *config;
+  const SoraKitWeights *from;
   SoraUmt5Segment segments[SORA_TEXT_N];
   int64_t layer;
   int keep; /* the packed layer */
@@ -40,15 +41,27 @@ begin_on_compute (SoraKitTeam *team, void *data)
   return r;
 }
 
+/* The file's pages of a tensor go when it is packed, so that no layer stands in memory twice. */
+static void
+tensor_packed (void *data, int which)
+{
+  Work *work = data;
+  SoraUmt5Tensor tensor;
+
+  sora_umt5_layer_tensor (work->config, work->layer, which, &tensor);
+  sora_kit_weights_done (work->from, tensor.name);
+}
+
 static int
 layer_on_compute (SoraKitTeam *team, void *data)
 {
   Work *work = data;
   SoraUmt5 *encoder = work->instance->encoder;
+  const SoraUmt5Watch watch = { tensor_packed, work };
   int r = SORA_OK;
 
   if (!sora_umt5_layer_is_packed (encoder, work->layer))
-    r = sora_umt5_pack_layer (encoder, team, work->layer, work->views);
+    r = sora_umt5_pack_layer (encoder, team, work->layer, work->views, &watch);
   for (int i = 0; r == SORA_OK && i < SORA_TEXT_N; i++)
     r = sora_umt5_run_layer (encoder, team, work->layer, &work->segments[i]);
   if (!work->keep)
@@ -89,11 +102,9 @@ run_layer (const SoraKitWeights *from, SoraContext *ctx, Work *work)
       r = sora_kit_weights_view (from, tensor.name, tensor.ndim, tensor.shape, &work->views[i]);
     }
   if (r == SORA_OK)
-    r = sora_kit_compute (host, ctx, who, layer_on_compute, work);
-  for (int i = 0; r == SORA_OK && !packed && i < SORA_UMT5_LAYER_TENSORS; i++)
     {
-      sora_umt5_layer_tensor (work->config, work->layer, i, &tensor);
-      sora_kit_weights_done (from, tensor.name);
+      work->from = from;
+      r = sora_kit_compute (host, ctx, who, layer_on_compute, work);
     }
   host->progress (ctx, (double)(work->layer + 1) / (double)work->config->num_layers,
                   (uint32_t)work->layer + 1, (uint32_t)work->config->num_layers);
@@ -113,8 +124,13 @@ run_piece (const SoraKitWeights *from, SoraContext *ctx, void *data, int64_t pie
     return run_layer (from, ctx, work);
   if (piece == 0)
     {
-      r = sora_kit_weights_view (from, sora_text_table_name (host, ctx), 2, table, &work->views[0]);
-      return r == SORA_OK ? sora_kit_compute (host, ctx, who, begin_on_compute, work) : r;
+      const char *name = sora_text_table_name (host, ctx);
+
+      r = sora_kit_weights_view (from, name, 2, table, &work->views[0]);
+      if (r == SORA_OK)
+        r = sora_kit_compute (host, ctx, who, begin_on_compute, work);
+      sora_kit_weights_done (from, name);
+      return r;
     }
   r = sora_kit_weights_view (from, "encoder.final_layer_norm.weight", 1, &table[1],
                              &work->views[0]);
@@ -167,6 +183,14 @@ is_known (const void *data, const char *name)
   return 0;
 }
 
+static void
+give_back (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance)
+{
+  sora_umt5_free (instance->encoder);
+  instance->encoder = NULL;
+  sora_kit_hold_drop (host, ctx, &instance->hold);
+}
+
 static int
 run_request (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance,
              const SoraTextRequest *request)
@@ -199,6 +223,9 @@ run_request (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance,
                   (long long)config->num_layers);
   if (r == SORA_OK)
     r = sora_kit_load (host, ctx, &load, &work);
+  /* Before anything is pushed: what comes next needs the room. */
+  if (!request->keep)
+    give_back (host, ctx, instance);
   for (int i = 0; i < SORA_TEXT_N; i++)
     if (r == SORA_OK)
       r = host->push (ctx, ports[i], outputs[i]);

@@ -28,6 +28,7 @@ typedef struct
   int64_t max_tokens;
   int keep; /* packed weights stay while the instance is warm; else they come and go layer by layer
              */
+  uint64_t source_bytes; /* of the files, that packing needs at once */
   SoraTextTokens texts[SORA_TEXT_N];
 } SoraTextRequest;
 

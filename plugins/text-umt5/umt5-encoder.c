@@ -241,11 +241,10 @@ to_floats (SoraKitTeam *team, const SoraTensorView *view, float **floats)
 
 int
 sora_umt5_pack_layer (SoraUmt5 *self, SoraKitTeam *team, int64_t layer,
-                      const SoraTensorView views[SORA_UMT5_LAYER_TENSORS])
+                      const SoraTensorView views[SORA_UMT5_LAYER_TENSORS],
+                      const SoraUmt5Watch *watch)
 {
   Layer *l = &self->layers[layer];
-  const SoraKitActivation none = SORA_KIT_ACTIVATION_NONE;
-  int r;
 
   if (l->qkv == NULL)
     {
@@ -253,24 +252,36 @@ sora_umt5_pack_layer (SoraUmt5 *self, SoraKitTeam *team, int64_t layer,
       self->spare = (Layer){ 0 };
     }
   l->packed = 0;
-  r = pack_linear (self, team, none, &views[SORA_UMT5_Q], 3, &l->qkv);
-  if (r == SORA_OK)
-    r = pack_linear (self, team, none, &views[SORA_UMT5_O], 1, &l->o);
-  if (r == SORA_OK)
-    r = pack_linear (self, team, SORA_KIT_ACTIVATION_GELU_TANH, &views[SORA_UMT5_WI_0], 1,
-                     &l->wi_0);
-  if (r == SORA_OK)
-    r = pack_linear (self, team, none, &views[SORA_UMT5_WI_1], 1, &l->wi_1);
-  if (r == SORA_OK)
-    r = pack_linear (self, team, none, &views[SORA_UMT5_WO], 1, &l->wo);
-  if (r == SORA_OK)
-    r = to_floats (team, &views[SORA_UMT5_BIAS], &l->bias);
-  if (r == SORA_OK)
-    r = to_floats (team, &views[SORA_UMT5_NORM_1], &l->norm_1);
-  if (r == SORA_OK)
-    r = to_floats (team, &views[SORA_UMT5_NORM_2], &l->norm_2);
-  l->packed = r == SORA_OK;
-  return r;
+  const struct
+  {
+    SoraKitLinear **linear; /* else: */
+    float **floats;
+    int first, n; /* of the tensors */
+    SoraKitActivation activation;
+  } parts[] = {
+    { &l->qkv, NULL, SORA_UMT5_Q, 3, SORA_KIT_ACTIVATION_NONE },
+    { &l->o, NULL, SORA_UMT5_O, 1, SORA_KIT_ACTIVATION_NONE },
+    { &l->wi_0, NULL, SORA_UMT5_WI_0, 1, SORA_KIT_ACTIVATION_GELU_TANH },
+    { &l->wi_1, NULL, SORA_UMT5_WI_1, 1, SORA_KIT_ACTIVATION_NONE },
+    { &l->wo, NULL, SORA_UMT5_WO, 1, SORA_KIT_ACTIVATION_NONE },
+    { NULL, &l->bias, SORA_UMT5_BIAS, 1, SORA_KIT_ACTIVATION_NONE },
+    { NULL, &l->norm_1, SORA_UMT5_NORM_1, 1, SORA_KIT_ACTIVATION_NONE },
+    { NULL, &l->norm_2, SORA_UMT5_NORM_2, 1, SORA_KIT_ACTIVATION_NONE },
+  };
+  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+    {
+      const SoraTensorView *from = &views[parts[i].first];
+      int r = parts[i].linear != NULL ? pack_linear (self, team, parts[i].activation, from,
+                                                     parts[i].n, parts[i].linear)
+                                      : to_floats (team, from, parts[i].floats);
+
+      if (r != SORA_OK)
+        return r;
+      for (int j = 0; watch != NULL && j < parts[i].n; j++)
+        watch->packed (watch->data, parts[i].first + j);
+    }
+  l->packed = 1;
+  return SORA_OK;
 }
 
 /* -------------------------------------------------------------------------------- the work -- */

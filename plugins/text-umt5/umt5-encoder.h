@@ -106,15 +106,24 @@ void sora_umt5_begin (SoraUmt5 *encoder);
 /** sora_umt5_layer_is_packed: Returns: nonzero if layer @layer has its weights. */
 int sora_umt5_layer_is_packed (const SoraUmt5 *encoder, int64_t layer);
 
+/* Who is told that a tensor of the layer was packed and will not be read again. */
+typedef struct
+{
+  void (*packed) (void *data, int which);
+  void *data;
+} SoraUmt5Watch;
+
 /**
  * sora_umt5_pack_layer:
  * @views: the tensors of layer @layer, in the order of the enum above; f32, f16 or bf16, shapes
  * checked
+ * @watch: (nullable): is told of each tensor, on this thread
  *
  * Brings the weights of one layer into the order that it computes with.  Returns: a #SoraResult
  */
 int sora_umt5_pack_layer (SoraUmt5 *encoder, SoraKitTeam *team, int64_t layer,
-                          const SoraTensorView views[SORA_UMT5_LAYER_TENSORS]);
+                          const SoraTensorView views[SORA_UMT5_LAYER_TENSORS],
+                          const SoraUmt5Watch *watch);
 
 /** sora_umt5_drop_layer: forgets the weights of layer @layer; the next one to be packed takes its
  * memory. */

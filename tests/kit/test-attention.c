@@ -112,6 +112,57 @@ START_TEST (test_against_f64)
 }
 END_TEST
 
+/* Keys that come in parts are packed to the bytes of all at once; parts of blocks are refused. */
+START_TEST (test_parts)
+{
+  enum
+  {
+    HEADS = 2,
+    DIM = 24,
+    WIDTH = HEADS * DIM,
+    N = 500
+  };
+  SoraKitTeam team;
+  sora_kit_team_init (&team, NULL, NULL, 2);
+  float *qkv = kit_test_new (N * 3 * WIDTH, 7), *out[2];
+  for (int i = 0; i < 2; i++)
+    {
+      SoraKitCache *cache = sora_kit_cache_new ();
+      SoraKitKeys *keys = sora_kit_keys_new (cache, HEADS, DIM, N, &team);
+      int64_t block = sora_kit_keys_block (keys);
+      ck_assert_int_lt (2 * block, N);
+      out[i] = sora_kit_alloc (N * WIDTH, sizeof *out[i]);
+      SoraKitAttention a
+          = { .queries = N, .q = qkv, .ldq = 3 * WIDTH, .out = out[i], .scale = 0.2f };
+      const float *k = qkv + WIDTH, *v = k + WIDTH;
+      if (i == 0)
+        kit_test_ok (&team, sora_kit_keys_pack (keys, &team, k, 3 * WIDTH, v, 3 * WIDTH));
+      for (int64_t at = 0, n; i == 1 && at < N; at += n)
+        {
+          n = at == 0 ? 2 * block : N - at;
+          kit_test_ok (&team, sora_kit_keys_pack_part (keys, &team, at, n, k + at * 3 * WIDTH,
+                                                       3 * WIDTH, v + at * 3 * WIDTH, 3 * WIDTH));
+        }
+      kit_test_ok (&team, sora_kit_attention (keys, &team, &a));
+      static const int64_t bad[][2] = { { 1, 0 }, { 0, -1 }, { 0, 1 }, { 0, 0 } };
+      for (size_t j = 0; j < sizeof bad / sizeof *bad; j++)
+        {
+          SoraKitTeam other;
+          sora_kit_team_init (&other, NULL, NULL, 1);
+          int64_t at = bad[j][0], n = bad[j][1] != 0 ? block + bad[j][1] : j == 0 ? block : 0;
+          ck_assert_int_eq (sora_kit_keys_pack_part (keys, &other, at, n, k, 0, v, 0), SORA_FAILED);
+          ck_assert_ptr_nonnull (strstr (other.error, "are not whole blocks of"));
+        }
+      sora_kit_keys_free (keys);
+      sora_kit_cache_free (cache);
+    }
+  ck_assert_msg (memcmp (out[0], out[1], N * WIDTH * sizeof *out[0]) == 0, "other bytes in parts");
+  sora_kit_free (qkv);
+  sora_kit_free (out[0]);
+  sora_kit_free (out[1]);
+}
+END_TEST
+
 /* One key with log (n) added stands for n equal keys. */
 START_TEST (test_pad_key)
 {
@@ -187,6 +238,7 @@ main (void)
   TCase *tests = tcase_create ("attention");
   tcase_set_timeout (tests, 120);
   tcase_add_loop_test (tests, test_against_f64, 0, (int)(sizeof shapes / sizeof shapes[0]));
+  tcase_add_test (tests, test_parts);
   tcase_add_test (tests, test_pad_key);
   tcase_add_test (tests, test_nan_is_seen);
   suite_add_tcase (suite, tests);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * What every real job of the denoiser goes through and no golden case is large enough for: texts
- * one after the other, the feed-forward layer in slices; what memory it takes against what infer
+ * one after the other, the feed-forward layer in slices, all rows by parts; what memory it takes against what infer
  * said; a warm instance that meets many sizes; and a checkpoint that cannot be asked for.
  */
 #include "kit-test.h"
@@ -16,6 +16,7 @@ enum
   C = 4,
   T = 3,
   SIDE = 56,
+  LARGE = 80, /* 4,800 tokens: above 4,096, which are worked on at once */
   N = C * T * SIDE * SIDE /* 2,352 tokens: above 2,048, where texts go one by one, and 512 rows */
 };
 
@@ -88,6 +89,51 @@ START_TEST (test_one_by_one)
   sora_kit_free (cond);
   sora_kit_free (uncond);
   sora_kit_free (want);
+}
+END_TEST
+
+/* One forward of more tokens than are worked on at once, by @klass. */
+static const float *
+forward_large (const SoraStageClass *klass, int threads, const float *latents, MiniHost **mini)
+{
+  static const double timestep = 700;
+  *mini = mini_host_new (klass, MODEL, threads);
+  mini_host_input (*mini, "text", SORA_F32, 2, (const int64_t[]){ 9, WIDTH }, text);
+  mini_host_input (*mini, "latents", SORA_F32, 4, (const int64_t[]){ C, T, LARGE, LARGE }, latents);
+  mini_host_set_f64s (*mini, "forward-timestep", &timestep, 1);
+  return run (*mini);
+}
+
+/* Rows by parts, which is how long clips find room, give what all rows at once do. */
+START_TEST (test_parts)
+{
+  const size_t n = (size_t)C * T * LARGE * LARGE;
+  const SoraStageClass *whole = mini_host_load (SORA_TEST_WHOLE "/dit-wan.so", "dit-wan");
+  float *x = kit_test_new (n, 5);
+  MiniHost *mini, *others;
+  const float *want = forward_large (whole, 2, x, &mini);
+  double *wide = sora_kit_alloc (n, sizeof *wide);
+  for (size_t i = 0; i < n; i++)
+    wide[i] = (double)want[i];
+  const SoraCost *all = mini_host_cost (mini);
+  float *first = NULL;
+  for (int threads = 1; threads <= 3; threads++)
+    {
+      const float *got = forward_large (stage, threads, x, &others);
+      ck_assert_double_le (kit_test_error (got, wide, (int64_t)n), 1e-6);
+      const SoraCost *parts = mini_host_cost (others);
+      ck_assert_msg (parts->work_bytes < all->work_bytes, "%llu bytes by parts, %llu at once",
+                     (unsigned long long)parts->work_bytes, (unsigned long long)all->work_bytes);
+      if (first == NULL)
+        first = memcpy (sora_kit_alloc (n, sizeof *first), got, n * sizeof *first);
+      ck_assert_msg (memcmp (first, got, n * sizeof *first) == 0, "other bytes at %d threads",
+                     threads);
+      mini_host_free (others);
+    }
+  mini_host_free (mini);
+  sora_kit_free (first);
+  sora_kit_free (wide);
+  sora_kit_free (x);
 }
 END_TEST
 
@@ -171,6 +217,7 @@ main (void)
   TCase *tests = tcase_create ("dit-paths");
   tcase_set_timeout (tests, 240);
   tcase_add_test (tests, test_one_by_one);
+  tcase_add_test (tests, test_parts);
   tcase_add_test (tests, test_memory);
   tcase_add_test (tests, test_warm);
   tcase_add_test (tests, test_broken_checkpoints);

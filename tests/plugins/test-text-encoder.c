@@ -131,7 +131,7 @@ encode (Model *model, const int64_t *ids, int64_t n, int threads)
           for (int j = 0; j < tensor.ndim; j++)
             ck_assert_int_eq (views[i].shape[j], tensor.shape[j]);
         }
-      ck_assert_msg (sora_umt5_pack_layer (encoder, &team, layer, views) == SORA_OK, "%s",
+      ck_assert_msg (sora_umt5_pack_layer (encoder, &team, layer, views, NULL) == SORA_OK, "%s",
                      team.error);
       ck_assert_msg (sora_umt5_run_layer (encoder, &team, layer, &segment) == SORA_OK, "%s",
                      team.error);
