@@ -11,20 +11,7 @@
 #ifndef SORA_VAE_DECODER_H
 #define SORA_VAE_DECODER_H
 
-#include "vae-coder.h"
-
-typedef struct SoraVaeStream SoraVaeStream; /* one clip on its way through it */
-
-/**
- * sora_vae_stream_new:
- * @decoder: the decoder; packed, unless only sora_vae_estimate() is wanted
- * @h: height of the latents
- * @w: width of the latents
- *
- * Returns: (nullable) (transfer full): the stream; %NULL without memory
- */
-SoraVaeStream *sora_vae_stream_new (const SoraVaeCoder *decoder, int64_t h, int64_t w);
-void sora_vae_stream_free (SoraVaeStream *stream);
+#include "vae-part.h"
 
 /**
  * SoraVaeFrameFunc:
@@ -52,6 +39,33 @@ typedef int (*SoraVaeFrameFunc) (SoraKitTeam *team, void *data, const float *rgb
  */
 int sora_vae_stream_decode (SoraVaeStream *stream, SoraKitTeam *team, const float *latents,
                             int64_t channel_step, SoraVaeFrameFunc take, void *data);
+
+/**
+ * sora_vae_stream_begin:
+ * @stream: made by sora_vae_stream_new_whole()
+ * @team: who works
+ * @latents: as for sora_vae_stream_decode()
+ * @channel_step: as there
+ * @x: (out): f32 [h, w, C padded to 16], C by sora_vae_between_channels(): what the up-blocks begin
+ *   with; valid until the next call
+ *
+ * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
+ */
+int sora_vae_stream_begin (SoraVaeStream *stream, SoraKitTeam *team, const float *latents,
+                           int64_t channel_step, const float **x);
+
+/**
+ * sora_vae_stream_finish:
+ * @stream: made by sora_vae_stream_new_tile()
+ * @team: who works
+ * @x: of what sora_vae_stream_begin() gave, what `level[0]` of the tile's reaches names
+ * @take: called for each frame that follows from it, in order, with what the last `level` names
+ * @data: for @take
+ *
+ * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
+ */
+int sora_vae_stream_finish (SoraVaeStream *stream, SoraKitTeam *team, const float *x,
+                            SoraVaeFrameFunc take, void *data);
 
 /**
  * sora_vae_estimate:

@@ -63,13 +63,13 @@ thin_out (SoraVaeStream *s, int index, SoraVaeFrame *x)
   return r;
 }
 
-/* All levels.  *x may end on the way: x->at is -1. */
+/* Levels `from` up to `to`.  *x may end on the way: x->at is -1. */
 static int
-walk_levels (SoraVaeStream *s, int *index, SoraVaeFrame *x)
+walk_levels (SoraVaeStream *s, int from, int to, int *index, SoraVaeFrame *x)
 {
   const SoraVaeConfig *config = &s->coder->config;
   int r = SORA_OK;
-  for (int i = 0; i < config->n_blocks; i++)
+  for (int i = from; i < to; i++)
     {
       for (int j = 0; j < config->n_down_resnets && r == SORA_OK; j++)
         {
@@ -79,7 +79,9 @@ walk_levels (SoraVaeStream *s, int *index, SoraVaeFrame *x)
         }
       if (i + 1 == config->n_blocks || r != SORA_OK)
         return r;
-      r = shrink (s, (*index)++, x);
+      r = sora_vae_crop (s, i, x);
+      if (r == SORA_OK)
+        r = shrink (s, (*index)++, x);
       if (r == SORA_OK && sora_vae_downsamples_time (config, i))
         r = thin_out (s, (*index)++, x);
       if (r != SORA_OK || x->at < 0)
@@ -109,19 +111,37 @@ finish (SoraVaeStream *s, int index, SoraVaeFrame *x, SoraVaeFrame *latents)
   return r;
 }
 
-int
-sora_vae_encode_walk (SoraVaeStream *s, SoraVaeFrame picture, SoraVaeFrame *latents)
+/* How many levels tiles can go through to their end. */
+static int
+tiled_levels (const SoraVaeCoder *coder)
 {
-  SoraVaeFrame x;
+  int n = 0;
+  while (n < coder->config.n_blocks && !coder->config.down_attention[n])
+    n++;
+  return n;
+}
+
+int
+sora_vae_encode_levels (SoraVaeStream *s, SoraVaeFrame picture, SoraVaeFrame *x)
+{
   int index = 0;
-  *latents = (SoraVaeFrame){ .at = -1 };
-  int r = sora_vae_get_frame (s, s->h, s->w, s->coder->config.down_dims[0], &x);
+  int r = sora_vae_get_frame (s, picture.h, picture.w, s->coder->config.down_dims[0], x);
   if (r == SORA_OK)
-    r = sora_vae_plane (s, index, &picture, NULL, &x);
+    r = sora_vae_plane (s, index, &picture, NULL, x);
   if (r != SORA_OK)
     return r;
   sora_vae_remember (s, index++, &picture);
-  r = walk_levels (s, &index, &x);
+  return walk_levels (s, 0, tiled_levels (s->coder), &index, x);
+}
+
+int
+sora_vae_encode_rest (SoraVaeStream *s, SoraVaeFrame x, SoraVaeFrame *latents)
+{
+  const SoraVaeCoder *coder = s->coder;
+  const int first = tiled_levels (coder);
+  int index = first > 0 ? coder->levels.end : 1;
+  *latents = (SoraVaeFrame){ .at = -1 };
+  int r = walk_levels (s, first, coder->config.n_blocks, &index, &x);
   if (r != SORA_OK || x.at < 0)
     return r;
   r = sora_vae_middle (s, &index, &x);

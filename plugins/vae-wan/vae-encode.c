@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * vae-encode.c: one clip on its way to latents: its memory, its frames, and what it will cost.
+ * vae-encode.c: one clip on its way through the encoder, or through a part of it.
  */
 #include "vae-private.h"
-
-#include "kit-memory.h"
 
 #include <math.h>
 #include <string.h>
@@ -42,38 +40,6 @@ convert_pixels (void *data, int64_t first, int64_t count)
     c->bad = 1;
 }
 
-/* Memory that all frames share, sized by a walk that only counts. */
-static int
-prepare (SoraVaeStream *s, SoraKitTeam *team)
-{
-  if (s->work != NULL && team->threads <= s->threads)
-    return SORA_OK;
-  sora_kit_free (s->work);
-  s->work = NULL;
-  SoraVaeStream *model = sora_vae_stream_new (s->coder, s->h, s->w);
-  if (model == NULL)
-    return sora_kit_team_fail (team, "no memory to encode");
-  model->pool.pretend = 1;
-  model->team = team;
-  model->threads = team->threads;
-  SoraVaeFrame picture, latents;
-  int r = sora_vae_get_frame (model, s->h, s->w, 3, &picture);
-  if (r == SORA_OK)
-    r = sora_vae_encode_walk (model, picture, &latents);
-  s->work_bytes = model->work_bytes;
-  sora_vae_stream_free (model);
-  if (r != SORA_OK)
-    return r;
-  s->threads = team->threads;
-  s->work = sora_kit_alloc (s->work_bytes, 1);
-  if (s->cache == NULL)
-    s->cache = sora_kit_cache_new ();
-  if (s->work == NULL || s->cache == NULL)
-    return sora_kit_team_fail (team, "no memory to encode frames of %lld x %lld pixels",
-                               (long long)s->w, (long long)s->h);
-  return SORA_OK;
-}
-
 /* Normalised as the reference's pipelines do it, and channels before pixels. */
 static int
 unpack (SoraVaeStream *s, const SoraVaeFrame *from, float *to, int64_t channel_step)
@@ -98,25 +64,32 @@ unpack (SoraVaeStream *s, const SoraVaeFrame *from, float *to, int64_t channel_s
   return SORA_OK;
 }
 
+/* The next picture, -1…1, as the encoder's first layer wants it. */
+static int
+take_picture (SoraVaeStream *s, SoraKitTeam *team, const void *rgb, int dtype,
+              SoraVaeFrame *picture)
+{
+  int r = sora_vae_part_prepare (s, team);
+  if (r == SORA_OK)
+    r = sora_vae_part_input (s, picture);
+  if (r != SORA_OK)
+    return r;
+  Convert convert = { rgb, dtype, sora_vae_data (s, picture->at), 0 };
+  r = sora_kit_rows_parallel (team, s->h * s->w, 16384, convert_pixels, &convert);
+  if (r == SORA_OK && convert.bad)
+    r = sora_kit_team_fail (team, "input 'frames' has a value that is not in 0 to 1");
+  return r;
+}
+
 int
 sora_vae_encode_frame (SoraVaeStream *s, SoraKitTeam *team, const void *rgb, int dtype,
                        float *latents, int64_t channel_step, int *complete)
 {
   SoraVaeFrame picture, out = { .at = -1 };
   *complete = 0;
-  s->team = team;
-  int r = prepare (s, team);
+  int r = take_picture (s, team, rgb, dtype, &picture);
   if (r == SORA_OK)
-    r = sora_vae_get_frame (s, s->h, s->w, 3, &picture);
-  if (r != SORA_OK)
-    return r;
-  Convert convert = { rgb, dtype, sora_vae_data (s, picture.at), 0 };
-  r = sora_kit_rows_parallel (team, s->h * s->w, 16384, convert_pixels, &convert);
-  if (r != SORA_OK)
-    return r;
-  if (convert.bad)
-    return sora_kit_team_fail (team, "input 'frames' has a value that is not in 0 to 1");
-  r = sora_vae_encode_walk (s, picture, &out);
+    r = sora_vae_part_walk (s, picture, &out);
   if (r != SORA_OK || out.at < 0)
     return r;
   r = unpack (s, &out, latents, channel_step);
@@ -125,16 +98,42 @@ sora_vae_encode_frame (SoraVaeStream *s, SoraKitTeam *team, const void *rgb, int
   return r;
 }
 
-/* One frame of a stream that pretends. */
-static int
-count_frame (SoraVaeStream *s)
+int
+sora_vae_encode_begin (SoraVaeStream *s, SoraKitTeam *team, const void *rgb, int dtype,
+                       const float **x)
 {
-  SoraVaeFrame picture, latents;
-  if (sora_vae_get_frame (s, s->h, s->w, 3, &picture) != SORA_OK
-      || sora_vae_encode_walk (s, picture, &latents) != SORA_OK)
-    return -1;
-  sora_vae_put_frame (s, &latents);
-  return 0;
+  SoraVaeFrame picture, out = { .at = -1 };
+  *x = NULL;
+  int r = take_picture (s, team, rgb, dtype, &picture);
+  if (r == SORA_OK)
+    r = sora_vae_part_walk (s, picture, &out);
+  if (r != SORA_OK || out.at < 0)
+    return r;
+  /* Nothing is written to it before the next call. */
+  *x = sora_vae_data (s, out.at);
+  sora_vae_put_frame (s, &out);
+  return SORA_OK;
+}
+
+int
+sora_vae_encode_finish (SoraVaeStream *s, SoraKitTeam *team, const float *x, float *latents,
+                        int64_t channel_step, int *complete)
+{
+  SoraVaeFrame in, out = { .at = -1 };
+  *complete = 0;
+  int r = sora_vae_part_prepare (s, team);
+  if (r == SORA_OK)
+    r = sora_vae_part_input (s, &in);
+  if (r != SORA_OK)
+    return r;
+  memcpy (sora_vae_data (s, in.at), x, (size_t)(in.h * in.w * sora_kit_pad16 (in.c)) * sizeof *x);
+  r = sora_vae_part_walk (s, in, &out);
+  if (r != SORA_OK || out.at < 0)
+    return r;
+  r = unpack (s, &out, latents, channel_step);
+  sora_vae_put_frame (s, &out);
+  *complete = r == SORA_OK;
+  return r;
 }
 
 int
@@ -143,31 +142,7 @@ sora_vae_encode_estimate (const SoraVaeConfig *config, int64_t t, int64_t h, int
 {
   SoraVaeCoder *encoder = sora_vae_coder_new (config, SORA_VAE_ENCODER);
   SoraVaeStream *s = encoder != NULL ? sora_vae_stream_new (encoder, h, w) : NULL;
-  int result = s != NULL ? 0 : -1;
-  if (s != NULL)
-    {
-      /* From the third latent on every one costs the same, and all pasts are there after the
-       * fourth. */
-      const int64_t walked = sora_kit_min (t, 4);
-      double before = 0;
-      s->pool.pretend = 1;
-      s->threads = sora_kit_threads_expected ();
-      for (int64_t i = 0; i < walked && result == 0; i++)
-        {
-          before = s->flops;
-          for (int64_t j = 0; j < (i == 0 ? 1 : config->temporal) && result == 0; j++)
-            result = count_frame (s);
-        }
-      int64_t widest = 0;
-      for (int i = 0; i < s->n_keys; i++)
-        widest = s->keys[i].c > widest ? s->keys[i].c : widest;
-      /* The list of layers, the stream itself, and the one that sizes its work. */
-      const uint64_t lists
-          = (uint64_t)encoder->n * (sizeof *encoder->layers + sizeof *encoder->packed);
-      *bytes = lists + 2 * sizeof *s + s->pool.bytes + s->work_bytes + s->keys_bytes
-               + (uint64_t)s->threads * sora_kit_thread_bytes (widest);
-      *flops = s->flops + (s->flops - before) * (double)(t - walked);
-    }
+  const int result = s != NULL ? sora_vae_stream_cost (s, t, bytes, flops) : -1;
   sora_vae_stream_free (s);
   sora_vae_coder_free (encoder);
   return result;

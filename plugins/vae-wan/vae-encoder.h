@@ -11,8 +11,7 @@
 #ifndef SORA_VAE_ENCODER_H
 #define SORA_VAE_ENCODER_H
 
-#include "vae-coder.h"
-#include "vae-decoder.h"
+#include "vae-part.h"
 
 /**
  * sora_vae_encode_frame:
@@ -33,6 +32,34 @@
  */
 int sora_vae_encode_frame (SoraVaeStream *stream, SoraKitTeam *team, const void *rgb, int dtype,
                            float *latents, int64_t channel_step, int *complete);
+
+/**
+ * sora_vae_encode_begin:
+ * @stream: made by sora_vae_stream_new_tile()
+ * @team: who works
+ * @rgb: of the next frame, what `level[0]` of the tile's reaches names
+ * @dtype: %SORA_U8 or %SORA_F32
+ * @x: (out) (nullable): f32 [h, w, C padded to 16] of what the last `level` names, C by
+ *   sora_vae_between_channels(); valid until the next call.  %NULL: this frame completes none
+ *
+ * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
+ */
+int sora_vae_encode_begin (SoraVaeStream *stream, SoraKitTeam *team, const void *rgb, int dtype,
+                           const float **x);
+
+/**
+ * sora_vae_encode_finish:
+ * @stream: made by sora_vae_stream_new_whole()
+ * @team: who works
+ * @x: the next frame of what sora_vae_encode_begin() gave, of all tiles
+ * @latents: as for sora_vae_encode_frame()
+ * @channel_step: as there
+ * @complete: (out): as there
+ *
+ * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
+ */
+int sora_vae_encode_finish (SoraVaeStream *stream, SoraKitTeam *team, const float *x,
+                            float *latents, int64_t channel_step, int *complete);
 
 /**
  * sora_vae_encode_estimate:

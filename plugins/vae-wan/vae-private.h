@@ -29,6 +29,7 @@ struct SoraVaeCoder
   SoraVaeLayer *layers;
   SoraVaePacked *packed;
   int n;
+  SoraVaeLevels levels; /* that tiles go through */
 };
 
 /* A frame on its way: an index into the pool. */
@@ -47,7 +48,9 @@ typedef struct
 struct SoraVaeStream
 {
   const SoraVaeCoder *coder;
-  int64_t h, w; /* of what comes in: latents, or pictures */
+  SoraVaePart part;
+  int64_t h, w;      /* of what comes in: latents, pictures, or what another part made */
+  SoraVaeReach y, x; /* of a tile: SORA_VAE_PART_LEVELS */
   SoraVaePool pool;
   SoraVaePast past[SORA_VAE_MAX_LAYERS];
   int threads; /* that work is made for */
@@ -107,12 +110,29 @@ int sora_vae_attention (SoraVaeStream *stream, int *index, SoraVaeFrame *x);
 /* The second half of both middles: a block, attention, a block. */
 int sora_vae_middle (SoraVaeStream *stream, int *index, SoraVaeFrame *x);
 
-/* Takes the latents of one frame, scaled, through all layers; consumes the frame.  With a pool that
- * pretends it only counts memory and operations. */
-int sora_vae_walk (SoraVaeStream *stream, SoraVaeFrame z);
+/* Of a tile, what of a frame of resolution `level` goes on to the next one: *x becomes that. */
+int sora_vae_crop (SoraVaeStream *stream, int level, SoraVaeFrame *x);
 
-/* Takes one picture through all layers of the encoder, as sora_vae_walk(); `latents` is the frame
- * that it completes (put it back), or none: `at` is -1. */
-int sora_vae_encode_walk (SoraVaeStream *stream, SoraVaeFrame picture, SoraVaeFrame *latents);
+/* The decoder's layers up to its middle, for the latents of one frame, scaled; and those behind it,
+ * which end in s->take.  Both consume the frame. */
+int sora_vae_walk_middle (SoraVaeStream *stream, SoraVaeFrame z, SoraVaeFrame *x);
+int sora_vae_walk_levels (SoraVaeStream *stream, SoraVaeFrame x);
+
+/* The encoder's levels that tiles go through, for a picture; and the rest.  Both consume the frame;
+ * what they give may be none: `at` is -1. */
+int sora_vae_encode_levels (SoraVaeStream *stream, SoraVaeFrame picture, SoraVaeFrame *x);
+int sora_vae_encode_rest (SoraVaeStream *stream, SoraVaeFrame x, SoraVaeFrame *latents);
+
+/* ---- vae-part.c */
+
+/* An undefined frame of what comes in. */
+int sora_vae_part_input (SoraVaeStream *stream, SoraVaeFrame *frame);
+
+/* Takes a frame through the stream's part; consumes it.  `out` is what the part gives (put it
+ * back), or none: `at` is -1.  With a pool that pretends it only counts memory and operations. */
+int sora_vae_part_walk (SoraVaeStream *stream, SoraVaeFrame frame, SoraVaeFrame *out);
+
+/* Memory that all frames share, sized by a walk that only counts. */
+int sora_vae_part_prepare (SoraVaeStream *stream, SoraKitTeam *team);
 
 #endif

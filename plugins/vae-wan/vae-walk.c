@@ -8,19 +8,28 @@
 #include "vae-private.h"
 
 static int
+few (SoraVaeStream *s, int index, const SoraVaeFrame *x)
+{
+  const SoraVaeFrame out = { -1, x->h, x->w, 3 };
+  sora_vae_count_flops (s, &s->coder->layers[index], &out, 9);
+  if (s->pool.pretend)
+    {
+      const uint64_t bytes = sora_kit_few_conv_work (3, x->w, s->threads);
+      s->work_bytes = bytes > s->work_bytes ? bytes : s->work_bytes;
+      return SORA_OK;
+    }
+  const SoraKitConvSource source = sora_vae_source (s, index, x);
+  return sora_kit_few_conv_run (&s->coder->packed[index].few, s->team, &source, s->rgb, s->work);
+}
+
+static int
 picture (SoraVaeStream *s, int index, SoraVaeFrame *x)
 {
   int r = sora_vae_norm_frame (s, index, x, x, 1);
-  const SoraVaeFrame out = { -1, x->h, x->w, 3 };
-  sora_vae_count_flops (s, &s->coder->layers[index + 1], &out, 9);
+  if (r == SORA_OK)
+    r = few (s, index + 1, x);
   if (r == SORA_OK && !s->pool.pretend)
-    {
-      const SoraKitConvSource source = sora_vae_source (s, index + 1, x);
-      r = sora_kit_few_conv_run (&s->coder->packed[index + 1].few, s->team, &source, s->rgb,
-                                 s->work);
-      if (r == SORA_OK)
-        r = s->take (s->team, s->data, s->rgb);
-    }
+    r = s->take (s->team, s->data, s->rgb);
   sora_vae_remember (s, index + 1, x);
   return r;
 }
@@ -77,27 +86,36 @@ walk_block (SoraVaeStream *s, int block, int index, SoraVaeFrame x)
     return r;
   if (block + 1 == config->n_blocks)
     return picture (s, index, &x);
+  r = sora_vae_crop (s, block, &x);
+  if (r != SORA_OK)
+    return r;
   return config->upsample_time[block] ? walk_time (s, block, index, x)
                                       : walk_resample (s, block, index, x);
 }
 
 int
-sora_vae_walk (SoraVaeStream *s, SoraVaeFrame z)
+sora_vae_walk_middle (SoraVaeStream *s, SoraVaeFrame z, SoraVaeFrame *x)
 {
   const SoraVaeConfig *config = &s->coder->config;
-  SoraVaeFrame y, x = { -1 };
+  const int64_t h = z.h, w = z.w;
+  SoraVaeFrame y;
   int index = 0;
-  int r = sora_vae_get_frame (s, s->h, s->w, config->z_dim, &y);
+  int r = sora_vae_get_frame (s, h, w, config->z_dim, &y);
   if (r == SORA_OK)
     r = sora_vae_point (s, index++, &z, NULL, &y);
   sora_vae_put_frame (s, &z);
   if (r == SORA_OK)
-    r = sora_vae_get_frame (s, s->h, s->w, config->dims[0], &x);
+    r = sora_vae_get_frame (s, h, w, config->dims[0], x);
   if (r == SORA_OK)
-    r = sora_vae_plane (s, index, &y, NULL, &x);
+    r = sora_vae_plane (s, index, &y, NULL, x);
   if (r != SORA_OK)
     return r;
   sora_vae_remember (s, index++, &y);
-  r = sora_vae_middle (s, &index, &x);
-  return r == SORA_OK ? walk_block (s, 0, index, x) : r;
+  return sora_vae_middle (s, &index, x);
+}
+
+int
+sora_vae_walk_levels (SoraVaeStream *s, SoraVaeFrame x)
+{
+  return walk_block (s, 0, s->coder->levels.first, x);
 }

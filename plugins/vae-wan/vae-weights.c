@@ -26,6 +26,7 @@ sora_vae_coder_new (const SoraVaeConfig *config, SoraVaeHalf half)
         {
           memcpy (d->layers, layers, (size_t)n * sizeof *layers);
           d->n = n;
+          sora_vae_levels_find (config, half, layers, n, &d->levels);
         }
     }
   free (layers);
