@@ -53,6 +53,7 @@ int sora_host_seed (SoraContext *ctx, uint64_t *seed);
 int sora_host_random_key (SoraContext *ctx, const char *name, uint8_t key[32]);
 int sora_host_reserve (SoraContext *ctx, int kind, uint64_t bytes);
 int sora_host_unreserve (SoraContext *ctx, int kind, uint64_t bytes);
+int sora_host_memory_limit (SoraContext *ctx, uint64_t *bytes);
 /* sora-host-model.c */
 int sora_host_model_file (SoraContext *ctx, const char *slot, const char *name, const void **data,
                           size_t *size);

@@ -171,3 +171,12 @@ sora_host_unreserve (SoraContext *ctx, int kind, uint64_t bytes)
     return SORA_FAILED;
   return sora_task_unreserve (ctx->task, (SoraMemoryKind)kind, bytes);
 }
+
+int
+sora_host_memory_limit (SoraContext *ctx, uint64_t *bytes)
+{
+  if (!sora_context_enter (ctx, "memory_limit", SORA_PHASE_INFER | SORA_PHASE_RUN, 0))
+    return SORA_FAILED;
+  *bytes = ctx->node->memory_limit;
+  return SORA_OK;
+}

@@ -109,6 +109,7 @@ static const SoraHost host = {
   .preview = sora_host_preview,
   .file_create = sora_host_file_create,
   .info = sora_host_info,
+  .memory_limit = sora_host_memory_limit,
 };
 
 const SoraHost *

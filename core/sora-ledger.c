@@ -9,12 +9,16 @@
 #include "sora-memory.h"
 #include <stdio.h>
 
+guint64
+sora_ledger_limit (guint64 asked)
+{
+  return asked > 0 ? asked : sora_memory_available () / 10 * 8 + sora_instances_held ();
+}
+
 void
 sora_ledger_init (SoraLedger *ledger, guint64 limit)
 {
-  *ledger = (SoraLedger){ .limit = limit };
-  if (limit == 0)
-    ledger->limit = sora_memory_available () / 10 * 8 + sora_instances_held ();
+  *ledger = (SoraLedger){ .limit = sora_ledger_limit (limit) };
   sora_ledger_note_peak (ledger);
 }
 

@@ -16,8 +16,10 @@ typedef struct
   guint64 peak;   /* highest sum that was seen */
 } SoraLedger;
 
-/* @limit 0: 80 % of what the process may still have (sora-memory.h), with what warm instances hold
- * already. */
+/* @asked, or where that is 0, 80 % of what the process may still have (sora-memory.h), with what warm
+ * instances hold already. */
+guint64 sora_ledger_limit (guint64 asked);
+/* With sora_ledger_limit (@limit). */
 void sora_ledger_init (SoraLedger *ledger, guint64 limit);
 guint64 sora_ledger_used (const SoraLedger *ledger);
 gboolean sora_ledger_fits (const SoraLedger *ledger, guint64 bytes);

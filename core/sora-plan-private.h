@@ -53,6 +53,7 @@ struct SoraNode
   SoraModel **models; /* a slot each; NULL: left empty */
   GPtrArray *inputs;  /* of SoraNodeInput, a port each */
   GPtrArray *outputs; /* of SoraNodeOutput, a port each */
+  guint64 memory_limit; /* the plan's */
   SoraCost cost;
 };
 
@@ -73,6 +74,7 @@ struct SoraPlan
   GPtrArray *stages;      /* of SoraPlanStage */
   GPtrArray *warnings;    /* of char*, NULL-terminated when finished */
   GPtrArray *models;      /* of SoraModel, each once */
+  guint64 memory_limit; /* that stages are told; the ledger of a run measures anew */
   guint64 peak_bytes;
   double flops;
 };

@@ -6,6 +6,7 @@
 #include "config.h"
 #include "sora-plan-private.h"
 #include "sora-error.h"
+#include "sora-ledger.h"
 #include "sora-suggest.h"
 #include <string.h>
 
@@ -34,6 +35,7 @@ plan_new (SoraEnvironment *environment, const SoraRequest *request)
   plan->request = sora_request_copy (request);
   if (!plan->request->has_seed)
     sora_request_choose_seed (plan->request);
+  plan->memory_limit = sora_ledger_limit (plan->request->memory_limit);
   plan->runs = g_ptr_array_new_with_free_func ((GDestroyNotify)sora_graph_free);
   plan->stages = g_ptr_array_new_with_free_func (plan_stage_free);
   plan->warnings = g_ptr_array_new_with_free_func (g_free);

@@ -50,7 +50,7 @@ extern "C" {
 
 #define SORA_PLUGIN_MAGIC 0x41524f53u /* "SORA", little endian */
 #define SORA_ABI_MAJOR 1u
-#define SORA_ABI_MINOR 0u
+#define SORA_ABI_MINOR 1u
 #define SORA_PLUGIN_SYMBOL "sora_plugin"
 
 #if defined(__GNUC__)
@@ -342,6 +342,11 @@ struct SoraHost {
    * job, for all but "version".  "model" reads the models' files the first time: it may take a while and end with
    * SORA_CANCELLED, and it fails the stage if one was changed meanwhile. */
   int (*info) (SoraContext *ctx, const char *key, const char **value);
+
+  /* -- Since 1.1.  memory_limit [infer run]: what all stages of the job and their queues may hold at one time,
+   * in bytes: the same in infer and in the run that follows.  By it a stage chooses among ways that give the same
+   * and take less memory for more time; infer tells the cost of the way that run will go. */
+  int (*memory_limit) (SoraContext *ctx, uint64_t *bytes);
 };
 
 /* Does this host have that function?  Needed for members added after 1.0 only. */

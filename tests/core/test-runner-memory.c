@@ -70,6 +70,31 @@ START_TEST (nothing_is_released_where_there_is_room)
 }
 END_TEST
 
+/* A stage that is told the limit takes another way: infer says so, and run keeps to it. */
+START_TEST (a_stage_keeps_to_the_limit)
+{
+#define THRIFTY "[Stage a]\nPlugin=stages/weigh\nParam.work=5000\nParam.thrifty=true\n"
+  static const struct
+  {
+    guint64 limit, work;
+  } cases[] = { { 1000, 250 }, { 12000, 3000 }, { 100000, 5000 } };
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (SoraRequest) request = request_new (THRIFTY);
+      request->memory_limit = cases[i].limit;
+      g_autoptr (SoraPlan) plan = sora_plan_new (fixture.environment, request, &error);
+      ck_assert_msg (plan != NULL, "%s", error != NULL ? error->message : "");
+      SoraPlanStage *stage = g_ptr_array_index (sora_plan_stages (plan), 0);
+      ck_assert_uint_eq (stage->cost.work_bytes, cases[i].work);
+      g_autoptr (SoraRunner) runner = run_limited (THRIFTY, cases[i].limit);
+      ck_assert_uint_eq (sora_runner_peak_reserved (runner), cases[i].work);
+    }
+  /* Without a limit of its own, a job has what the machine has. */
+  sora_runner_unref (run_limited (THRIFTY, 0));
+}
+END_TEST
+
 START_TEST (instances_stay_warm)
 {
   sora_runner_unref (run_limited (TEXT_AND_DENOISE, 10000));
@@ -227,6 +252,7 @@ main (void)
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_test (tests, text_is_released_for_the_denoiser);
   tcase_add_test (tests, nothing_is_released_where_there_is_room);
+  tcase_add_test (tests, a_stage_keeps_to_the_limit);
   tcase_add_test (tests, instances_stay_warm);
   tcase_add_test (tests, another_model_of_the_same_path);
   tcase_add_test (tests, other_weights_in_the_same_folder);
