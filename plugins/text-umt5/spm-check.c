@@ -250,7 +250,7 @@ check_trainer (Field *outer, char *why, size_t why_size)
 int64_t
 sora_spm_check (uint8_t *data, size_t size, char *why, size_t why_size)
 {
-  Wire w = { data, data + size };
+  Wire w;
   uint64_t pieces = 0;
   unsigned unknowns = 0;
   Field f;
@@ -261,6 +261,7 @@ sora_spm_check (uint8_t *data, size_t size, char *why, size_t why_size)
       bad (why, why_size, "it has %llu bytes, expected 1 to %llu", size, SORA_SPM_MAX_BYTES);
       return -1;
     }
+  w = (Wire){ data, data + size };
   while ((r = next_field (&w, &f)) > 0)
     {
       int good = 1;

@@ -1,43 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Fuzz target: the names of Wan's tensors, what kind of file a header is of, and the configuration
- * that is made from its shapes.  The input is a header in short: a line a tensor, its name, then
- * its extents: "head.modulation 1 2 1536".
+ * that is made from its shapes.  The input is a header in short, as table.h has it.
  */
 #include "config.h"
 #include <jansson.h>
 #include <string.h>
-#include "fuzz.h"
 #include "sora-wan-detect.h"
-
-#define MAX_NDIM 6
-
-static void
-entry_free (gpointer data)
-{
-  SoraSafetensorsEntry *entry = data;
-  g_free (entry->name);
-  g_free (entry->extents);
-  g_free (entry);
-}
-
-/* As the reader of headers leaves them: names in UTF-8, extents of 0 or more. */
-static void
-add_line (SoraSafetensorsTable *table, char *line)
-{
-  char *save = NULL, *name = strtok_r (line, " ", &save), *word;
-  if (name == NULL || !g_utf8_validate (name, -1, NULL)
-      || g_hash_table_contains (table->by_name, name))
-    return;
-  SoraSafetensorsEntry *entry = g_new0 (SoraSafetensorsEntry, 1);
-  entry->name = g_strdup (name);
-  entry->dtype = SORA_F32;
-  entry->extents = g_new0 (int64_t, 2 * MAX_NDIM + 1);
-  while (entry->ndim < MAX_NDIM && (word = strtok_r (NULL, " ", &save)) != NULL)
-    entry->extents[entry->ndim++] = (int64_t)(g_ascii_strtoull (word, NULL, 10) & INT64_MAX);
-  g_ptr_array_add (table->entries, entry);
-  g_hash_table_insert (table->by_name, entry->name, entry);
-}
+#include "table.h"
 
 /* What is known one way is known the other way, and means the same. */
 static void
@@ -99,15 +69,10 @@ try_file (const SoraSafetensorsTable *table)
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
-  g_autofree char *text = g_strndup ((const char *)data, size);
-  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
-  SoraSafetensorsTable table = { g_ptr_array_new_with_free_func (entry_free),
-                                 g_hash_table_new (g_str_hash, g_str_equal), NULL };
-  for (char **line = lines; *line != NULL; line++)
-    {
-      add_line (&table, *line);
-      try_name (*line); /* cut after the name by now */
-    }
+  SoraSafetensorsTable table;
+  fuzz_table_init (&table, data, size);
+  for (guint i = 0; i < table.entries->len; i++)
+    try_name (((SoraSafetensorsEntry *)g_ptr_array_index (table.entries, i))->name);
   try_file (&table);
   sora_safetensors_table_clear (&table);
   return 0;

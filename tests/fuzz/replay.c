@@ -2,11 +2,42 @@
  *
  * Stands in for libFuzzer where there is none: runs the target once over each file of the folders
  * that are given, and over each of them cut short, with a byte flipped and with a byte doubled, in
- * a fixed order.
+ * a fixed order; and over what the target's own mutator makes of it, where it has one, change upon
+ * change.
  */
 #include "config.h"
 #include <string.h>
-#include "fuzz.h"
+#include "mutate.h"
+
+#define MUTATIONS 400
+#define MAX_MUTATED 4096
+
+#pragma weak LLVMFuzzerCustomMutator
+
+/* A byte changed, put in or left out: enough for what mutators leave to libFuzzer. */
+size_t
+LLVMFuzzerMutate (uint8_t *data, size_t size, size_t max_size)
+{
+  static uint32_t state = 1;
+  state = state * 1664525u + 1013904223u;
+  size_t at = size > 0 ? (state >> 8) % size : 0;
+  uint8_t byte = (uint8_t)(state >> 24);
+  if (size == 0 || (byte % 3 == 0 && size < max_size))
+    {
+      if (max_size == 0)
+        return 0;
+      memmove (data + at + 1, data + at, size - at);
+      data[at] = byte;
+      return size + 1;
+    }
+  if (byte % 3 == 1)
+    {
+      memmove (data + at, data + at + 1, size - at - 1);
+      return size - 1;
+    }
+  data[at] = byte;
+  return size;
+}
 
 static void
 run (const char *data, gsize size)
@@ -36,6 +67,27 @@ run_mutated (char *data, gsize size)
     }
 }
 
+/* Change upon change, and every so often the seed again. */
+static void
+run_custom (const char *data, gsize size)
+{
+  if (LLVMFuzzerCustomMutator == NULL)
+    return;
+  gsize room = MAX (MAX_MUTATED, size), n = 0;
+  g_autofree uint8_t *made = g_malloc0 (room);
+  for (guint i = 0; i < MUTATIONS; i++)
+    {
+      if (i % 8 == 0)
+        {
+          memcpy (made, data, size);
+          n = size;
+        }
+      n = LLVMFuzzerCustomMutator (made, n, room, i);
+      MUST (n <= room);
+      run ((const char *)made, n);
+    }
+}
+
 static int
 run_folder (const char *path)
 {
@@ -52,6 +104,7 @@ run_folder (const char *path)
         continue;
       run (data, size);
       run_mutated (data, size);
+      run_custom (data, size);
       n++;
     }
   return n;
