@@ -127,22 +127,20 @@ sora_vae_point (SoraVaeStream *s, int index, const SoraVaeFrame *from, const Sor
 }
 
 int
-sora_vae_resnet (SoraVaeStream *s, int *index, SoraVaeFrame *x)
+sora_vae_resnet (SoraVaeStream *s, int *index, SoraVaeFrame *x, int keep)
 {
   const int shortcut = s->coder->layers[*index].kind == SORA_VAE_POINT;
   const int norm1 = *index + shortcut, conv1 = norm1 + 1, norm2 = norm1 + 2, conv2 = norm1 + 3;
   const int64_t oc = s->coder->layers[conv1].oc;
   SoraVaeFrame a, h = { -1 }, y = *x;
   int r = sora_vae_get_frame (s, x->h, x->w, x->c, &a);
+  if (r == SORA_OK && (shortcut || keep))
+    r = sora_vae_get_frame (s, x->h, x->w, oc, &y);
   if (r == SORA_OK && shortcut)
-    {
-      r = sora_vae_get_frame (s, x->h, x->w, oc, &y);
-      if (r == SORA_OK)
-        r = sora_vae_point (s, *index, x, NULL, &y);
-    }
+    r = sora_vae_point (s, *index, x, NULL, &y);
   if (r == SORA_OK)
     r = sora_vae_norm_frame (s, norm1, x, &a, 1);
-  if (shortcut)
+  if (shortcut && !keep)
     sora_vae_put_frame (s, x);
   if (r == SORA_OK)
     r = sora_vae_get_frame (s, a.h, a.w, oc, &h);
@@ -153,7 +151,7 @@ sora_vae_resnet (SoraVaeStream *s, int *index, SoraVaeFrame *x)
   sora_vae_remember (s, conv1, &a);
   r = sora_vae_norm_frame (s, norm2, &h, &h, 1);
   if (r == SORA_OK)
-    r = sora_vae_plane (s, conv2, &h, &y, &y);
+    r = sora_vae_plane (s, conv2, &h, shortcut ? &y : x, &y);
   sora_vae_remember (s, conv2, &h);
   *x = y;
   *index = conv2 + 1;
@@ -231,8 +229,8 @@ sora_vae_attention (SoraVaeStream *s, int *index, SoraVaeFrame *x)
 int
 sora_vae_middle (SoraVaeStream *s, int *index, SoraVaeFrame *x)
 {
-  int r = sora_vae_resnet (s, index, x);
+  int r = sora_vae_resnet (s, index, x, 0);
   if (r == SORA_OK)
     r = sora_vae_attention (s, index, x);
-  return r == SORA_OK ? sora_vae_resnet (s, index, x) : r;
+  return r == SORA_OK ? sora_vae_resnet (s, index, x, 0) : r;
 }

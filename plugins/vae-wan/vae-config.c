@@ -29,10 +29,18 @@ read_shape (SoraKitConfig *c, SoraVaeConfig *config)
   for (int i = 0; i < levels; i++)
     config->dims[i + 1] = base * shape.mult[levels - 1 - i];
   for (int i = 0; i <= levels; i++)
-    if (config->dims[i] > 8192 || (i < levels && config->dims[i] % 2 != 0 && i > 0))
+    if (config->dims[i] > 8192
+        || (!config->residual && i < levels && config->dims[i] % 2 != 0 && i > 0))
       sora_kit_config_fail (
           c, "the decoder would have %lld channels, expected an even number up to 8192",
           (long long)config->dims[i]);
+  for (int i = 0; i + 1 < levels && config->residual; i++)
+    if (config->dims[i + 1] * sora_vae_block_factor (config, i) % config->dims[i] != 0)
+      sora_kit_config_fail (c,
+                            "the decoder's block %d would make %lld channels of %lld at %lld times "
+                            "the size: 'is_residual' wants the larger to be a multiple",
+                            i, (long long)config->dims[i + 1], (long long)config->dims[i],
+                            (long long)sora_vae_block_factor (config, i));
 }
 
 static void
@@ -74,15 +82,43 @@ refuse_others (SoraKitConfig *c)
       && (klass == NULL || strcmp (klass, "AutoencoderKLWan") != 0))
     sora_kit_config_fail (c, "class '%.64s' is not supported, expected AutoencoderKLWan",
                           klass != NULL ? klass : "(none)");
-  if (sora_kit_config_bool_or (c, "is_residual", 0))
-    sora_kit_config_fail (
-        c, "'is_residual' is true: the VAE of Wan 2.2 5B is not supported, that of Wan 2.1 is");
-  if (sora_kit_config_i64_or (c, "patch_size", 1, 64, 1) != 1)
-    sora_kit_config_fail (
-        c, "'patch_size' is not 1: the VAE of Wan 2.2 5B is not supported, that of Wan 2.1 is");
-  const int64_t channels = sora_kit_config_i64_or (c, "out_channels", 1, 1024, 3);
-  if (channels != 3)
-    sora_kit_config_fail (c, "'out_channels' is %lld, expected 3", (long long)channels);
+}
+
+/* `key`: in_channels or out_channels. */
+static void
+check_picture (SoraKitConfig *c, const SoraVaeConfig *config, const char *key)
+{
+  const int64_t channels = sora_kit_config_i64_or (c, key, 1, 1024, 3);
+  const int64_t expected = sora_vae_picture_channels (config);
+  if (sora_kit_config_error (c) == NULL && channels != expected)
+    sora_kit_config_fail (c,
+                          "'%s' is %lld, expected %lld: 3 for each pixel of a 'patch_size' of "
+                          "%lld",
+                          key, (long long)channels, (long long)expected, (long long)config->patch);
+}
+
+int64_t
+sora_vae_picture_channels (const SoraVaeConfig *config)
+{
+  return 3 * config->patch * config->patch;
+}
+
+int64_t
+sora_vae_block_factor (const SoraVaeConfig *config, int block)
+{
+  return config->upsample_time[block] ? 8 : 4;
+}
+
+int
+sora_vae_downsamples_time (const SoraVaeConfig *config, int level)
+{
+  return config->upsample_time[config->n_blocks - 2 - level];
+}
+
+int64_t
+sora_vae_level_factor (const SoraVaeConfig *config, int level)
+{
+  return level + 1 == config->n_blocks ? 1 : sora_vae_downsamples_time (config, level) ? 8 : 4;
 }
 
 void
@@ -90,6 +126,9 @@ sora_vae_config_read (SoraKitConfig *file, SoraVaeConfig *config)
 {
   memset (config, 0, sizeof *config);
   refuse_others (file);
+  config->residual = sora_kit_config_bool_or (file, "is_residual", 0);
+  config->patch = sora_kit_config_i64_or (file, "patch_size", 1, 16, 1);
+  check_picture (file, config, "out_channels");
   if (sora_kit_config_error (file) == NULL)
     read_shape (file, config);
   if (sora_kit_config_error (file) == NULL)
@@ -106,13 +145,11 @@ sora_vae_config_read_encoder (SoraKitConfig *c, SoraVaeConfig *config)
   double scales[MAX_SCALES];
   SoraKitVaeShape shape;
   const int64_t base = sora_kit_config_i64_or (c, "base_dim", 1, 2048, 96);
-  const int64_t channels = sora_kit_config_i64_or (c, "in_channels", 1, 1024, 3);
+  check_picture (c, config, "in_channels");
   sora_kit_vae_shape_read (c, &shape);
   const int n_scales = sora_kit_config_f64s (c, "attn_scales", scales, 0, MAX_SCALES, -1e6, 1e6);
   if (sora_kit_config_error (c) != NULL)
     return;
-  if (channels != 3)
-    sora_kit_config_fail (c, "'in_channels' is %lld, expected 3", (long long)channels);
   /* Of more entries the reference's encoder takes the first ones, and its decoder the last ones. */
   int down[SORA_VAE_MAX_LEVELS];
   if (sora_kit_config_has (c, "temperal_downsample")
@@ -131,7 +168,8 @@ sora_vae_config_read_encoder (SoraKitConfig *c, SoraVaeConfig *config)
   for (int i = 0; i < config->n_blocks; i++, scale /= 2)
     {
       config->down_dims[i + 1] = base * shape.mult[i];
-      for (int j = 0; j < n_scales; j++)
+      /* The residual form has attention in its middle alone, whatever 'attn_scales' says. */
+      for (int j = 0; j < n_scales && !config->residual; j++)
         config->down_attention[i] |= scales[j] == scale;
       if (config->n_down_resnets == 0 && shape.mult[i] != 1)
         sora_kit_config_fail (
@@ -139,5 +177,13 @@ sora_vae_config_read_encoder (SoraKitConfig *c, SoraVaeConfig *config)
       if (config->down_dims[i + 1] > 8192)
         sora_kit_config_fail (c, "the encoder would have %lld channels, expected up to 8192",
                               (long long)config->down_dims[i + 1]);
+      const int64_t in = config->down_dims[i], out = config->down_dims[i + 1],
+                    factor = sora_vae_level_factor (config, i);
+      if (config->residual && in * factor % out != 0)
+        sora_kit_config_fail (
+            c,
+            "the encoder's level %d would make %lld channels of %lld times %lld: 'is_residual' "
+            "wants the product to be a multiple",
+            i, (long long)out, (long long)in, (long long)factor);
     }
 }

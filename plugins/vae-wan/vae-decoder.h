@@ -59,7 +59,8 @@ int sora_vae_stream_begin (SoraVaeStream *stream, SoraKitTeam *team, const float
  * @stream: made by sora_vae_stream_new_tile()
  * @team: who works
  * @x: of what sora_vae_stream_begin() gave, what `level[0]` of the tile's reaches names
- * @take: called for each frame that follows from it, in order, with what the last `level` names
+ * @take: called for each frame that follows from it, in order, with what the last `level` names,
+ *   `patch` pixels for each
  * @data: for @take
  *
  * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED

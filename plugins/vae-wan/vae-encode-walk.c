@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * vae-encode-walk.c: a picture's way through the encoder.  Source: diffusers 0.42.1,
- * autoencoder_kl_wan.py: WanEncoder3d, WanResample's downsampling, and AutoencoderKLWan._encode.
+ * autoencoder_kl_wan.py: WanEncoder3d, WanResample's downsampling, WanResidualDownBlock and
+ * AutoencoderKLWan._encode.
  */
 #include "vae-private.h"
 
@@ -23,43 +24,65 @@ stride (SoraVaeStream *s, int index, const SoraVaeFrame *from, const SoraVaeFram
                                    sora_vae_data (s, to->at), s->work);
 }
 
-/* Half the resolution; *x becomes the smaller one. */
+/* Half the resolution; *x, unless it is to be kept, becomes the smaller one. */
 static int
-shrink (SoraVaeStream *s, int index, SoraVaeFrame *x)
+shrink (SoraVaeStream *s, int index, SoraVaeFrame *x, int keep)
 {
   SoraVaeFrame y;
   int r = sora_vae_get_frame (s, x->h / 2, x->w / 2, x->c, &y);
   if (r == SORA_OK)
     r = stride (s, index, x, &y);
-  sora_vae_put_frame (s, x);
+  if (!keep)
+    sora_vae_put_frame (s, x);
   *x = y;
   return r;
 }
 
-/* One frame of two: the very first passes, and is remembered; after it every second one gives a sum
- * over itself and the two before, and the others end here: x->at is -1. */
 static int
-thin_out (SoraVaeStream *s, int index, SoraVaeFrame *x)
+copy_frame (SoraVaeStream *s, const SoraVaeFrame *from, SoraVaeFrame *to)
+{
+  const int r = sora_vae_get_frame (s, from->h, from->w, from->c, to);
+  if (r == SORA_OK && !s->pool.pretend)
+    memcpy (sora_vae_data (s, to->at), sora_vae_data (s, from->at),
+            (size_t)(from->h * from->w * sora_kit_pad16 (from->c)) * sizeof (float));
+  return r;
+}
+
+/* One frame of two: the very first passes, and is remembered; after it every second one gives a sum
+ * over itself and the two before, and the others end here: x->at is -1.  `around` (at: -1, none) is
+ * what goes around the level, and of the first of two it is kept for the second. */
+static int
+thin_out (SoraVaeStream *s, int level, int index, SoraVaeFrame *x, const SoraVaeFrame *around)
 {
   SoraVaePast *past = &s->past[index];
-  SoraVaeFrame y = { -1, x->h, x->w, x->c };
+  const int residual = around->at >= 0;
+  SoraVaeFrame y = { past->half, x->h, x->w, x->c };
   int r = SORA_OK;
   if (past->passed == 0)
     {
-      r = sora_vae_get_frame (s, x->h, x->w, x->c, &y);
-      if (r == SORA_OK && !s->pool.pretend)
-        memcpy (sora_vae_data (s, y.at), sora_vae_data (s, x->at),
-                (size_t)(x->h * x->w * sora_kit_pad16 (x->c)) * sizeof (float));
+      r = copy_frame (s, x, &y);
+      if (r == SORA_OK && residual)
+        r = sora_vae_average (s, level, 1, 0, around, &y);
     }
-  else if (past->passed == 2)
+  else if (past->passed == 1 && residual)
     {
       r = sora_vae_get_frame (s, x->h, x->w, x->c, &y);
       if (r == SORA_OK)
-        r = sora_vae_point (s, index, x, NULL, &y);
+        r = sora_vae_average (s, level, 0, 1, around, &y);
     }
-  past->passed = past->passed == 1 ? 2 : 1;
+  else if (past->passed == 2)
+    {
+      r = residual ? sora_vae_average (s, level, 1, 0, around, &y)
+                   : sora_vae_get_frame (s, x->h, x->w, x->c, &y);
+      if (r == SORA_OK)
+        r = sora_vae_point (s, index, x, residual ? &y : NULL, &y);
+    }
+  const int ends = past->passed == 1;
+  past->half = ends ? y.at : -1;
+  past->passed = ends ? 2 : 1;
   sora_vae_remember (s, index, x);
   *x = y;
+  x->at = ends ? -1 : y.at;
   return r;
 }
 
@@ -73,7 +96,7 @@ walk_levels (SoraVaeStream *s, int from, int to, int *index, SoraVaeFrame *x)
     {
       for (int j = 0; j < config->n_down_resnets && r == SORA_OK; j++)
         {
-          r = sora_vae_resnet (s, index, x);
+          r = sora_vae_resnet (s, index, x, 0);
           if (r == SORA_OK && config->down_attention[i])
             r = sora_vae_attention (s, index, x);
         }
@@ -81,12 +104,51 @@ walk_levels (SoraVaeStream *s, int from, int to, int *index, SoraVaeFrame *x)
         return r;
       r = sora_vae_crop (s, i, x);
       if (r == SORA_OK)
-        r = shrink (s, (*index)++, x);
+        r = shrink (s, (*index)++, x, 0);
       if (r == SORA_OK && sora_vae_downsamples_time (config, i))
-        r = thin_out (s, (*index)++, x);
+        r = thin_out (s, i, (*index)++, x, &(SoraVaeFrame){ .at = -1 });
       if (r != SORA_OK || x->at < 0)
         return r;
     }
+  return r;
+}
+
+/* A level of the residual form: blocks and downsampler, and around them its input. */
+static int
+walk_residual_level (SoraVaeStream *s, int level, int *index, SoraVaeFrame *x)
+{
+  const SoraVaeConfig *config = &s->coder->config;
+  const int last = level + 1 == config->n_blocks;
+  SoraVaeFrame around = *x;
+  int r = SORA_OK;
+  for (int i = 0; i < config->n_down_resnets && r == SORA_OK; i++)
+    r = sora_vae_resnet (s, index, x, i == 0);
+  if (r == SORA_OK && !last)
+    {
+      const int same = x->at == around.at; /* without blocks */
+      r = sora_vae_crop (s, level, x);
+      if (same)
+        around = *x;
+      else if (r == SORA_OK)
+        r = sora_vae_crop (s, level, &around);
+      if (r == SORA_OK)
+        r = shrink (s, (*index)++, x, same);
+    }
+  if (r == SORA_OK && !last && sora_vae_downsamples_time (config, level))
+    r = thin_out (s, level, (*index)++, x, &around);
+  else if (r == SORA_OK)
+    r = sora_vae_average (s, level, 0, 0, &around, x);
+  if (x->at != around.at)
+    sora_vae_put_frame (s, &around);
+  return r;
+}
+
+static int
+walk_residual_levels (SoraVaeStream *s, int *index, SoraVaeFrame *x)
+{
+  int r = SORA_OK;
+  for (int i = 0; i < s->coder->config.n_blocks && r == SORA_OK && x->at >= 0; i++)
+    r = walk_residual_level (s, i, index, x);
   return r;
 }
 
@@ -131,7 +193,8 @@ sora_vae_encode_levels (SoraVaeStream *s, SoraVaeFrame picture, SoraVaeFrame *x)
   if (r != SORA_OK)
     return r;
   sora_vae_remember (s, index++, &picture);
-  return walk_levels (s, 0, tiled_levels (s->coder), &index, x);
+  return s->coder->config.residual ? walk_residual_levels (s, &index, x)
+                                   : walk_levels (s, 0, tiled_levels (s->coder), &index, x);
 }
 
 int

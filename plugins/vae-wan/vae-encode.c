@@ -7,11 +7,12 @@
 #include <math.h>
 #include <string.h>
 
-/* A picture to -1…1 in a frame of the pool. */
+/* A picture to -1…1 in a frame of the pool, a patch of it where the frame has a pixel. */
 typedef struct
 {
   const void *rgb;
   int dtype;
+  int64_t w, patch; /* w: of the frame */
   float *to;
   _Atomic int bad;
 } Convert;
@@ -23,19 +24,25 @@ static void
 convert_pixels (void *data, int64_t first, int64_t count)
 {
   Convert *c = data;
+  const int64_t patch = c->patch, padded = sora_kit_pad16 (3 * patch * patch);
   const uint8_t *bytes = c->rgb;
   const float *numbers = c->rgb;
-  float *to = c->to + first * 16;
+  float *to = c->to + first * padded;
   int bad = 0;
-  memset (to, 0, (size_t)(count * 16) * sizeof *to);
-  for (int64_t i = first; i < first + count; i++, to += 16)
-    for (int k = 0; k < 3; k++)
-      {
-        const float x
-            = c->dtype == SORA_F32 ? numbers[3 * i + k] : (float)bytes[3 * i + k] / 255.0f;
-        bad |= !(x >= least && x <= most);
-        to[k] = 2.0f * x - 1.0f;
-      }
+  memset (to, 0, (size_t)(count * padded) * sizeof *to);
+  for (int64_t i = first; i < first + count; i++, to += padded)
+    for (int64_t row = 0; row < patch; row++)
+      for (int64_t column = 0; column < patch; column++)
+        {
+          const int64_t at = ((i / c->w * patch + row) * c->w + i % c->w) * patch + column;
+          for (int k = 0; k < 3; k++)
+            {
+              const float x
+                  = c->dtype == SORA_F32 ? numbers[3 * at + k] : (float)bytes[3 * at + k] / 255.0f;
+              bad |= !(x >= least && x <= most);
+              to[(k * patch + column) * patch + row] = 2.0f * x - 1.0f;
+            }
+        }
   if (bad)
     c->bad = 1;
 }
@@ -74,8 +81,9 @@ take_picture (SoraVaeStream *s, SoraKitTeam *team, const void *rgb, int dtype,
     r = sora_vae_part_input (s, picture);
   if (r != SORA_OK)
     return r;
-  Convert convert = { rgb, dtype, sora_vae_data (s, picture->at), 0 };
-  r = sora_kit_rows_parallel (team, s->h * s->w, 16384, convert_pixels, &convert);
+  Convert convert
+      = { rgb, dtype, picture->w, s->coder->config.patch, sora_vae_data (s, picture->at), 0 };
+  r = sora_kit_rows_parallel (team, picture->h * picture->w, 16384, convert_pixels, &convert);
   if (r == SORA_OK && convert.bad)
     r = sora_kit_team_fail (team, "input 'frames' has a value that is not in 0 to 1");
   return r;

@@ -37,7 +37,7 @@ int sora_vae_encode_frame (SoraVaeStream *stream, SoraKitTeam *team, const void 
  * sora_vae_encode_begin:
  * @stream: made by sora_vae_stream_new_tile()
  * @team: who works
- * @rgb: of the next frame, what `level[0]` of the tile's reaches names
+ * @rgb: of the next frame, what `level[0]` of the tile's reaches names, `patch` pixels for each
  * @dtype: %SORA_U8 or %SORA_F32
  * @x: (out) (nullable): f32 [h, w, C padded to 16] of what the last `level` names, C by
  *   sora_vae_between_channels(); valid until the next call.  %NULL: this frame completes none

@@ -76,18 +76,22 @@ add_middle (List *list, const char *half, int64_t dim)
   add_resnet (list, name, dim, dim);
 }
 
-static void
-add_upsampler (List *list, int block, int64_t dim, int time)
+/* Returns the channels behind it: half as many, but for the residual form. */
+static int64_t
+add_upsampler (List *list, const SoraVaeConfig *config, int block, int64_t dim)
 {
+  const char *one = config->residual ? "upsampler" : "upsamplers.0";
+  const int64_t out = config->residual ? dim : dim / 2;
   char name[64];
-  if (time)
+  if (config->upsample_time[block])
     {
-      (void)snprintf (name, sizeof name, "decoder.up_blocks.%d.upsamplers.0.time_conv", block);
+      (void)snprintf (name, sizeof name, "decoder.up_blocks.%d.%s.time_conv", block, one);
       add_parts (list, 2, dim, 3, 5, name);
     }
-  SoraVaeLayer *layer = add (list, SORA_VAE_PLANE, dim, dim / 2, 1, 4,
-                             "decoder.up_blocks.%d.upsamplers.0.resample.1", block);
+  SoraVaeLayer *layer = add (list, SORA_VAE_PLANE, dim, out, 1, 4,
+                             "decoder.up_blocks.%d.%s.resample.1", block, one);
   layer->upsamples = 1;
+  return out;
 }
 
 static void
@@ -107,23 +111,49 @@ add_decoder (List *list, const SoraVaeConfig *config)
           dim = config->dims[i + 1];
         }
       if (i + 1 < config->n_blocks)
-        {
-          add_upsampler (list, i, dim, config->upsample_time[i]);
-          dim /= 2;
-        }
+        dim = add_upsampler (list, config, i, dim);
     }
   add (list, SORA_VAE_NORM, dim, dim, 1, 4, "decoder.norm_out.gamma");
-  add (list, SORA_VAE_FEW, dim, 3, 3, 5, "decoder.conv_out");
+  /* A picture of patches has channels enough for the common way. */
+  add (list, config->patch == 1 ? SORA_VAE_FEW : SORA_VAE_PLANE, dim,
+       sora_vae_picture_channels (config), 3, 5, "decoder.conv_out");
+}
+
+static void
+add_downsampler (List *list, const SoraVaeConfig *config, int level, int64_t dim, const char *name)
+{
+  add (list, SORA_VAE_STRIDE, dim, dim, 1, 4, "%s.resample.1", name);
+  if (sora_vae_downsamples_time (config, level))
+    add (list, SORA_VAE_POINT, dim, dim, 3, 5, "%s.time_conv", name);
+}
+
+/* The residual form, a block a level.  Returns the channels behind it. */
+static int64_t
+add_residual_levels (List *list, const SoraVaeConfig *config)
+{
+  char name[64];
+  int64_t dim = config->down_dims[0];
+  for (int i = 0; i < config->n_blocks; i++)
+    {
+      for (int j = 0; j < config->n_down_resnets; j++, dim = config->down_dims[i + 1])
+        {
+          (void)snprintf (name, sizeof name, "encoder.down_blocks.%d.resnets.%d", i, j);
+          add_resnet (list, name, dim, config->down_dims[i + 1]);
+        }
+      (void)snprintf (name, sizeof name, "encoder.down_blocks.%d.downsampler", i);
+      if (i + 1 < config->n_blocks)
+        add_downsampler (list, config, i, dim, name);
+    }
+  return dim;
 }
 
 /* The reference numbers blocks, attention and downsamplers of all levels in one row. */
-static void
-add_encoder (List *list, const SoraVaeConfig *config)
+static int64_t
+add_levels (List *list, const SoraVaeConfig *config)
 {
   char name[64];
   int64_t dim = config->down_dims[0];
   int at = 0;
-  add (list, SORA_VAE_PLANE, 3, dim, 3, 5, "encoder.conv_in");
   for (int i = 0; i < config->n_blocks; i++)
     {
       for (int j = 0; j < config->n_down_resnets; j++)
@@ -138,11 +168,19 @@ add_encoder (List *list, const SoraVaeConfig *config)
         }
       if (i + 1 == config->n_blocks)
         break;
-      add (list, SORA_VAE_STRIDE, dim, dim, 1, 4, "encoder.down_blocks.%d.resample.1", at);
-      if (sora_vae_downsamples_time (config, i))
-        add (list, SORA_VAE_POINT, dim, dim, 3, 5, "encoder.down_blocks.%d.time_conv", at);
-      at++;
+      (void)snprintf (name, sizeof name, "encoder.down_blocks.%d", at++);
+      add_downsampler (list, config, i, dim, name);
     }
+  return dim;
+}
+
+static void
+add_encoder (List *list, const SoraVaeConfig *config)
+{
+  add (list, SORA_VAE_PLANE, sora_vae_picture_channels (config), config->down_dims[0], 3, 5,
+       "encoder.conv_in");
+  const int64_t dim
+      = config->residual ? add_residual_levels (list, config) : add_levels (list, config);
   add_middle (list, "encoder", dim);
   add (list, SORA_VAE_NORM, dim, dim, 1, 4, "encoder.norm_out.gamma");
   add (list, SORA_VAE_PLANE, dim, 2 * config->z_dim, 3, 5, "encoder.conv_out");
@@ -150,12 +188,6 @@ add_encoder (List *list, const SoraVaeConfig *config)
   SoraVaeLayer *mean
       = add (list, SORA_VAE_POINT, 2 * config->z_dim, config->z_dim, 1, 5, "quant_conv");
   mean->parts = 2;
-}
-
-int
-sora_vae_downsamples_time (const SoraVaeConfig *config, int level)
-{
-  return config->upsample_time[config->n_blocks - 2 - level];
 }
 
 int

@@ -62,10 +62,6 @@ typedef struct
  */
 int sora_vae_layers (const SoraVaeConfig *config, SoraVaeHalf half, SoraVaeLayer *layers);
 
-/** sora_vae_downsamples_time: Returns: nonzero if the encoder's downsampler behind that level
- * halves the frames, too. */
-int sora_vae_downsamples_time (const SoraVaeConfig *config, int level);
-
 /** sora_vae_layer_side: Returns: pixels that its weight has in each direction, 3 or 1. */
 int sora_vae_layer_side (const SoraVaeLayer *layer);
 

@@ -71,3 +71,60 @@ sora_vae_picture_f32 (const float *rgb, float *to, int64_t n)
     }
   return bad ? -1 : 0;
 }
+
+/* i · factor + k over step for i = 0, 1 … without a division each. */
+typedef struct
+{
+  int64_t at, rest, step, by, by_rest;
+} Quotient;
+
+static Quotient
+quotient (int64_t factor, int64_t k, int64_t step)
+{
+  return (Quotient){ k / step, k % step, step, factor / step, factor % step };
+}
+
+static inline void
+advance (Quotient *q)
+{
+  q->at += q->by;
+  q->rest += q->by_rest;
+  if (q->rest >= q->step)
+    {
+      q->rest -= q->step;
+      q->at++;
+    }
+}
+
+void
+sora_vae_repeat_pixel (const float *from, int64_t channels, float *to, int64_t out, int64_t factor,
+                       int64_t k)
+{
+  Quotient q = quotient (factor, k, out * factor / channels);
+  for (int64_t o = 0; o < out; o++, advance (&q))
+    to[o] = from[q.at];
+  for (int64_t o = out; o % 16 != 0; o++)
+    to[o] = 0;
+}
+
+void
+sora_vae_average_pixel (const float *from, int64_t channels, float *to, int64_t out, int64_t factor,
+                        int64_t k)
+{
+  const int64_t group = channels * factor / out;
+  const float part = 1.0f / (float)group;
+  Quotient q = quotient (factor, k, group);
+  for (int64_t c = 0; c < channels; c++, advance (&q))
+    to[q.at] += from[c] * part;
+}
+
+void
+sora_vae_unpatch_row (const float *from, int64_t w, int64_t patch, float *rgb)
+{
+  const int64_t padded = (3 * patch * patch + 15) / 16 * 16;
+  for (int64_t row = 0; row < patch; row++)
+    for (int64_t x = 0; x < w; x++)
+      for (int64_t column = 0; column < patch; column++)
+        for (int64_t c = 0; c < 3; c++)
+          *rgb++ = from[x * padded + (c * patch + column) * patch + row];
+}

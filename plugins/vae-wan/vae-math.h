@@ -33,4 +33,35 @@ int sora_vae_picture_u8 (const float *rgb, uint8_t *to, int64_t n);
 /** sora_vae_picture_f32: as sora_vae_picture_u8(), to f32 in 0…1. */
 int sora_vae_picture_f32 (const float *rgb, float *to, int64_t n);
 
+/**
+ * sora_vae_repeat_pixel:
+ * @from: [channels padded to 16]
+ * @channels: of @from
+ * @to: [@out padded to 16]
+ * @out: channels of @to
+ * @factor: numbers of the next size for one here, of a channel
+ * @k: which of them
+ *
+ * to[o] = from[(o * factor + k) / (out * factor / channels)], and zeros in the padding: one pixel
+ * of DupUp3D.
+ */
+void sora_vae_repeat_pixel (const float *from, int64_t channels, float *to, int64_t out,
+                            int64_t factor, int64_t k);
+
+/** sora_vae_average_pixel: to[o] += mean of all numbers with (c * factor + k) / (channels * factor
+ * / out) = o, as far as they are this @k's: one pixel of AvgDown3D, otherwise as
+ * sora_vae_repeat_pixel(); the padding is left alone. */
+void sora_vae_average_pixel (const float *from, int64_t channels, float *to, int64_t out,
+                             int64_t factor, int64_t k);
+
+/**
+ * sora_vae_unpatch_row:
+ * @from: [w, channels padded to 16]: a row of patches, channel (c · patch + column) · patch
+ * + row of a patch's pixel with the colours c
+ * @w: patches
+ * @patch: pixels of a patch in each direction
+ * @rgb: [patch, w * patch, 3]
+ */
+void sora_vae_unpatch_row (const float *from, int64_t w, int64_t patch, float *rgb);
+
 #endif

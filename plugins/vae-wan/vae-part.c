@@ -20,14 +20,15 @@ stream_new (const SoraVaeCoder *coder, SoraVaePart part, int64_t h, int64_t w)
   s->h = h;
   s->w = w;
   for (int i = 0; i < SORA_VAE_MAX_LAYERS; i++)
-    s->past[i].frames[0] = s->past[i].frames[1] = -1;
+    s->past[i].frames[0] = s->past[i].frames[1] = s->past[i].half = -1;
   return s;
 }
 
 SoraVaeStream *
 sora_vae_stream_new (const SoraVaeCoder *coder, int64_t h, int64_t w)
 {
-  return stream_new (coder, SORA_VAE_PART_ALL, h, w);
+  const int64_t patch = coder->levels.half == SORA_VAE_ENCODER ? coder->config.patch : 1;
+  return stream_new (coder, SORA_VAE_PART_ALL, h / patch, w / patch);
 }
 
 SoraVaeStream *
@@ -100,7 +101,7 @@ sora_vae_part_input (SoraVaeStream *s, SoraVaeFrame *frame)
       = s->part == (half == SORA_VAE_DECODER ? SORA_VAE_PART_TILE : SORA_VAE_PART_WHOLE);
   const int64_t c = between                    ? sora_vae_between_channels (config, half)
                     : half == SORA_VAE_DECODER ? config->z_dim
-                                               : 3;
+                                               : sora_vae_picture_channels (config);
   return sora_vae_get_frame (s, s->h, s->w, c, frame);
 }
 
@@ -175,10 +176,11 @@ rgb_bytes (const SoraVaeStream *s)
   if (s->coder->levels.half == SORA_VAE_ENCODER || s->part == SORA_VAE_PART_WHOLE)
     return 0;
   const int last = s->coder->levels.n - 1;
-  const int64_t size
-      = s->part == SORA_VAE_PART_TILE
-            ? sora_vae_span_length (&s->y.level[last]) * sora_vae_span_length (&s->x.level[last])
-            : s->h * s->w * config->spatial * config->spatial;
+  const int64_t size = s->part == SORA_VAE_PART_TILE
+                           ? sora_vae_span_length (&s->y.level[last])
+                                 * sora_vae_span_length (&s->x.level[last]) * config->patch
+                                 * config->patch
+                           : s->h * s->w * config->spatial * config->spatial;
   return (uint64_t)(size * 3) * sizeof (float);
 }
 

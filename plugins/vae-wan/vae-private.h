@@ -43,13 +43,15 @@ typedef struct
 {
   int frames[SORA_KIT_CONV_TAPS - 1]; /* newest first, -1: none yet */
   int passed;                         /* of a sampler in time: frames that have gone by, 1 or 2 */
+  int half; /* of a residual level that halves the frames: what of the first of two goes around it,
+               or -1 */
 } SoraVaePast;
 
 struct SoraVaeStream
 {
   const SoraVaeCoder *coder;
   SoraVaePart part;
-  int64_t h, w;      /* of what comes in: latents, pictures, or what another part made */
+  int64_t h, w; /* of what comes in: latents, patches of a picture, or what another part made */
   SoraVaeReach y, x; /* of a tile: SORA_VAE_PART_LEVELS */
   SoraVaePool pool;
   SoraVaePast past[SORA_VAE_MAX_LAYERS];
@@ -100,9 +102,19 @@ int sora_vae_plane (SoraVaeStream *stream, int index, const SoraVaeFrame *from,
 int sora_vae_point (SoraVaeStream *stream, int index, const SoraVaeFrame *from,
                     const SoraVaeFrame *add, const SoraVaeFrame *to);
 
-/* norm, SiLU, convolution, twice; then what came in is added.  Takes *x and gives another; *index
- * moves on. */
-int sora_vae_resnet (SoraVaeStream *stream, int *index, SoraVaeFrame *x);
+/* norm, SiLU, convolution, twice; then what came in is added.  Takes *x, unless it is to be kept,
+ * and gives another; *index moves on. */
+int sora_vae_resnet (SoraVaeStream *stream, int *index, SoraVaeFrame *x, int keep);
+
+/* What goes around block `block` of a residual decoder: `from` at twice the size, into `to`; frame
+ * `time` (0, 1) of those that follow from it. */
+int sora_vae_repeat (SoraVaeStream *stream, int block, int time, const SoraVaeFrame *from,
+                     const SoraVaeFrame *to);
+
+/* What goes around level `level` of a residual encoder: `from`, frame `time` (0, 1) of those that
+ * make one, averaged to the next size and added to `to`; `begin`: to zeros in its place. */
+int sora_vae_average (SoraVaeStream *stream, int level, int time, int begin,
+                      const SoraVaeFrame *from, const SoraVaeFrame *to);
 
 /* Self-attention of one head over the pixels of a frame; x = x + proj (attention (norm (x))). */
 int sora_vae_attention (SoraVaeStream *stream, int *index, SoraVaeFrame *x);

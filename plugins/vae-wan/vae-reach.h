@@ -6,7 +6,8 @@
  *
  * Tiles go through the layers that see no further than a few pixels: all blocks of the decoder
  * behind its middle; of the encoder, all levels before the first that has attention, and before the
- * middle.  The rest sees whole frames.
+ * middle.  The rest sees whole frames.  Where pictures are of patches, the largest resolution's
+ * pixels are patches.
  */
 #ifndef SORA_VAE_REACH_H
 #define SORA_VAE_REACH_H

@@ -224,7 +224,7 @@ static const SoraPort frames_port = {
   .dtypes = SORA_DTYPE_BIT (SORA_U8) | SORA_DTYPE_BIT (SORA_F32),
   .dims = "F,Y,X,3",
   .help = "A picture, or the frames of a clip in order, however many at a time; width and height "
-          "multiples of 8",
+          "multiples of 8, or of 16 with Wan 2.2 5B",
 };
 static const SoraPort *const inputs[] = { &frames_port, NULL };
 
@@ -251,7 +251,7 @@ static const SoraStageClass encode_class = {
   .struct_size = sizeof (SoraStageClass),
   .id = "vae-wan-encode",
   .kind = "latent-encoder",
-  .summary = "Encoder of Wan 2.1's video VAE: a picture or a clip to latents",
+  .summary = "Encoder of Wan's video VAEs: a picture or a clip to latents",
   .inputs = inputs,
   .outputs = outputs,
   .params = params,

@@ -407,7 +407,7 @@ START_TEST (test_other_weights)
     { "temperal_downsample", "[true, true, true]", 1, "8 frames, expected 4 at most" },
     { "temperal_downsample", "[false, false, true]", 0, "'encoder.down_blocks.5.time_conv" },
     { "attn_scales", "\"none\"", 1, "attn_scales" },
-    { "is_residual", "true", 1, "is_residual" },
+    { "is_residual", "true", 1, "missing: 'encoder.down_blocks.0.resnets.0.norm1.gamma'" },
   };
   for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
     {

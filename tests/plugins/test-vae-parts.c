@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PATCHES(side, channels)                                                                    \
+  "\"patch_size\": " #side ", \"in_channels\": " #channels ", \"out_channels\": " #channels
+
 static const char *const models[] = {
   /* Wan 2.1's form, narrower. */
   "\"base_dim\": 8, \"dim_mult\": [1, 2, 4, 4], \"temperal_downsample\": [false, true, true], "
@@ -22,6 +25,13 @@ static const char *const models[] = {
   "\"num_res_blocks\": 3, \"attn_scales\": [0.25]",
   "\"base_dim\": 8, \"dim_mult\": [1, 3], \"temperal_downsample\": [true], \"num_res_blocks\": 1, "
   "\"attn_scales\": [0.5]",
+  /* Wan 2.2's form, narrower, and shorter; one without patches, patches alone. */
+  "\"base_dim\": 8, \"dim_mult\": [1, 2, 2], \"temperal_downsample\": [false, true], "
+  "\"num_res_blocks\": 2, \"is_residual\": true, " PATCHES (2, 12),
+  "\"base_dim\": 8, \"dim_mult\": [2, 4, 2], \"temperal_downsample\": [true, false], "
+  "\"num_res_blocks\": 1, \"is_residual\": true",
+  "\"base_dim\": 8, \"dim_mult\": [1, 2], \"temperal_downsample\": [true], "
+  "\"num_res_blocks\": 1, " PATCHES (3, 27),
 };
 
 static uint32_t state = 1;
@@ -166,9 +176,9 @@ decode_tile (Half *half, const float *between, int64_t t, int64_t h, int64_t w,
   const int last = half->levels.n - 1;
   const SoraVaeSpan *rows = &y->level[0], *columns = &x->level[0];
   const int64_t th = sora_vae_span_length (rows), tw = sora_vae_span_length (columns),
-                oh = sora_vae_span_length (&y->level[last]),
-                ow = sora_vae_span_length (&x->level[last]), width = w * half->config.spatial,
-                height = h * half->config.spatial;
+                patch = half->config.patch, oh = sora_vae_span_length (&y->level[last]) * patch,
+                ow = sora_vae_span_length (&x->level[last]) * patch,
+                width = w * half->config.spatial, height = h * half->config.spatial;
   SoraVaeStream *tile = sora_vae_stream_new_tile (half->coder, y, x);
   float *in = malloc ((size_t)(th * tw * c) * sizeof *in);
   Film film = { .size = oh * ow * 3 };
@@ -179,12 +189,15 @@ decode_tile (Half *half, const float *between, int64_t t, int64_t h, int64_t w,
       ck_assert_int_eq (sora_vae_stream_finish (tile, &half->team, in, take, &film), SORA_OK);
     }
   for (int64_t i = 0; i < film.n; i++)
-    copy_rectangle (frames + ((i * height + y->core.begin) * width + x->core.begin) * 3, width * 3,
-                    film.all
-                        + ((i * oh + y->core.begin - y->level[last].begin) * ow + x->core.begin
-                           - x->level[last].begin)
-                              * 3,
-                    ow * 3, sora_vae_span_length (&y->core), sora_vae_span_length (&x->core), 3);
+    copy_rectangle (
+        frames + ((i * height + y->core.begin * patch) * width + x->core.begin * patch) * 3,
+        width * 3,
+        film.all
+            + ((i * oh + (y->core.begin - y->level[last].begin) * patch) * ow
+               + (x->core.begin - x->level[last].begin) * patch)
+                  * 3,
+        ow * 3, sora_vae_span_length (&y->core) * patch, sora_vae_span_length (&x->core) * patch,
+        3);
   *n = film.n;
   free (film.all);
   free (in);
@@ -269,7 +282,8 @@ encode_tile (Half *half, const float *rgb, int64_t frames, int64_t height, int64
   const int64_t c = sora_kit_pad16 (sora_vae_between_channels (&half->config, SORA_VAE_ENCODER));
   const int last = half->levels.n - 1;
   const SoraVaeSpan *rows = &y->level[0], *columns = &x->level[0];
-  const int64_t th = sora_vae_span_length (rows), tw = sora_vae_span_length (columns),
+  const int64_t patch = half->config.patch, th = sora_vae_span_length (rows) * patch,
+                tw = sora_vae_span_length (columns) * patch,
                 ow = sora_vae_span_length (&x->level[last]);
   SoraVaeStream *tile = sora_vae_stream_new_tile (half->coder, y, x);
   float *in = malloc ((size_t)(th * tw * 3) * sizeof *in);
@@ -277,8 +291,10 @@ encode_tile (Half *half, const float *rgb, int64_t frames, int64_t height, int64
   for (int64_t i = 0; i < frames; i++)
     {
       const float *out;
-      copy_rectangle (in, tw * 3, rgb + ((i * height + rows->begin) * width + columns->begin) * 3,
-                      width * 3, th, tw, 3);
+      copy_rectangle (
+          in, tw * 3,
+          rgb + ((i * height + rows->begin * patch) * width + columns->begin * patch) * 3,
+          width * 3, th, tw, 3);
       ck_assert_int_eq (sora_vae_encode_begin (tile, &half->team, in, SORA_F32, &out), SORA_OK);
       if (out == NULL)
         continue;

@@ -411,7 +411,7 @@ static const struct
   { "{", "vae/config.json" },
   { "{}", "(none)" },
   { "{\"_class_name\": \"AutoencoderKL\"}", "AutoencoderKL" },
-  { "{" WAN ", \"is_residual\": true}", "is_residual" },
+  { "{" WAN ", \"is_residual\": true, \"dim_mult\": [1, 2, 3]}", "is_residual" },
   { "{" WAN ", \"patch_size\": 2}", "patch_size" },
   { "{" WAN ", \"out_channels\": 12}", "out_channels" },
   { "{" WAN ", \"base_dim\": 0}", "base_dim" },
