@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Models of single files.  Which file is what is told by the headers, never by the names; where
- * that leaves a doubt (two transformers, none, a file of another kind) the model is refused with
- * what was found and what is missing.
+ * that leaves a doubt (two VAEs, none, a file of another kind) the model is refused with what was
+ * found and what is missing.  Only which of two transformers is the expert for high noise no header
+ * tells: that is told by the names, or by the group in model.conf.
  */
 #include "config.h"
 #include <dirent.h>
@@ -11,43 +12,20 @@
 #include <string.h>
 #include <unistd.h>
 #include "sora-keyfile.h"
+#include "sora-model-candidates.h"
 #include "sora-model-parts.h"
-#include "sora-wan-detect.h"
 
 #define CODE SORA_ERROR_INVALID_MODEL
 #define WEIGHTS ".safetensors"
-#define SPIECE "spiece.model"
 #define TOKENIZER_FILE "tokenizer/spiece.model"
 #define MAX_NAMES 1000u
-
-/* One weights file of the folder or of model.conf. */
-typedef struct
-{
-  char *name; /* below the folder, or absolute */
-  SoraSafetensors *header;
-  gboolean known; /* then @file is set */
-  SoraWanFile file;
-} Candidate;
 
 struct SoraModelParts
 {
   GHashTable *made;                      /* "vae/config.json" -> GBytes */
-  const char *weights[SORA_WAN_N_KINDS]; /* the shards' names */
+  const char *weights[SORA_N_PARTS];     /* the shards' names; NULL where there is no second expert */
   char *tokenizer;                       /* a file; NULL: the tensor in the text encoder's file */
 };
-
-static const char *const pickle_advice
-    = "pickles run code when they are read, so they are refused: get the file as safetensors, or "
-      "convert it where you trust it (safetensors.torch.save_file)";
-
-static void
-candidate_free (gpointer data)
-{
-  Candidate *candidate = data;
-  sora_safetensors_unref (candidate->header);
-  g_free (candidate->name);
-  g_free (candidate);
-}
 
 static SoraModelParts *
 parts_new (void)
@@ -90,8 +68,6 @@ list_folder (int dirfd)
   return names;
 }
 
-/* ---- candidates */
-
 static GBytes *
 read_stored (SoraModel *model, const char *name, GError **error)
 {
@@ -105,25 +81,6 @@ read_stored (SoraModel *model, const char *name, GError **error)
   return bytes;
 }
 
-static Candidate *
-open_candidate (SoraModel *model, const char *name, GError **error)
-{
-  struct stat st;
-  g_autofree char *display = sora_model_display (model, name);
-  int fd = sora_model_open_file (model, name, &st, error);
-  SoraSafetensors *header = fd >= 0 ? sora_safetensors_open_fd (fd, display, error) : NULL;
-  if (fd >= 0)
-    close (fd);
-  if (header == NULL)
-    return NULL;
-  sora_safetensors_close_fd (header);
-  Candidate *candidate = g_new0 (Candidate, 1);
-  candidate->name = g_strdup (name);
-  candidate->header = header;
-  candidate->known = sora_wan_detect (sora_safetensors_table (header), &candidate->file);
-  return candidate;
-}
-
 gboolean
 sora_model_parts_is (SoraModel *model)
 {
@@ -134,103 +91,11 @@ sora_model_parts_is (SoraModel *model)
   for (guint i = 0; names != NULL && i < names->len && !found; i++)
     if (g_str_has_suffix (g_ptr_array_index (names, i), WEIGHTS))
       {
-        Candidate *candidate = open_candidate (model, g_ptr_array_index (names, i), NULL);
+        SoraCandidate *candidate = sora_candidate_open (model, g_ptr_array_index (names, i), NULL);
         found = candidate != NULL && candidate->known;
-        g_clear_pointer (&candidate, candidate_free);
+        g_clear_pointer (&candidate, sora_candidate_free);
       }
   return found;
-}
-
-static Candidate *
-first_of_kind (const GPtrArray *candidates, SoraWanKind kind)
-{
-  for (guint i = 0; i < candidates->len; i++)
-    {
-      Candidate *candidate = g_ptr_array_index (candidates, i);
-      if (candidate->known && candidate->file.kind == kind)
-        return candidate;
-    }
-  return NULL;
-}
-
-static gboolean
-has_inner_tokenizer (const Candidate *text)
-{
-  SoraTensorView view;
-  return sora_safetensors_info (text->header, SORA_WAN_SPIECE, &view, NULL);
-}
-
-static void add_problem (GString *problems, const char *format, ...) G_GNUC_PRINTF (2, 3);
-
-static void
-add_problem (GString *problems, const char *format, ...)
-{
-  va_list args;
-  if (problems->len > 0)
-    g_string_append (problems, "; ");
-  va_start (args, format);
-  g_string_append_vprintf (problems, format, args);
-  va_end (args);
-}
-
-static char *
-names_of_kind (const GPtrArray *candidates, SoraWanKind kind)
-{
-  GString *names = g_string_new (NULL);
-  for (guint i = 0; i < candidates->len; i++)
-    {
-      Candidate *candidate = g_ptr_array_index (candidates, i);
-      if (candidate->known && candidate->file.kind == kind)
-        g_string_append_printf (names, "%s'%s'", names->len > 0 ? ", " : "", candidate->name);
-    }
-  return g_string_free (names, FALSE);
-}
-
-/* What keeps the candidates from being one model, told all at once. */
-static char *
-find_problems (const GPtrArray *candidates, const GPtrArray *pickles, const char *tokenizer)
-{
-  GString *problems = g_string_new (NULL), *missing = g_string_new (NULL);
-  for (guint i = 0; i < candidates->len; i++)
-    {
-      Candidate *candidate = g_ptr_array_index (candidates, i);
-      if (!candidate->known)
-        add_problem (problems, "'%s' is no file of a Wan model that is known", candidate->name);
-    }
-  for (int kind = 0; kind < SORA_WAN_N_KINDS; kind++)
-    {
-      Candidate *first = first_of_kind (candidates, (SoraWanKind)kind);
-      g_autofree char *names = names_of_kind (candidates, (SoraWanKind)kind);
-      const char *words = sora_wan_kind_words ((SoraWanKind)kind);
-      if (first == NULL)
-        g_string_append_printf (missing, "%s%s", missing->len > 0 ? ", " : "", words);
-      else if (strstr (names, "', '") != NULL)
-        add_problem (problems, "each of %s is %s, expected one", names, words);
-    }
-  Candidate *text = first_of_kind (candidates, SORA_WAN_TEXT_ENCODER);
-  if (tokenizer == NULL && (text == NULL || !has_inner_tokenizer (text)))
-    g_string_append_printf (missing,
-                            "%sa tokenizer (a file '" SPIECE "', or a tensor '" SORA_WAN_SPIECE
-                            "' in the text encoder's file)",
-                            missing->len > 0 ? ", " : "");
-  if (tokenizer != NULL && text != NULL && has_inner_tokenizer (text))
-    add_problem (problems,
-                 "there are two tokenizers: '%s', and the tensor '" SORA_WAN_SPIECE
-                 "' in '%s'; remove the file",
-                 tokenizer, text->name);
-  for (int kind = 0; kind < SORA_WAN_N_KINDS && missing->len > 0; kind++)
-    if (first_of_kind (candidates, (SoraWanKind)kind) != NULL)
-      {
-        g_autofree char *names = names_of_kind (candidates, (SoraWanKind)kind);
-        add_problem (problems, "%s is %s", names, sora_wan_kind_words ((SoraWanKind)kind));
-      }
-  if (missing->len > 0)
-    add_problem (problems, "missing: %s", missing->str);
-  for (guint i = 0; i < pickles->len && missing->len > 0; i++)
-    add_problem (problems, "'%s' is a pickle: %s", (char *)g_ptr_array_index (pickles, i),
-                 pickle_advice);
-  g_string_free (missing, TRUE);
-  return g_string_free (problems, problems->len == 0);
 }
 
 /* ---- the folder, or its model.conf */
@@ -243,19 +108,20 @@ gather_folder (SoraModel *model, GPtrArray *candidates, char **tokenizer, GError
   for (guint i = 0; names != NULL && i < names->len; i++)
     {
       const char *name = g_ptr_array_index (names, i);
-      if (strcmp (name, SPIECE) == 0)
+      if (strcmp (name, SORA_SPIECE_FILE) == 0)
         *tokenizer = g_strdup (name);
       else if (sora_model_is_pickle_name (name))
         g_ptr_array_add (pickles, (gpointer)name);
       else if (g_str_has_suffix (name, WEIGHTS))
         {
-          Candidate *candidate = open_candidate (model, name, error);
+          SoraCandidate *candidate = sora_candidate_open (model, name, error);
           if (candidate == NULL)
             return FALSE;
           g_ptr_array_add (candidates, candidate);
         }
     }
-  g_autofree char *problems = find_problems (candidates, pickles, *tokenizer);
+  sora_candidates_tell_experts (candidates);
+  g_autofree char *problems = sora_candidates_problems (candidates, pickles, *tokenizer, FALSE);
   if (problems == NULL)
     return TRUE;
   sora_error_set (error, CODE,
@@ -287,11 +153,12 @@ take_group (SoraModel *model, GKeyFile *conf, const char *group, const char *dis
       *tokenizer = g_steal_pointer (&name);
       return TRUE;
     }
-  Candidate *candidate = open_candidate (model, name, error);
+  SoraCandidate *candidate = sora_candidate_open (model, name, error);
   if (candidate == NULL)
     return sora_error_prefix (error, "'%s', [%s]: ", display, group), FALSE;
   g_ptr_array_add (candidates, candidate);
-  if (candidate->known && strcmp (sora_wan_kind_component (candidate->file.kind), group) == 0)
+  candidate->second = strcmp (group, sora_part_component (SORA_PART_TRANSFORMER_2)) == 0;
+  if (candidate->known && strcmp (sora_part_component (sora_candidate_part (candidate)), group) == 0)
     return TRUE;
   sora_error_set (error, CODE, "'%s': [%s] File=%s is %s", display, group, file,
                   candidate->known ? sora_wan_kind_words (candidate->file.kind)
@@ -333,13 +200,13 @@ gather_conf (SoraModel *model, GPtrArray *candidates, char **tokenizer, GError *
   for (char **group = groups; *group != NULL; group++)
     {
       gboolean good = strcmp (*group, "Model") == 0 || strcmp (*group, "tokenizer") == 0;
-      for (int kind = 0; kind < SORA_WAN_N_KINDS && !good; kind++)
-        good = strcmp (*group, sora_wan_kind_component ((SoraWanKind)kind)) == 0;
+      for (int part = 0; part < SORA_N_PARTS && !good; part++)
+        good = strcmp (*group, sora_part_component ((SoraPart)part)) == 0;
       if (!good)
         {
           sora_error_set (error, CODE,
-                          "'%s' has a group [%s], expected [Model], [transformer], [text_encoder], "
-                          "[vae] and [tokenizer]",
+                          "'%s' has a group [%s], expected [Model], [transformer], [transformer_2], "
+                          "[text_encoder], [vae] and [tokenizer]",
                           display, *group);
           return FALSE;
         }
@@ -348,18 +215,18 @@ gather_conf (SoraModel *model, GPtrArray *candidates, char **tokenizer, GError *
         return FALSE;
     }
   g_autoptr (GPtrArray) none = g_ptr_array_new ();
-  g_autofree char *problems = find_problems (candidates, none, *tokenizer);
+  g_autofree char *problems = sora_candidates_problems (candidates, none, *tokenizer, TRUE);
   if (problems != NULL)
     sora_error_set (error, CODE, "'%s' names no whole model: %s", display, problems);
   return problems == NULL;
 }
 
-static Candidate *
+static SoraCandidate *
 open_named (SoraModel *model, const char *path, GError **error)
 {
   if (sora_model_is_pickle_name (path))
     {
-      sora_error_set (error, CODE, "'%s' is a pickle: %s", path, pickle_advice);
+      sora_error_set (error, CODE, "'%s' is a pickle: %s", path, sora_pickle_advice);
       return NULL;
     }
   if (!g_utf8_validate (path, -1, NULL))
@@ -369,14 +236,14 @@ open_named (SoraModel *model, const char *path, GError **error)
                       path);
       return NULL;
     }
-  return open_candidate (model, path, error);
+  return sora_candidate_open (model, path, error);
 }
 
 char *
 sora_model_make_conf (const char *const *paths, GError **error)
 {
   g_autoptr (SoraModel) model = sora_model_new (-1, g_strdup ("/"));
-  g_autoptr (GPtrArray) candidates = g_ptr_array_new_with_free_func (candidate_free);
+  g_autoptr (GPtrArray) candidates = g_ptr_array_new_with_free_func (sora_candidate_free);
   g_autoptr (GPtrArray) none = g_ptr_array_new ();
   g_autoptr (GKeyFile) conf = g_key_file_new ();
   g_autofree char *tokenizer = NULL;
@@ -397,20 +264,24 @@ sora_model_make_conf (const char *const *paths, GError **error)
           tokenizer = g_steal_pointer (&path);
           continue;
         }
-      Candidate *candidate = open_named (model, path, error);
+      SoraCandidate *candidate = open_named (model, path, error);
       if (candidate == NULL)
         return NULL;
       g_ptr_array_add (candidates, candidate);
     }
-  g_autofree char *problems = find_problems (candidates, none, tokenizer);
+  sora_candidates_tell_experts (candidates);
+  g_autofree char *problems = sora_candidates_problems (candidates, none, tokenizer, FALSE);
   if (problems != NULL)
     {
       sora_error_set (error, CODE, "these files are no whole model: %s", problems);
       return NULL;
     }
-  for (int kind = 0; kind < SORA_WAN_N_KINDS; kind++)
-    g_key_file_set_string (conf, sora_wan_kind_component ((SoraWanKind)kind), "File",
-                           first_of_kind (candidates, (SoraWanKind)kind)->name);
+  for (int part = 0; part < SORA_N_PARTS; part++)
+    {
+      SoraCandidate *candidate = sora_candidates_find (candidates, (SoraPart)part);
+      if (candidate != NULL)
+        g_key_file_set_string (conf, sora_part_component ((SoraPart)part), "File", candidate->name);
+    }
   if (tokenizer != NULL)
     g_key_file_set_string (conf, "tokenizer", "File", tokenizer);
   return g_key_file_to_data (conf, NULL, NULL);
@@ -430,27 +301,34 @@ make_files (SoraModel *model, const GPtrArray *candidates, GError **error)
 {
   SoraWanFile files[SORA_WAN_N_KINDS];
   const SoraSafetensorsTable *tables[SORA_WAN_N_KINDS];
-  for (int kind = 0; kind < SORA_WAN_N_KINDS; kind++)
+  gboolean experts = FALSE;
+  for (int part = 0; part < SORA_N_PARTS; part++)
     {
-      Candidate *candidate = first_of_kind (candidates, (SoraWanKind)kind);
+      SoraCandidate *candidate = sora_candidates_find (candidates, (SoraPart)part);
+      if (candidate == NULL) /* the second expert of a model that has one */
+        continue;
       g_autofree char *display = sora_model_display (model, candidate->name);
       g_autofree char *name
-          = g_build_filename (sora_wan_kind_component ((SoraWanKind)kind), "config.json", NULL);
-      files[kind] = candidate->file;
-      tables[kind] = sora_safetensors_table (candidate->header);
-      char *config = sora_wan_config (&files[kind], tables[kind], display, error);
+          = g_build_filename (sora_part_component ((SoraPart)part), "config.json", NULL);
+      const SoraSafetensorsTable *table = sora_safetensors_table (candidate->header);
+      char *config = sora_wan_config (&candidate->file, table, display, error);
       if (config == NULL)
         return FALSE;
       add_made (model->parts, name, config);
+      experts = experts || candidate->second;
+      if (candidate->second)
+        continue;
+      files[candidate->file.kind] = candidate->file;
+      tables[candidate->file.kind] = table;
     }
   add_made (model->parts, "scheduler/scheduler_config.json", sora_wan_scheduler_config ());
-  char *index = sora_wan_model_index (files, tables);
+  char *index = sora_wan_model_index (files, tables, experts);
   add_made (model->parts, SORA_MODEL_INDEX, index);
   return sora_model_parse_index (model, index, strlen (index), SORA_MODEL_INDEX, error);
 }
 
 static gboolean
-fill_component (SoraModel *model, SoraModelComponent *component, Candidate *candidate,
+fill_component (SoraModel *model, SoraModelComponent *component, SoraCandidate *candidate,
                 GError **error)
 {
   SoraModelShard *shard = g_new0 (SoraModelShard, 1);
@@ -458,7 +336,7 @@ fill_component (SoraModel *model, SoraModelComponent *component, Candidate *cand
   shard->name = g_strdup (candidate->name);
   shard->header = g_steal_pointer (&candidate->header);
   g_ptr_array_add (component->shards, shard);
-  model->parts->weights[candidate->file.kind] = shard->name;
+  model->parts->weights[sora_candidate_part (candidate)] = shard->name;
   component->names = g_string_chunk_new (4096);
   for (const char *const *stored = sora_safetensors_names (shard->header); *stored != NULL;
        stored++)
@@ -472,7 +350,10 @@ fill_component (SoraModel *model, SoraModelComponent *component, Candidate *cand
                                     *stored);
           continue;
         }
-      if (name == NULL)
+      if (name == NULL && sora_wan_name_is_sparse (*stored))
+        sora_error_set (error, CODE, "'%s' is %s, but its tensor '%s' is one of " SORA_WAN_SPARSE,
+                        display, sora_wan_kind_words (candidate->file.kind), *stored);
+      else if (name == NULL)
         sora_error_set (
             error, CODE,
             "'%s' is %s, but its tensor '%s' is of none that is known: is it of another "
@@ -489,7 +370,7 @@ fill_component (SoraModel *model, SoraModelComponent *component, Candidate *cand
 gboolean
 sora_model_parts_read (SoraModel *model, GError **error)
 {
-  g_autoptr (GPtrArray) candidates = g_ptr_array_new_with_free_func (candidate_free);
+  g_autoptr (GPtrArray) candidates = g_ptr_array_new_with_free_func (sora_candidate_free);
   g_autofree char *tokenizer = NULL;
   gboolean conf = faccessat (model->dirfd, SORA_MODEL_CONF, F_OK, 0) == 0;
   model->parts = parts_new ();
@@ -498,13 +379,14 @@ sora_model_parts_read (SoraModel *model, GError **error)
   model->parts->tokenizer = g_steal_pointer (&tokenizer);
   if (!make_files (model, candidates, error))
     return FALSE;
-  for (int kind = 0; kind < SORA_WAN_N_KINDS; kind++)
+  for (int part = 0; part < SORA_N_PARTS; part++)
     {
-      const char *name = sora_wan_kind_component ((SoraWanKind)kind);
-      SoraModelComponent *component = sora_model_find_component (model, name, error);
-      if (component == NULL
-          || !fill_component (model, component, first_of_kind (candidates, (SoraWanKind)kind),
-                              error))
+      SoraCandidate *candidate = sora_candidates_find (candidates, (SoraPart)part);
+      if (candidate == NULL)
+        continue;
+      SoraModelComponent *component
+          = sora_model_find_component (model, sora_part_component ((SoraPart)part), error);
+      if (component == NULL || !fill_component (model, component, candidate, error))
         return FALSE;
     }
   return TRUE;
@@ -515,7 +397,7 @@ sora_model_parts_read (SoraModel *model, GError **error)
 static GBytes *
 read_inner_tokenizer (SoraModel *model, GError **error)
 {
-  const char *name = model->parts->weights[SORA_WAN_TEXT_ENCODER];
+  const char *name = model->parts->weights[SORA_PART_TEXT_ENCODER];
   g_autofree char *display = sora_model_display (model, name);
   struct stat st;
   SoraTensorView view = { .struct_size = sizeof view };
@@ -562,23 +444,25 @@ sora_model_parts_read_file (SoraModel *model, const char *name, GError **error)
 
 /* By component and not by where the files lie or what they are called: those may change, and the
  * model is still the same one. */
-static const char *const labels[SORA_WAN_N_KINDS] = {
-  [SORA_WAN_TRANSFORMER] = "transformer.safetensors",
-  [SORA_WAN_TEXT_ENCODER] = "text_encoder.safetensors",
-  [SORA_WAN_VAE] = "vae.safetensors",
+static const char *const labels[SORA_N_PARTS] = {
+  [SORA_PART_TRANSFORMER] = "transformer.safetensors",
+  [SORA_PART_TEXT_ENCODER] = "text_encoder.safetensors",
+  [SORA_PART_VAE] = "vae.safetensors",
+  [SORA_PART_TRANSFORMER_2] = "transformer_2.safetensors",
 };
 
 GPtrArray *
 sora_model_parts_files (SoraModel *model)
 {
-  static const SoraWanKind order[]
-      = { SORA_WAN_TEXT_ENCODER, SORA_WAN_TRANSFORMER, SORA_WAN_VAE }; /* by label */
+  static const SoraPart order[] = { SORA_PART_TEXT_ENCODER, SORA_PART_TRANSFORMER,
+                                    SORA_PART_TRANSFORMER_2, SORA_PART_VAE }; /* by label */
   GPtrArray *files = g_ptr_array_new_with_free_func (g_free);
   for (gsize i = 0; i < G_N_ELEMENTS (order); i++)
     {
-      if (order[i] == SORA_WAN_TRANSFORMER && model->parts->tokenizer != NULL)
+      if (order[i] == SORA_PART_TRANSFORMER && model->parts->tokenizer != NULL)
         g_ptr_array_add (files, g_strdup (model->parts->tokenizer));
-      g_ptr_array_add (files, g_strdup (model->parts->weights[order[i]]));
+      if (model->parts->weights[order[i]] != NULL)
+        g_ptr_array_add (files, g_strdup (model->parts->weights[order[i]]));
     }
   return files;
 }
@@ -586,8 +470,8 @@ sora_model_parts_files (SoraModel *model)
 const char *
 sora_model_parts_label (SoraModel *model, const char *file)
 {
-  for (int kind = 0; kind < SORA_WAN_N_KINDS; kind++)
-    if (strcmp (model->parts->weights[kind], file) == 0)
-      return labels[kind];
+  for (int part = 0; part < SORA_N_PARTS; part++)
+    if (model->parts->weights[part] != NULL && strcmp (model->parts->weights[part], file) == 0)
+      return labels[part];
   return TOKENIZER_FILE;
 }

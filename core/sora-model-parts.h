@@ -9,8 +9,6 @@
 
 G_BEGIN_DECLS
 
-#define SORA_MODEL_CONF "model.conf"
-
 /* Has the folder, which has no model_index.json, a model.conf, or a file of a kind that goes into such a model?  (One
  * file that is a model by itself is of sora-model-single.c.) */
 gboolean sora_model_parts_is (SoraModel *model);

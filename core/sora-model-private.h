@@ -10,6 +10,7 @@
 G_BEGIN_DECLS
 
 #define SORA_MODEL_INDEX "model_index.json"
+#define SORA_MODEL_CONF "model.conf" /* names single files that make a model */
 #define SORA_MODEL_MAX_JSON (16u << 20)
 #define SORA_MODEL_MAX_FILE (64u << 20)
 

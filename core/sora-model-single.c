@@ -11,6 +11,7 @@
 #include "sora-error.h"
 #include "sora-keyfile.h"
 #include "sora-model-private.h"
+#include "sora-wan-detect.h"
 
 #define CODE SORA_ERROR_INVALID_MODEL
 #define WEIGHTS ".safetensors"
@@ -35,6 +36,20 @@ has_one_of (SoraModelComponent *component, const char *const *tensors)
   return FALSE;
 }
 
+/* A part of a model that somebody takes for the whole. */
+static void
+refuse_part (SoraModel *model, const char *file, SoraWanKind kind, GError **error)
+{
+  g_autoptr (GString) others = g_string_new (NULL);
+  for (int other = 0; other < SORA_WAN_N_KINDS; other++)
+    if (other != (int)kind)
+      g_string_append_printf (others, "%s, ", sora_wan_kind_words ((SoraWanKind)other));
+  sora_error_set (error, CODE,
+                  "'%s/%s' is %s alone, and a model has %sand a tokenizer besides: 'soractl models "
+                  "add FILE...' with the files of all of them makes one",
+                  model->folder, file, sora_wan_kind_words (kind), others->str);
+}
+
 static gboolean
 read_single (SoraModel *model, const char *file, GError **error)
 {
@@ -53,10 +68,15 @@ read_single (SoraModel *model, const char *file, GError **error)
         sora_model_name_components (model);
         return TRUE;
       }
-  sora_error_set (error, CODE,
-                  "'%s/%s' is no model by itself: its tensors are of no known kind, expected those "
-                  "of a tiny decoder (TAEHV), or a folder in the Diffusers layout",
-                  model->folder, file);
+  SoraModelShard *shard = g_ptr_array_index (component->shards, 0);
+  SoraWanFile part;
+  if (sora_wan_detect (sora_safetensors_table (shard->header), &part))
+    refuse_part (model, file, part.kind, error);
+  else
+    sora_error_set (error, CODE,
+                    "'%s/%s' is no model by itself: its tensors are of no known kind, expected "
+                    "those of a tiny decoder (TAEHV), or a folder in the Diffusers layout",
+                    model->folder, file);
   return FALSE;
 }
 

@@ -14,6 +14,10 @@
 #define CODE SORA_ERROR_INVALID_MODEL
 #define HEAD_DIM 128
 #define FLOW_SHIFT 3.0
+/* Of Wan 2.2 A14B's two experts (diffusers, scripts/convert_wan_to_diffusers.py). */
+#define TEXT_BOUNDARY 0.875
+#define IMAGE_BOUNDARY 0.9
+#define IMAGE_CHANNELS 36
 #define MAX_LEVELS 8
 #define DUMP (JSON_INDENT (2) | JSON_SORT_KEYS | JSON_REAL_PRECISION (15))
 
@@ -363,14 +367,25 @@ sora_wan_scheduler_config (void)
                           "linspace"));
 }
 
+/* Latents and a picture's beside them in, latents out: image to video, as in Wan 2.2, which has no
+ * embedder for pictures any more. */
+static gboolean
+takes_image (const SoraWanFile *dit, const SoraSafetensorsTable *table)
+{
+  const SoraSafetensorsEntry *patch = sora_wan_file_find (dit, table, "patch_embedding.weight");
+  return sora_wan_file_find (dit, table, image_norm) != NULL
+         || (patch != NULL && patch->ndim == 5 && patch->extents[1] == IMAGE_CHANNELS);
+}
+
 char *
-sora_wan_model_index (const SoraWanFile *files, const SoraSafetensorsTable *const *tables)
+sora_wan_model_index (const SoraWanFile *files, const SoraSafetensorsTable *const *tables,
+                      gboolean experts)
 {
   const SoraWanFile *dit = &files[SORA_WAN_TRANSFORMER];
   const SoraSafetensorsTable *table = tables[SORA_WAN_TRANSFORMER];
-  gboolean vace = is_vace (dit, table);
-  gboolean image = sora_wan_file_find (dit, table, image_norm) != NULL;
+  gboolean vace = is_vace (dit, table), image = takes_image (dit, table);
   gboolean umt5 = is_umt5 (&files[SORA_WAN_TEXT_ENCODER], tables[SORA_WAN_TEXT_ENCODER]);
+  const char *dit_class = vace ? "WanVACETransformer3DModel" : "WanTransformer3DModel";
   json_t *index = json_pack (
       "{s:s, s:[s,s], s:[s,s], s:[s,s], s:[s,s], s:[s,s]}", "_class_name",
       vace    ? "WanVACEPipeline"
@@ -378,11 +393,16 @@ sora_wan_model_index (const SoraWanFile *files, const SoraSafetensorsTable *cons
               : "WanPipeline",
       "scheduler", "diffusers", "UniPCMultistepScheduler", "text_encoder", "transformers",
       umt5 ? "UMT5EncoderModel" : "T5EncoderModel", "tokenizer", "transformers", "T5TokenizerFast",
-      "transformer", "diffusers", vace ? "WanVACETransformer3DModel" : "WanTransformer3DModel",
-      "vae", "diffusers", "AutoencoderKLWan");
+      "transformer", "diffusers", dit_class, "vae", "diffusers", "AutoencoderKLWan");
   /* Wan 2.2 5B gives every token its own timestep; nothing else of the family works on its VAE's
    * latents. */
   if (files[SORA_WAN_VAE].names == SORA_WAN_NAMES_VAE22)
     json_object_set_new (index, "expand_timesteps", json_true ());
+  if (experts)
+    {
+      json_object_set_new (index, "transformer_2", json_pack ("[s,s]", "diffusers", dit_class));
+      json_object_set_new (index, "boundary_ratio",
+                           json_real (image ? IMAGE_BOUNDARY : TEXT_BOUNDARY));
+    }
   return dump (index);
 }

@@ -67,6 +67,13 @@ sora_wan_detect (const SoraSafetensorsTable *table, SoraWanFile *file)
   return FALSE;
 }
 
+/* "blocks.0.to_gate_compress.weight", or as part of an attention. */
+gboolean
+sora_wan_name_is_sparse (const char *name)
+{
+  return strstr (name, ".to_gate_compress.") != NULL;
+}
+
 char *
 sora_wan_file_name (const SoraWanFile *file, const char *name)
 {

@@ -46,7 +46,13 @@ const SoraSafetensorsEntry *sora_wan_file_find (const SoraWanFile *file, const S
 char *sora_wan_config (const SoraWanFile *file, const SoraSafetensorsTable *table, const char *display, GError **error);
 /* scheduler/scheduler_config.json. */
 char *sora_wan_scheduler_config (void);
-/* model_index.json; @files and @tables by kind. */
-char *sora_wan_model_index (const SoraWanFile *files, const SoraSafetensorsTable *const *tables);
+/* model_index.json; @files and @tables by kind.  @experts: there is a second transformer, for low noise. */
+char *sora_wan_model_index (const SoraWanFile *files, const SoraSafetensorsTable *const *tables, gboolean experts);
+/* Is it a tensor that only FastVideo's video sparse attention has?  SORA_WAN_SPARSE ends a sentence on it: what such
+ * weights are, and what to take instead. */
+gboolean sora_wan_name_is_sparse (const char *name);
+#define SORA_WAN_SPARSE                                                                                                \
+  "FastVideo's video sparse attention (VSA): those weights were trained for an attention that leaves out most keys, "  \
+  "which sorad does not run. Take the checkpoint that was distilled with full attention (FullAttn in its name)"
 
 G_END_DECLS

@@ -39,6 +39,8 @@ GVariant *sorad_catalogue_rows (GVariant *description, const char *key);
 /* Puts one model on the bus, and takes it off. */
 void sorad_catalogue_export_model (SoradCatalogue *catalogue, SoraModel *model);
 char *sorad_catalogue_model_object (const char *id);
+/* After models came or went: which is the default one now; the bus is told if it is another. */
+void sorad_catalogue_update_default (SoradCatalogue *catalogue);
 /* Notices models that came or went; and begins and ends to do so before objects are listed. */
 void sorad_catalogue_refresh (SoradCatalogue *catalogue, gboolean now);
 void sorad_catalogue_watch_listing (SoradCatalogue *catalogue);

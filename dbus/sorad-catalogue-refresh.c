@@ -38,6 +38,19 @@ take_model (SoradCatalogue *catalogue, SoraModel *model)
 }
 
 static void
+forget_model (SoradCatalogue *catalogue, const char *id)
+{
+  g_autofree char *path = sorad_catalogue_model_object (id);
+  g_dbus_object_manager_server_unexport (catalogue->manager, path);
+  for (guint i = 0; i < catalogue->models->len; i++)
+    if (g_str_equal (sora_model_id (catalogue->models->pdata[i]), id))
+      {
+        g_ptr_array_remove_index (catalogue->models, i); /* @id may go with it */
+        return;
+      }
+}
+
+static void
 look_into (SoradCatalogue *catalogue, const char *path)
 {
   g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
@@ -72,11 +85,12 @@ sorad_catalogue_refresh (SoradCatalogue *catalogue, gboolean now)
     {
       SoraModel *model = catalogue->models->pdata[i];
       if (!g_file_test (sora_model_path (model), G_FILE_TEST_EXISTS))
-        sorad_catalogue_drop_model (catalogue, sora_model_id (model));
+        forget_model (catalogue, sora_model_id (model));
     }
   for (char **dir = catalogue->config->model_dirs; dir && *dir; dir++)
     look_into (catalogue, *dir);
   g_ptr_array_sort (catalogue->models, compare_ids);
+  sorad_catalogue_update_default (catalogue);
 }
 
 char *
@@ -93,14 +107,8 @@ sorad_catalogue_add_model (SoradCatalogue *catalogue, const char *id, GError **e
 void
 sorad_catalogue_drop_model (SoradCatalogue *catalogue, const char *id)
 {
-  g_autofree char *path = sorad_catalogue_model_object (id);
-  g_dbus_object_manager_server_unexport (catalogue->manager, path);
-  for (guint i = 0; i < catalogue->models->len; i++)
-    if (g_str_equal (sora_model_id (catalogue->models->pdata[i]), id))
-      {
-        g_ptr_array_remove_index (catalogue->models, i); /* @id may go with it */
-        return;
-      }
+  forget_model (catalogue, id);
+  sorad_catalogue_update_default (catalogue);
 }
 
 /* -- Before objects are listed.  GDBus answers GetManagedObjects by itself, in the main loop; a

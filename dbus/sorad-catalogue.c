@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "dbus/sora-bus-error.h"
+
 #define EMBEDDED_MODEL "sora-shapes-1"
 
 static void
@@ -14,6 +16,17 @@ warn_all (GPtrArray *warnings)
 {
   for (guint i = 0; i < warnings->len; i++)
     g_message ("%s", (const char *)g_ptr_array_index (warnings, i));
+}
+
+/* -- The default model */
+
+static SoraModel *
+find_model (const SoradCatalogue *catalogue, const char *id)
+{
+  for (guint i = 0; i < catalogue->models->len; i++)
+    if (g_str_equal (sora_model_id (g_ptr_array_index (catalogue->models, i)), id))
+      return g_ptr_array_index (catalogue->models, i);
+  return NULL;
 }
 
 static char *
@@ -31,9 +44,27 @@ choose_default_model (const SoradCatalogue *catalogue)
       }
   if (count == 1)
     return g_strdup (sora_model_id (only));
-  return g_strdup (sorad_catalogue_has_model ((SoradCatalogue *)catalogue, EMBEDDED_MODEL)
-                       ? EMBEDDED_MODEL
-                       : "");
+  return g_strdup (find_model (catalogue, EMBEDDED_MODEL) ? EMBEDDED_MODEL : "");
+}
+
+void
+sorad_catalogue_update_default (SoradCatalogue *catalogue)
+{
+  g_autofree char *chosen = choose_default_model (catalogue);
+  GVariantBuilder changed;
+  if (g_strcmp0 (chosen, catalogue->default_model) == 0)
+    return;
+  g_free (catalogue->default_model);
+  catalogue->default_model = g_steal_pointer (&chosen);
+  if (!catalogue->connection)
+    return;
+  g_variant_builder_init (&changed, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add (&changed, "{sv}", "DefaultModel",
+                         g_variant_new_string (catalogue->default_model));
+  g_dbus_connection_emit_signal (
+      catalogue->connection, NULL, SORA_BUS_PATH, "org.freedesktop.DBus.Properties",
+      "PropertiesChanged",
+      g_variant_new ("(sa{sv}as)", "org.sorad.Sora1.Manager", &changed, NULL), NULL);
 }
 
 /* -- Looking up */
@@ -87,15 +118,6 @@ sorad_catalogue_has_slot (SoradCatalogue *catalogue, const char *name)
         }
     }
   return FALSE;
-}
-
-static SoraModel *
-find_model (const SoradCatalogue *catalogue, const char *id)
-{
-  for (guint i = 0; i < catalogue->models->len; i++)
-    if (g_str_equal (sora_model_id (g_ptr_array_index (catalogue->models, i)), id))
-      return g_ptr_array_index (catalogue->models, i);
-  return NULL;
 }
 
 const char *
@@ -160,7 +182,7 @@ sorad_catalogue_new (const SoradConfig *config, SoradStore *store)
   catalogue->pipelines = sora_pipeline_list ((const char *const *)config->pipeline_dirs, warnings);
   catalogue->models = sora_model_list ((const char *const *)config->model_dirs, warnings);
   warn_all (warnings);
-  catalogue->default_model = choose_default_model (catalogue);
+  sorad_catalogue_update_default (catalogue);
   catalogue->plugin_descriptions
       = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_variant_unref);
   catalogue->pipeline_descriptions

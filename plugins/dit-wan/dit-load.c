@@ -76,7 +76,7 @@ dit_load (const SoraHost *host, SoraContext *ctx, DitInstance *instance, const D
   instance->model = NULL;
   (void)snprintf (what, sizeof what, "a Wan text-to-video transformer of %lld layers",
                   (long long)config->layers);
-  const SoraKitLoad pieces = { config->component, what, is_known, load_piece, 1 + config->layers };
+  const SoraKitLoad pieces = { config->component, what, is_known, load_piece, 1 + config->layers, NULL };
   int result = sora_kit_compute (host, ctx, "the transformer", begin_model, &load);
   if (result == SORA_OK)
     result = sora_kit_load (host, ctx, &pieces, &load);

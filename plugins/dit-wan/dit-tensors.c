@@ -135,15 +135,39 @@ check_one (SoraKitTensorCheck *check, const DitConfig *config, DitTensor tensor,
   return sora_kit_check_tensor (check, dit_tensor_name (tensor, layer, name), ndim, shape);
 }
 
+/* FastVideo's gates: told before all that may be missing or of another shape. */
+static int
+refuse_sparse (const SoraHost *host, SoraContext *ctx, const DitConfig *config)
+{
+  static const char *const names[]
+      = { "blocks.0.to_gate_compress.weight", "blocks.0.to_gate_compress.bias",
+          "blocks.0.attn1.to_gate_compress.weight", "blocks.0.attn1.to_gate_compress.bias" };
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    {
+      SoraTensorView view = { .struct_size = sizeof view };
+      int result = host->model_tensor_info (ctx, "model", config->component, names[i], &view);
+      if (result == SORA_OK)
+        return host->fail (ctx,
+                           "%s: tensor '%s' is one of FastVideo's video sparse attention (VSA): "
+                           "those weights were trained for an attention that leaves out most keys, "
+                           "which sorad does not run. Take the checkpoint that was distilled with "
+                           "full attention (FullAttn in its name)",
+                           config->component, names[i]);
+      if (result != SORA_NOT_FOUND)
+        return result;
+    }
+  return SORA_OK;
+}
+
 int
 dit_tensors_check (const SoraHost *host, SoraContext *ctx, const DitConfig *config,
                    uint64_t *stored_bytes)
 {
   SoraKitTensorCheck check = { .host = host, .ctx = ctx, .component = config->component };
-  int result = SORA_OK;
+  int result = refuse_sparse (host, ctx, config);
   for (int t = 0; t < DIT_N_GLOBAL && result == SORA_OK; t++)
     result = check_one (&check, config, (DitTensor)t, 0);
-  for (int64_t layer = 0; layer < config->layers; layer++)
+  for (int64_t layer = 0; layer < config->layers && result == SORA_OK; layer++)
     for (int t = DIT_N_GLOBAL; t < (int)dit_tensors_end (config) && result == SORA_OK; t++)
       result = check_one (&check, config, (DitTensor)t, layer);
   *stored_bytes = check.bytes;

@@ -79,7 +79,8 @@ sora_kit_load (const SoraHost *host, SoraContext *ctx, const SoraKitLoad *load, 
   SoraKitTeam team;
   SoraKitWeights from = { .host = host, .component = load->component, .team = &team };
   sora_kit_team_init (&team, host, ctx, 1);
-  int result = host->weights_open (ctx, "model", load->component, &from.weights);
+  const char *slot = load->slot != NULL ? load->slot : "model";
+  int result = host->weights_open (ctx, slot, load->component, &from.weights);
   if (result == SORA_NOT_FOUND)
     return host->fail (ctx, "the model has no weights of its '%s'", load->component);
   if (result != SORA_OK)

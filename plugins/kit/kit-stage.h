@@ -60,6 +60,7 @@ void sora_kit_hold_drop (const SoraHost *host, SoraContext *ctx, SoraKitHold *ho
  * @piece: brings in piece @i, or does what needs it, on the stage's thread: views come from @from,
  *   and work goes through sora_kit_compute()
  * @pieces: how many
+ * @slot: where the model comes from; %NULL: `model`
  */
 typedef struct
 {
@@ -67,6 +68,7 @@ typedef struct
   int (*known) (const void *data, const char *tensor);
   int (*piece) (const SoraKitWeights *from, SoraContext *ctx, void *data, int64_t i);
   int64_t pieces;
+  const char *slot;
 } SoraKitLoad;
 
 /**
@@ -76,7 +78,7 @@ typedef struct
  * @load: what
  * @data: for its functions
  *
- * Opens the component of the slot `model`, refuses by name a tensor that is not known (the
+ * Opens the component of the slot, refuses by name a tensor that is not known (the
  * checkpoint is of another kind), does the pieces in order, and closes.  Asks for cancellation
  * before each piece.
  *

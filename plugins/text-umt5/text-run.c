@@ -200,7 +200,7 @@ run_request (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance,
   SoraTensor *outputs[SORA_TEXT_N] = { NULL };
   Work work = { .host = host, .instance = instance, .config = config, .keep = request->keep };
   char what[64];
-  const SoraKitLoad load = { "text_encoder", what, is_known, run_piece, config->num_layers + 2 };
+  const SoraKitLoad load = { "text_encoder", what, is_known, run_piece, config->num_layers + 2, NULL };
   int r = sora_kit_hold (host, ctx, &instance->hold, sora_text_packed_bytes (request));
 
   if (r == SORA_OK)

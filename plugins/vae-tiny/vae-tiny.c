@@ -66,6 +66,13 @@ typedef struct
   SoraTensorView weight, bias;
 } Pack;
 
+typedef struct
+{
+  Instance *instance;
+  const SoraTinyLayer *layers;
+  int n;
+} Load;
+
 static int
 pack_on_compute (SoraKitTeam *team, void *data)
 {
@@ -75,10 +82,11 @@ pack_on_compute (SoraKitTeam *team, void *data)
 }
 
 static int
-pack_layer (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraKitWeights *from,
-            const SoraTinyLayer *layer, int index)
+pack_layer (const SoraKitWeights *from, SoraContext *ctx, void *data, int64_t index)
 {
-  Pack pack = { .instance = instance, .layer = index };
+  const Load *load = data;
+  const SoraTinyLayer *layer = &load->layers[index];
+  Pack pack = { .instance = load->instance, .layer = (int)index };
   char weight[48], bias[48];
   int64_t shape[4];
   sora_tiny_tensor_names (layer, weight, bias);
@@ -86,9 +94,9 @@ pack_layer (const SoraHost *host, SoraContext *ctx, Instance *instance, const So
   int r = sora_kit_weights_view (from, weight, 4, shape, &pack.weight);
   if (r == SORA_OK && layer->biased)
     r = sora_kit_weights_view (from, bias, 1, shape, &pack.bias);
-  if (r == SORA_FAILED)
-    return host->fail (ctx, "%s", from->team->error);
-  r = sora_kit_compute (host, ctx, "the tiny decoder's loading", pack_on_compute, &pack);
+  if (r != SORA_OK)
+    return r;
+  r = sora_kit_compute (from->host, ctx, "the tiny decoder's loading", pack_on_compute, &pack);
   if (layer->part + 1 == layer->parts)
     {
       sora_kit_weights_done (from, weight);
@@ -98,58 +106,41 @@ pack_layer (const SoraHost *host, SoraContext *ctx, Instance *instance, const So
   return r;
 }
 
-/* Tensors of a decoder that this one has no place for: it is another.  The encoder's, which the
+/* A tensor of a decoder that this one has no place for is of another one.  The encoder's, which the
  * published files hold as well, are nobody's business here. */
 static int
-refuse_extra (const SoraHost *host, SoraContext *ctx, SoraWeights *weights,
-              const SoraTinyLayer *layers, int n)
+is_known (const void *data, const char *name)
 {
-  const char *name = NULL;
-  for (size_t i = 0; host->weights_tensor_name (weights, i, &name) == SORA_OK; i++)
+  const Load *load = data;
+  int known = strncmp (name, "decoder.", 8) != 0;
+  for (int j = 0; j < load->n && !known; j++)
     {
-      int known = strncmp (name, "decoder.", 8) != 0;
-      for (int j = 0; j < n && !known; j++)
-        {
-          char weight[48], bias[48];
-          sora_tiny_tensor_names (&layers[j], weight, bias);
-          known = strcmp (name, weight) == 0 || (layers[j].biased && strcmp (name, bias) == 0);
-        }
-      if (!known)
-        return host->fail (ctx, "the tiny decoder has no place for the model's tensor '%s'", name);
+      char weight[48], bias[48];
+      sora_tiny_tensor_names (&load->layers[j], weight, bias);
+      known = strcmp (name, weight) == 0 || (load->layers[j].biased && strcmp (name, bias) == 0);
     }
-  return SORA_OK;
+  return known;
 }
 
 static int
 load (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraTinyConfig *config)
 {
-  SoraKitTeam team;
-  SoraKitWeights from = { .host = host, .component = SORA_TINY_COMPONENT, .team = &team };
+  Load all = { .instance = instance };
   if (instance->decoder != NULL)
     return SORA_OK;
-  int r = host->weights_open (ctx, SORA_TINY_SLOT, SORA_TINY_COMPONENT, &from.weights);
+  int r = sora_kit_hold (host, ctx, &instance->hold, sora_tiny_decoder_bytes (config));
   if (r != SORA_OK)
-    return r == SORA_NOT_FOUND ? host->fail (ctx, "the model has no tiny decoder") : r;
-  r = sora_kit_hold (host, ctx, &instance->hold, sora_tiny_decoder_bytes (config));
-  if (r != SORA_OK)
-    {
-      host->weights_close (from.weights);
-      return r;
-    }
-  sora_kit_team_init (&team, host, ctx, 1);
+    return r;
   instance->decoder = sora_tiny_decoder_new (config);
   if (instance->decoder == NULL)
     r = host->fail (ctx, "no memory for the decoder");
   else
     {
-      int n;
-      const SoraTinyLayer *layers = sora_tiny_decoder_layers (instance->decoder, &n);
-      r = refuse_extra (host, ctx, from.weights, layers, n);
-      for (int i = 0; i < n && r == SORA_OK; i++)
-        r = host->cancelled (ctx) ? SORA_CANCELLED
-                                  : pack_layer (host, ctx, instance, &from, &layers[i], i);
+      all.layers = sora_tiny_decoder_layers (instance->decoder, &all.n);
+      const SoraKitLoad what = { SORA_TINY_COMPONENT, "the tiny decoder", is_known, pack_layer,
+                                 all.n,               SORA_TINY_SLOT };
+      r = sora_kit_load (host, ctx, &what, &all);
     }
-  host->weights_close (from.weights);
   if (r != SORA_OK) /* half a decoder is none */
     {
       sora_tiny_decoder_free (instance->decoder);

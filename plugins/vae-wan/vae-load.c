@@ -102,7 +102,7 @@ sora_vae_load (const SoraHost *host, SoraContext *ctx, SoraVaeInstance *instance
           = { "vae",
               half == SORA_VAE_DECODER ? "the decoder that vae/config.json describes"
                                        : "the encoder that vae/config.json describes",
-              is_known, pack_layer, pack.n };
+              is_known, pack_layer, pack.n, NULL };
       r = sora_kit_load (host, ctx, &what, &pack);
     }
   if (r == SORA_OK)

@@ -248,6 +248,75 @@ START_TEST (folder_and_files_are_added_and_removed)
 }
 END_TEST
 
+/* -- The default model */
+
+/* Every change that was told, oldest first. */
+static void
+on_properties (GDBusConnection *connection, const char *sender, const char *path,
+               const char *interface, const char *signal, GVariant *parameters, gpointer data)
+{
+  g_autoptr (GVariant) changed = g_variant_get_child_value (parameters, 1);
+  const char *id;
+  if (g_variant_lookup (changed, "DefaultModel", "&s", &id))
+    g_ptr_array_add (data, g_strdup (id));
+}
+
+static void
+assert_default (const char *id)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) reply
+      = bus_call (bus, MANAGER_PATH, "org.freedesktop.DBus.Properties", "Get",
+                  g_variant_new ("(ss)", MANAGER, "DefaultModel"), &error);
+  const char *is;
+  ck_assert_msg (reply != NULL, "%s", error ? error->message : "");
+  g_autoptr (GVariant) value = g_variant_get_child_value (reply, 0);
+  g_autoptr (GVariant) inner = g_variant_get_variant (value);
+  is = g_variant_get_string (inner, NULL);
+  ck_assert_msg (g_str_equal (is, id), "DefaultModel is '%s', expected '%s'", is, id);
+}
+
+static void
+remove_model (const char *id)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GVariant) removed
+      = bus_call (bus, MANAGER_PATH, MANAGER, "RemoveModel", g_variant_new ("(s)", id), &error);
+  ck_assert_msg (removed != NULL, "%s", error ? error->message : "");
+}
+
+/* The only one is the default; of two none is; and everybody is told. */
+START_TEST (the_default_model_follows)
+{
+  static const char *const expected[] = { "one", "", "two", "" };
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GPtrArray) told = g_ptr_array_new_with_free_func (g_free);
+  g_autofree char *folder = in_work ("tiny/folder"), *comfy = in_work ("tiny/comfy");
+  const char *const first[] = { folder, NULL }, *const second[] = { comfy, NULL };
+  guint subscription = g_dbus_connection_signal_subscribe (
+      bus, SORA_BUS_NAME, "org.freedesktop.DBus.Properties", "PropertiesChanged", MANAGER_PATH,
+      MANAGER, G_DBUS_SIGNAL_FLAGS_NONE, on_properties, told, NULL);
+  assert_default ("");
+  g_free (add ("one", first, &error));
+  ck_assert_msg (error == NULL, "%s", error ? error->message : "");
+  assert_default ("one");
+  g_free (add ("two", second, &error));
+  ck_assert_msg (error == NULL, "%s", error ? error->message : "");
+  assert_default ("");
+  remove_model ("one");
+  assert_default ("two");
+  remove_model ("two");
+  assert_default ("");
+  /* Signals come before the answers of calls that were made after them. */
+  while (g_main_context_iteration (NULL, FALSE))
+    ;
+  ck_assert_uint_eq (told->len, G_N_ELEMENTS (expected));
+  for (guint i = 0; i < told->len; i++)
+    ck_assert_str_eq (told->pdata[i], expected[i]);
+  g_dbus_connection_signal_unsubscribe (bus, subscription);
+}
+END_TEST
+
 /* -- What is not */
 
 START_TEST (doubtful_models_are_refused)
@@ -466,6 +535,7 @@ main (void)
   tcase_set_timeout (adding, 120);
   tcase_add_checked_fixture (adding, setup, teardown);
   tcase_add_test (adding, folder_and_files_are_added_and_removed);
+  tcase_add_test (adding, the_default_model_follows);
   tcase_add_test (adding, doubtful_models_are_refused);
   tcase_add_test (adding, limits_hold);
   tcase_add_test (adding, strangers_are_refused);

@@ -15,6 +15,7 @@ for form in folder diffusers original comfy; do
     || complain "generate with $form: $(cat "$work/stderr")"
   cmp folder.mp4 "$form.mp4" || complain "$form made another clip than the Diffusers folder"
 done
+cp folder.mp4 "$work/"
 
 # -- add: a folder is linked to, files are named in a model.conf; what is printed tells what it is.
 "$soractl" models add -q "$tiny/comfy/"*.safetensors --name comfy > shown || complain "models add of files"
@@ -33,6 +34,30 @@ cmp folder.mp4 added.mp4 || complain "what was added made another clip"
 "$soractl" models show comfy -q --json | grep -q '"runs": true' || complain "models show --json"
 [ -z "$(ls -A "$registered" | grep adding)" ] || complain "left behind: $(ls -A "$registered")"
 rm -f ./*
+
+# -- Two experts, told by the words in their names: of the same weights twice they make the clip of one, in place and added.
+mkdir "$work/experts" && cp "$tiny/comfy/"{t5,ae}.safetensors "$work/experts/"
+for noise in high low; do cp "$tiny/comfy/dit.safetensors" "$work/experts/wan2.2_t2v_${noise}_noise_14B.safetensors"; done
+"$soractl" "${clip[@]}" -m "$work/experts" -o experts.mp4 "a red ball" > /dev/null 2> "$work/stderr" || complain "two experts: $(cat "$work/stderr")"
+"$soractl" models add -q "$work/experts/"*.safetensors > shown || complain "models add of two experts"
+grep -q '^transformer_2 *WanTransformer3DModel' shown || complain "add tells of two experts: $(cat shown)"
+grep -A 1 '^\[transformer_2\]' "$registered/wan2.2_t2v_high_noise_14B/model.conf" | grep -q low_noise || complain "which expert is which: $(cat "$registered"/wan2*/model.conf)"
+"$soractl" "${clip[@]}" -m wan2.2_t2v_high_noise_14B --guidance-scale-2 3 -o added.mp4 -f "a red ball" > /dev/null || complain "generate with two added experts"
+for same in experts added; do cmp "$work/folder.mp4" $same.mp4 || complain "two experts of the same weights: $same.mp4 is not the clip of one"; done
+"$soractl" models remove -q wan2.2_t2v_high_noise_14B > /dev/null
+rm -f ./*
+
+# -- A part is no model, and says what else one has; nor are FastVideo's sparse weights.
+refuses "a transformer alone" 1 "/dit.safetensors' is a Wan transformer alone, and a model has a T5 text encoder, a Wan VAE, and a tokenizer besides: 'soractl models add FILE" \
+  "$soractl" generate --local -m "$tiny/original/dit.safetensors" ball
+refuses "a VAE alone" 1 "ae.safetensors' is a Wan VAE alone, and a model has a Wan transformer, a T5 text encoder, and a tokenizer" \
+  "$soractl" check -m "$tiny/comfy/ae.safetensors" ball
+rm "$work/experts/wan2.2_t2v_low_noise_14B.safetensors"
+refuses "one expert" 1 "missing: the expert for low noise beside 'wan2.2_t2v_high_noise_14B.safetensors'" "$soractl" check -m "$work/experts" ball
+cp -r "$tiny/folder" "$work/sparse"
+sed -i 's/blocks.0.attn1.to_out.0.weight/blocks.0.to_gate_compress.bias/' "$work/sparse/transformer/diffusion_pytorch_model.safetensors"
+refuses "sparse attention" 2 "blocks.0.to_gate_compress.bias' is one of FastVideo's video sparse attention .* full attention \(FullAttn in its name\)" \
+  "$soractl" check -m "$work/sparse" ball
 
 # -- verify compares every byte, also where times and size tell nothing.
 "$soractl" models verify -q comfy folder > out || complain "models verify"

@@ -323,7 +323,8 @@ START_TEST (doubt_is_refused)
   copy_in (dir, "dit.safetensors", "low.safetensors");
   expect_refused (
       dir, SORA_ERROR_INVALID_MODEL,
-      "each of 'dit.safetensors', 'low.safetensors' is a Wan transformer, expected one");
+      "each of 'dit.safetensors', 'low.safetensors' is a Wan transformer, expected one, or the two "
+      "experts of Wan 2.2 A14B with the words 'high' and 'low' in their names");
   remove_in (dir, "low.safetensors");
   remove_in (dir, "t5.safetensors");
   expect_refused (
@@ -347,6 +348,106 @@ START_TEST (doubt_is_refused)
                   "'lora.safetensors' is no file of a Wan model that is known");
   sora_test_text (comfy, "lora.safetensors", "PK\3\4 zip");
   expect_refused (comfy, SORA_ERROR_INVALID_MODEL, "PyTorch checkpoint");
+}
+END_TEST
+
+/* ---- two experts */
+
+static const struct
+{
+  const char *high, *low; /* names of two files; NULL: there is none */
+  gboolean swapped;       /* the first of the two is in truth for low noise */
+  const char *refused;
+} experts[] = {
+  { "wan2.2_t2v_high_noise_14B_fp16.safetensors", "wan2.2_t2v_low_noise_14B_fp16.safetensors",
+    FALSE, NULL },
+  { "a-HIGH.safetensors", "b-Low_flow.safetensors", FALSE, NULL },
+  { "Wan2_2-LowNoise.safetensors", "Wan2_2-HighNoise.safetensors", TRUE, NULL },
+  { "high/dit.safetensors", "low/dit.safetensors", FALSE, NULL },
+  { "high-1.safetensors", "high-2.safetensors", FALSE, "each of" },
+  { "flow.safetensors", "high.safetensors", FALSE, "with the words 'high' and 'low'" },
+  { "high-low.safetensors", "low.safetensors", FALSE, "with the words 'high' and 'low'" },
+  { "highway.safetensors", "low.safetensors", FALSE, "with the words 'high' and 'low'" },
+  { "x_high_noise.safetensors", NULL, FALSE,
+    "missing: the expert for low noise beside '" },
+  { "x-lownoise-y.safetensors", NULL, FALSE,
+    "missing: the expert for high noise beside '" },
+  { "low_vram.safetensors", NULL, FALSE, NULL },
+};
+
+/* By name, wherever they lie and however they are given; and what the model then is. */
+START_TEST (experts_are_told_by_their_names)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *dir = make_single (TINY_WAN_ORIGINAL_NAMES);
+  const char *const names[] = { experts[_i].high, experts[_i].low };
+  g_autoptr (GPtrArray) paths = g_ptr_array_new_with_free_func (g_free);
+  for (int i = 0; i < 2 && names[i] != NULL; i++)
+    {
+      copy_in (dir, "dit.safetensors", names[i]);
+      g_ptr_array_add (paths, g_build_filename (dir, names[i], NULL));
+    }
+  remove_in (dir, "dit.safetensors");
+  static const char *const rest[] = { "t5.safetensors", "ae.safetensors", "spiece.model" };
+  for (gsize i = 0; i < G_N_ELEMENTS (rest); i++)
+    g_ptr_array_add (paths, g_build_filename (dir, rest[i], NULL));
+  g_ptr_array_add (paths, NULL);
+  g_autofree char *text = sora_model_make_conf ((const char *const *)paths->pdata, &error);
+  if (experts[_i].refused != NULL)
+    {
+      sora_assert_error (error, SORA_ERROR_INVALID_MODEL, experts[_i].refused);
+      expect_refused (dir, SORA_ERROR_INVALID_MODEL, experts[_i].refused);
+      return;
+    }
+  sora_assert_no_error (error);
+  g_autoptr (GKeyFile) conf = g_key_file_new ();
+  ck_assert (g_key_file_load_from_data (conf, text, (gsize)-1, G_KEY_FILE_NONE, NULL));
+  g_autofree char *first = g_key_file_get_string (conf, "transformer", "File", NULL);
+  g_autofree char *second = g_key_file_get_string (conf, "transformer_2", "File", NULL);
+  ck_assert_str_eq (first, paths->pdata[experts[_i].swapped ? 1 : 0]);
+  if (names[1] == NULL)
+    {
+      ck_assert_ptr_null (second);
+      return;
+    }
+  ck_assert_str_eq (second, paths->pdata[experts[_i].swapped ? 0 : 1]);
+  g_autofree char *other = sora_test_dir ();
+  sora_test_text (other, "model.conf", text);
+  g_autoptr (SoraModel) model = open_good (other);
+  g_autofree char *components = g_strjoinv (",", (char **)sora_model_components (model));
+  ck_assert_str_eq (components, "scheduler,text_encoder,tokenizer,transformer,transformer_2,vae");
+  assert_same_file (model, model, "transformer_2/config.json");
+  g_autoptr (GBytes) index = sora_model_read_file (model, "model_index.json", &error);
+  ck_assert_ptr_nonnull (strstr (g_bytes_get_data (index, NULL), "\"boundary_ratio\": 0.875"));
+  if (strchr (names[0], '/') != NULL)
+    return; /* the folder alone does not show those */
+  g_autoptr (SoraModel) in_place = open_good (dir);
+  ck_assert_str_eq (sora_model_digest (model, &error), sora_model_digest (in_place, &error));
+}
+END_TEST
+
+/* Whoever writes down which is which needs no names, and may take one alone. */
+START_TEST (experts_stand_in_model_conf)
+{
+  g_autofree char *dir = make_single (TINY_WAN_ORIGINAL_NAMES);
+  static const char rest[] = "[text_encoder]\nFile=t5.safetensors\n[vae]\nFile=ae.safetensors\n"
+                             "[tokenizer]\nFile=spiece.model\n[Model]\nFormat=1\n";
+  g_autofree char *two
+      = g_strconcat (rest, "[transformer]\nFile=dit.safetensors\n[transformer_2]\nFile=b.safetensors\n",
+                     NULL);
+  g_autofree char *one
+      = g_strconcat (rest, "[transformer]\nFile=x_high_noise.safetensors\n", NULL);
+  g_autofree char *none = g_strconcat (rest, "[transformer_2]\nFile=b.safetensors\n", NULL);
+  copy_in (dir, "dit.safetensors", "b.safetensors");
+  copy_in (dir, "dit.safetensors", "x_high_noise.safetensors");
+  sora_test_text (dir, "model.conf", two);
+  g_autoptr (SoraModel) of_two = open_good (dir);
+  assert_same_weights (of_two, of_two, "transformer_2");
+  sora_test_text (dir, "model.conf", one);
+  g_autoptr (SoraModel) of_one = open_good (dir);
+  ck_assert_ptr_null (sora_model_component_class (of_one, "transformer_2"));
+  sora_test_text (dir, "model.conf", none);
+  expect_refused (dir, SORA_ERROR_INVALID_MODEL, "missing: a Wan transformer");
 }
 END_TEST
 
@@ -396,6 +497,8 @@ static const struct
     "its tensor 'head.head.weight' is missing" },
   { "dit.safetensors", "blocks.1.norm3.bias", "blocks.1.norm9.bias",
     "its tensor 'blocks.1.norm9.bias' is of none that is known" },
+  { "dit.safetensors", "blocks.0.self_attn.norm_k.weight", "blocks.0.to_gate_compress.weight",
+    "'blocks.0.to_gate_compress.weight' is one of FastVideo's video sparse attention" },
   { "dit.safetensors", "\"shape\":[1,2,128]", "\"shape\":[2,2, 64]", "it is 64 wide" },
   { "dit.safetensors", "\"shape\":[1,2,128]", "\"shape\":[2,1,128]", NULL },
   { "ae.safetensors", "\"shape\":[16,16,1,1,1]", "\"shape\":[8,32 ,1,1,1]",
@@ -477,6 +580,8 @@ main (void)
   tcase_add_test (models, neither_names_nor_places_matter);
   tcase_add_test (models, digests_are_told_and_made_anew);
   tcase_add_test (models, they_are_listed);
+  tcase_add_loop_test (models, experts_are_told_by_their_names, 0, (int)G_N_ELEMENTS (experts));
+  tcase_add_test (models, experts_stand_in_model_conf);
   TCase *bad = sora_test_case (suite, "bad");
   tcase_add_test (bad, doubt_is_refused);
   tcase_add_loop_test (bad, bad_confs_are_refused, 0, (int)G_N_ELEMENTS (confs));

@@ -63,7 +63,8 @@ try_file (const SoraSafetensorsTable *table)
       files[kind] = file;
       tables[kind] = table;
     }
-  must_be_json (sora_wan_model_index (files, tables));
+  for (int experts = 0; experts < 2; experts++)
+    must_be_json (sora_wan_model_index (files, tables, experts));
 }
 
 int

@@ -476,8 +476,7 @@ static const struct
     "decoder.3.skip.weight",
     { 1, 1, 1, 1 },
     0,
-    "no place for the model's tensor "
-    "'decoder.3.skip.weight'" },
+    "tensor 'decoder.3.skip.weight' is not part of the tiny decoder" },
 };
 
 /* Checkpoint A with one change, in a file of its own. */
