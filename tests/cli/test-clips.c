@@ -16,7 +16,7 @@
 #define MOST 2.0 /* of 255, in the mean */
 #define GOLDEN SORA_TEST_GOLDEN
 #define CLIPS GOLDEN "/clips"
-#define N_CASES 4
+#define N_CASES 6
 
 static char *work;
 
