@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#define TURBO "transformer_turbo"
 #define MAX_DIM 65536
 #define MAX_TOKENS (INT64_C (1) << 22)
 
@@ -66,6 +67,7 @@ read_index (const SoraHost *host, SoraContext *ctx, DitFamily *family, double *b
   if (strcmp (sora_kit_config_string_or (file, "_class_name", ""), "WanDMDPipeline") == 0)
     family->few_step = SORA_KIT_SAMPLER_DMD;
   family->per_token = sora_kit_config_bool_or (file, "expand_timesteps", 0);
+  family->has_turbo = sora_kit_config_has (file, TURBO);
   if (sora_kit_config_has (file, "boundary_ratio"))
     {
       *boundary = sora_kit_config_f64_or (file, "boundary_ratio", 0, 1, 0);
@@ -98,17 +100,21 @@ check_alike (SoraKitConfig *file, const DitConfig *first, const DitConfig *secon
 }
 
 static int
-read_expert (const SoraHost *host, SoraContext *ctx, DitFamily *family, int i)
+read_expert (const SoraHost *host, SoraContext *ctx, DitFamily *family, int i, int turbo)
 {
-  static const char *const components[DIT_MAX_EXPERTS] = { "transformer", "transformer_2" };
-  static const char *const names[DIT_MAX_EXPERTS]
-      = { "transformer/config.json", "transformer_2/config.json" };
+  static const struct
+  {
+    const char *component, *file;
+  } places[DIT_MAX_EXPERTS + 1] = { { "transformer", "transformer/config.json" },
+                                    { "transformer_2", "transformer_2/config.json" },
+                                    { TURBO, TURBO "/config.json" } };
   SoraKitConfig *file;
   DitConfig *config = &family->experts[i];
-  int result = sora_kit_config_open (host, ctx, names[i], 1, &file);
+  const int place = turbo ? DIT_MAX_EXPERTS : i;
+  int result = sora_kit_config_open (host, ctx, places[place].file, 1, &file);
   if (result != SORA_OK)
     return result;
-  config->component = components[i];
+  config->component = places[place].component;
   read_transformer (file, config);
   if (i > 0)
     check_alike (file, &family->experts[0], config);
@@ -124,21 +130,29 @@ read_expert (const SoraHost *host, SoraContext *ctx, DitFamily *family, int i)
 }
 
 int
-dit_family_read (const SoraHost *host, SoraContext *ctx, DitFamily *family,
+dit_family_read (const SoraHost *host, SoraContext *ctx, int turbo, DitFamily *family,
                  SoraKitSamplerConfig *sampler)
 {
-  SoraKitConfig *file;
+  SoraKitConfig *file = NULL;
   double boundary = 0;
   memset (family, 0, sizeof *family);
   family->n_experts = 1;
   int result = read_index (host, ctx, family, &boundary);
+  turbo = turbo && family->has_turbo;
+  if (turbo)
+    family->n_experts = 1; /* one network makes all of the few steps */
   for (int i = 0; i < family->n_experts && result == SORA_OK; i++)
-    result = read_expert (host, ctx, family, i);
+    result = read_expert (host, ctx, family, i, turbo);
   if (result == SORA_OK)
-    result = sora_kit_config_open (host, ctx, "scheduler/scheduler_config.json", 1, &file);
+    result = sora_kit_config_open (host, ctx,
+                                   turbo ? "scheduler_turbo/scheduler_config.json"
+                                         : "scheduler/scheduler_config.json",
+                                   1, &file);
   if (result != SORA_OK)
     return result;
   sora_kit_sampler_config_read (file, sampler);
+  if (sora_kit_sampler_kind_is_few (sampler->kind))
+    family->few_step = sampler->kind;
   if (sampler->num_train_timesteps > DIT_MAX_TIMESTEP)
     sora_kit_config_fail (file, "num_train_timesteps is %lld, expected at most %d",
                           (long long)sampler->num_train_timesteps, DIT_MAX_TIMESTEP);

@@ -20,7 +20,7 @@
 /* transformer/config.json, by diffusers' names. */
 typedef struct
 {
-  const char *component;                /* whose file it is: "transformer", "transformer_2" */
+  const char *component; /* whose file it is: "transformer", "transformer_2", "transformer_turbo" */
   int64_t layers, heads, head_dim, dim; /* dim = heads · head_dim */
   int64_t ffn_dim, text_dim, freq_dim;
   int64_t in_channels, out_channels;
@@ -38,6 +38,7 @@ typedef struct
   float boundary; /* with two: timesteps from here on up are the first one's */
   int per_token;  /* a timestep for each token: expand_timesteps, as in Wan 2.2 TI2V-5B */
   int few_step;   /* SoraKitSamplerKind of the few-step rule that the files name; 0: none */
+  int has_turbo;  /* beside the others there is a transformer_turbo, distilled to a few steps */
 } DitFamily;
 
 /* What one job computes. */
@@ -68,16 +69,19 @@ dit_family_expert (const DitFamily *family, float timestep)
  * dit_family_read:
  * @host: the host
  * @ctx: infer or run
+ * @turbo: whether to take the model's distilled form, where it has one beside the other
  * @family: (out): what the model's files say
  * @sampler: (out): what its scheduler's file says
  *
  * Reads `transformer/config.json`, `scheduler/scheduler_config.json` and `model_index.json` of the
- * slot `model`, and `transformer_2/config.json` if the index has a `boundary_ratio`.
- * Image-to-video checkpoints are refused with what they are.
+ * slot `model`, and `transformer_2/config.json` if the index has a `boundary_ratio`.  With @turbo,
+ * and if the index names a `transformer_turbo`: the config of that and
+ * `scheduler_turbo/scheduler_config.json` instead.  Image-to-video checkpoints are refused with
+ * what they are.
  *
  * Returns: %SORA_OK, or another result, told to the host
  */
-int dit_family_read (const SoraHost *host, SoraContext *ctx, DitFamily *family,
+int dit_family_read (const SoraHost *host, SoraContext *ctx, int turbo, DitFamily *family,
                      SoraKitSamplerConfig *sampler);
 
 /**

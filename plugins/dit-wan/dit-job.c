@@ -112,11 +112,10 @@ read_guidance (const SoraHost *host, SoraContext *ctx, DitJob *job)
 /* Which rule makes the steps.  With a few-step rule there is no guidance, and the list says how
  * many steps there are. */
 static int
-choose_sampler (const SoraHost *host, SoraContext *ctx, DitJob *job, const char *name)
+choose_sampler (const SoraHost *host, SoraContext *ctx, DitJob *job, const char *name, int turbo)
 {
   const double *timesteps;
   size_t n = 0;
-  int turbo = 0;
   job->sampler_kind = sora_kit_sampler_kind_from_name (name);
   if (job->sampler_kind < 0)
     return host->fail (
@@ -124,7 +123,7 @@ choose_sampler (const SoraHost *host, SoraContext *ctx, DitJob *job, const char 
   if (job->sampler_kind == SORA_KIT_SAMPLER_AUTO)
     job->sampler_kind = job->family.few_step;
   const int few = sora_kit_sampler_kind_is_few ((SoraKitSamplerKind)job->sampler_kind);
-  if (host->param_bool (ctx, "turbo", &turbo) == SORA_OK && turbo && !few)
+  if (turbo && !few)
     return host->fail (ctx,
                        "turbo is set, and the model has no few-step form that its files name "
                        "(sampler is '%s'): leave turbo out, or say how it was distilled with "
@@ -138,9 +137,16 @@ choose_sampler (const SoraHost *host, SoraContext *ctx, DitJob *job, const char 
   if (n > SORA_KIT_SAMPLER_MAX_FEW)
     return host->fail (ctx, "timesteps has %zu numbers, expected at most %d", n,
                        SORA_KIT_SAMPLER_MAX_FEW);
+  if (job->sampler_kind != SORA_KIT_SAMPLER_AUTO
+      && job->sampler_kind != (int)job->sampler.kind) /* the file's list is of another rule */
+    {
+      job->sampler.n_few = 0;
+      job->sampler.few_shift = 0;
+    }
   for (size_t i = 0; i < n; i++)
     job->sampler.few[i] = timesteps[i];
-  job->sampler.n_few = (int)n;
+  if (n > 0)
+    job->sampler.n_few = (int)n;
   if (few)
     job->guidance[0] = job->guidance[1] = 1.0;
   return SORA_OK;
@@ -150,9 +156,12 @@ int
 dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
 {
   const char *sampler;
+  int turbo = 0;
   memset (job, 0, sizeof *job);
   job->times.n = 1;
-  int result = dit_family_read (host, ctx, &job->family, &job->sampler);
+  if (host->param_bool (ctx, "turbo", &turbo) != SORA_OK)
+    turbo = 0; /* a host of before there was one */
+  int result = dit_family_read (host, ctx, turbo, &job->family, &job->sampler);
   if (result == SORA_OK)
     result = dit_geometry_read (host, ctx, &job->family.experts[0], &job->geometry);
   if (result == SORA_OK)
@@ -165,7 +174,7 @@ dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
       || host->param_f64 (ctx, "flow-shift", &job->flow_shift) != SORA_OK
       || host->param_string (ctx, "sampler", &sampler) != SORA_OK)
     return host->fail (ctx, "a parameter of dit-wan is not known to the host");
-  if (choose_sampler (host, ctx, job, sampler) != SORA_OK)
+  if (choose_sampler (host, ctx, job, sampler, turbo) != SORA_OK)
     return SORA_FAILED;
   job->n_texts = !job->is_probe && job->guidance[0] > 1.0 ? 2 : 1;
   if (job->is_probe)

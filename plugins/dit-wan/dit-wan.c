@@ -139,7 +139,7 @@ static const SoraParam param_turbo = {
   .struct_size = sizeof (SoraParam),
   .type = SORA_PARAM_BOOL,
   .name = "turbo",
-  .help = "Take the model's few-step rule, and fail if it has none.",
+  .help = "Take the model's few-step form or rule, and fail if it has none.",
 };
 static const SoraParam param_flow_shift = {
   .struct_size = sizeof (SoraParam),

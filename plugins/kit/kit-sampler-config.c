@@ -33,6 +33,8 @@ static const struct
   { "use_flow_sigmas", OPTION_READ },
   { "final_sigmas_type", OPTION_READ },
   { "algorithm_type", OPTION_READ },
+  { "denoising_step_list", OPTION_READ },
+  { "sample_shift", OPTION_READ },
   { "euler_at_final", OPTION_IDLE },     /* at sigma 0 the last step is Euler's anyway */
   { "lambda_min_clipped", OPTION_IDLE }, /* of sigmas that are made from betas */
   { "variance_type", OPTION_IDLE },      /* of noise prediction */
@@ -151,14 +153,28 @@ read_dpm (SoraKitConfig *file, SoraKitSamplerConfig *c)
         file, "'use_flow_sigmas' is false: only flow-matching checkpoints are supported");
 }
 
+/* lightx2v keeps these in a file of its own form, by these names; as a scheduler's file they are
+ * ours. */
+static void
+read_distill (SoraKitConfig *file, SoraKitSamplerConfig *c)
+{
+  c->prediction
+      = (SoraKitPrediction)sora_kit_config_enum_or (file, "prediction_type", predictions, 0);
+  c->n_few = sora_kit_config_f64s (file, "denoising_step_list", c->few, 1, SORA_KIT_SAMPLER_MAX_FEW,
+                                   1, (double)c->num_train_timesteps);
+  c->flow_shift = c->few_shift = read_shift (file, "sample_shift");
+}
+
 void
 sora_kit_sampler_config_read (SoraKitConfig *file, SoraKitSamplerConfig *config)
 {
   static const char *const classes[]
       = { "UniPCMultistepScheduler", "FlowMatchEulerDiscreteScheduler",
-          "DPMSolverMultistepScheduler", NULL };
+          "DPMSolverMultistepScheduler", "WanStepDistillScheduler", NULL };
+  static const SoraKitSamplerKind kinds[] = { SORA_KIT_SAMPLER_UNIPC, SORA_KIT_SAMPLER_EULER,
+                                              SORA_KIT_SAMPLER_DPM, SORA_KIT_SAMPLER_DISTILL };
   static void (*const readers[]) (SoraKitConfig *, SoraKitSamplerConfig *)
-      = { read_unipc, read_euler, read_dpm };
+      = { read_unipc, read_euler, read_dpm, read_distill };
   *config = (SoraKitSamplerConfig){ .num_train_timesteps = 1000,
                                     .flow_shift = 1,
                                     .solver_order = 2,
@@ -172,7 +188,7 @@ sora_kit_sampler_config_read (SoraKitConfig *file, SoraKitSamplerConfig *config)
       sora_kit_config_fail (file, "'_class_name' is missing");
       return;
     }
-  config->kind = (SoraKitSamplerKind)(klass + 1); /* the kinds stand in the order of the classes */
+  config->kind = kinds[klass];
   sora_kit_config_each (file, check_option, NULL);
   config->num_train_timesteps
       = sora_kit_config_i64_or (file, "num_train_timesteps", 2, 1000000, 1000);

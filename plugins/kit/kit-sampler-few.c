@@ -67,7 +67,7 @@ sora_kit_sampler_few_prepare (SoraKitSamplerConfig *c, double flow_shift, char *
           return -1;
         }
     }
-  c->flow_shift = flow_shift > 0 ? flow_shift : dmd ? 8 : 5;
+  c->flow_shift = flow_shift > 0 ? flow_shift : c->few_shift > 0 ? c->few_shift : dmd ? 8 : 5;
   return 0;
 }
 

@@ -34,7 +34,7 @@ typedef enum
  * what Wan's checkpoints use, for the case that the user overrides the kind. */
 typedef struct
 {
-  SoraKitSamplerKind kind; /* UNIPC, EULER or DPM as read; the caller may put another */
+  SoraKitSamplerKind kind; /* of the file's class; the caller may put another */
   SoraKitPrediction prediction;
   int64_t num_train_timesteps; /* 2..1,000,000 */
   double flow_shift;           /* up to 1000, above 0 */
@@ -43,10 +43,11 @@ typedef struct
   int lower_order_final;       /* boolean */
   int final_sigma_zero;        /* boolean: the last sigma is 0, else sigma_min */
   int dpm_heun;                /* boolean: DPM++ of order 2 by Heun's rule, else midpoint */
-  /* For DMD and DISTILL alone: their timesteps, falling.  Reading leaves 0 of them, which stands for
-   * the rule's own. */
+  /* For DMD and DISTILL alone: their timesteps, falling, and their shift.  0 of them, and a shift
+   * of 0, stand for the rule's own; a file of the class WanStepDistillScheduler names them. */
   double few[SORA_KIT_SAMPLER_MAX_FEW];
   int n_few;
+  double few_shift;
 } SoraKitSamplerConfig;
 
 typedef struct SoraKitSampler SoraKitSampler;
@@ -58,10 +59,11 @@ typedef struct SoraKitSampler SoraKitSampler;
  * @file: a scheduler_config.json
  * @config: (out): what it says
  *
- * Takes the classes UniPCMultistepScheduler, FlowMatchEulerDiscreteScheduler and
- * DPMSolverMultistepScheduler.  An option that
- * would change the numbers and is not implemented here is refused by its name; so is an option that
- * this version does not know, unless it is null, false or empty.  An error is kept in @file.
+ * Takes the classes UniPCMultistepScheduler, FlowMatchEulerDiscreteScheduler,
+ * DPMSolverMultistepScheduler and WanStepDistillScheduler (a list of steps, `denoising_step_list`,
+ * and `sample_shift`, by lightx2v's names).  An option that would change the numbers and is not
+ * implemented here is refused by its name; so is an option that this version does not know, unless
+ * it is null, false or empty.  An error is kept in @file.
  */
 void sora_kit_sampler_config_read (SoraKitConfig *file, SoraKitSamplerConfig *config);
 
@@ -84,8 +86,9 @@ int sora_kit_sampler_kind_is_few (SoraKitSamplerKind kind);
  * sora_kit_sampler_new:
  * @config: from sora_kit_sampler_config_read()
  * @kind: overrides the checkpoint's class, unless it is AUTO
- * @flow_shift: overrides the checkpoint's, unless it is 0; few-step kinds have their own (8 and 5),
- * as their checkpoints carry the scheduler of the model that they were made from
+ * @flow_shift: overrides the checkpoint's, unless it is 0; few-step kinds have their own (8 and 5)
+ * where @config has no `few_shift`, as their checkpoints carry the scheduler of the model that they
+ * were made from
  * @steps: 1..#SORA_KIT_SAMPLER_MAX_STEPS; few-step kinds have as many as their list
  * @err: (out): why not
  * @err_size: room in @err
@@ -151,8 +154,8 @@ float sora_kit_sampler_noise_share (const SoraKitSampler *sampler, int i);
  * sora_kit_sampler_add_noise:
  * @share: from sora_kit_sampler_noise_share()
  * @noise: @n fresh normals
- * @sample: (inout): x0, replaced by (1 - @share) x0 + @share noise.  It may be done in parts, if the
- * noise has another layout
+ * @sample: (inout): x0, replaced by (1 - @share) x0 + @share noise.  It may be done in parts, if
+ * the noise has another layout
  * @n: how many values
  */
 void sora_kit_sampler_add_noise (float share, const float *noise, float *sample, size_t n);

@@ -159,7 +159,7 @@ try_family (const char *name, const uint8_t *data, size_t size)
   tried.data = data;
   tried.size = size;
   tried.failed = FALSE;
-  int r = dit_family_read (&host, NULL, &family, &sampler);
+  int r = dit_family_read (&host, NULL, (int)(size % 2), &family, &sampler);
   MUST ((r == SORA_OK) != tried.failed);
   if (r != SORA_OK)
     return;

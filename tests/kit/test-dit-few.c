@@ -258,6 +258,81 @@ START_TEST (test_distill)
 }
 END_TEST
 
+static void
+link_weights (const char *folder, int make)
+{
+  char from[1024], to[1024];
+  for (int i = 1; i <= 2; i++)
+    {
+      snprintf (from, sizeof from, "%s/%s", MODEL, files[i]);
+      snprintf (to, sizeof to, "%s/%s%s", dir, folder, strchr (files[i], '/'));
+      ck_assert_int_eq (make ? symlink (from, to) : unlink (to), 0);
+    }
+}
+
+/* A model with a distilled form beside the other: its weights are moved there, so that nothing else
+ * can be what runs, and its own scheduler's file names steps and shift. */
+START_TEST (test_turbo_form)
+{
+  static const char *const made[] = { "transformer_turbo", "scheduler_turbo" };
+  char path[1024], target[1024];
+  float x[N], v[N], got[N];
+  for (int i = 0; i < 2; i++)
+    {
+      snprintf (path, sizeof path, "%s/%s", dir, made[i]);
+      ck_assert_int_eq (mkdir (path, 0700), 0);
+    }
+  link_weights ("transformer", 0);
+  link_weights (made[0], 1);
+  snprintf (path, sizeof path, "%s/%s/config.json", dir, made[0]);
+  snprintf (target, sizeof target, "%s/transformer/config.json", MODEL);
+  ck_assert_int_eq (symlink (target, path), 0);
+  json_t *scheduler = json_pack ("{s:s, s:[i, i], s:i, s:s}", "_class_name",
+                                 "WanStepDistillScheduler", "denoising_step_list", 1000, 400,
+                                 "sample_shift", 3, "prediction_type", "flow_prediction");
+  snprintf (path, sizeof path, "%s/%s/scheduler_config.json", dir, made[1]);
+  ck_assert_int_eq (json_dump_file (scheduler, path, 0), 0);
+  json_decref (scheduler);
+  snprintf (path, sizeof path, "%s/model_index.json", dir);
+  json_t *index = json_load_file (path, 0, NULL);
+  json_object_set_new (index, "_class_name", json_string ("WanPipeline"));
+  json_object_set_new (index, made[0], json_pack ("[s, s]", "diffusers", "WanTransformer3DModel"));
+  ck_assert_int_eq (json_dump_file (index, path, 0), 0);
+  json_decref (index);
+
+  const double sigma = 3 * 0.4 / (1 + 2 * 0.4);
+  sora_kit_rng_torch_normal (SEED, x, N);
+  forward (x, 1000, v);
+  for (int i = 0; i < N; i++)
+    x[i] = (float)(x[i] - (1 - sigma) * v[i]);
+  forward (x, (float)sigma * 1000.0f, v);
+  for (int i = 0; i < N; i++)
+    x[i] = (float)(x[i] - sigma * v[i]);
+  MiniHost *mini = host_new (dir, "auto");
+  mini_host_set_i64 (mini, "turbo", 1);
+  run (mini, got);
+  close_to (got, x, "the distilled form");
+  ck_assert_uint_eq (mini_host_steps (mini), 2);
+  mini_host_free (mini);
+
+  /* Without turbo it is the other, whose weights are gone. */
+  mini = host_new (dir, "auto");
+  mini_host_set_f64 (mini, "guidance-scale", 1);
+  ck_assert_int_eq (mini_host_infer (mini), SORA_FAILED);
+  mini_host_free (mini);
+
+  link_weights (made[0], 0);
+  link_weights ("transformer", 1);
+  static const char *const left[] = { "transformer_turbo/config.json", "transformer_turbo",
+                                      "scheduler_turbo/scheduler_config.json", "scheduler_turbo" };
+  for (int i = 0; i < 4; i++)
+    {
+      snprintf (path, sizeof path, "%s/%s", dir, left[i]);
+      ck_assert_int_eq (remove (path), 0);
+    }
+}
+END_TEST
+
 START_TEST (test_resume)
 {
   static const double list[] = { 1000, 800, 600, 400, 200 };
@@ -324,6 +399,7 @@ main (void)
   tcase_add_test (tests, test_dmd);
   tcase_add_test (tests, test_dmd_of_latents);
   tcase_add_test (tests, test_distill);
+  tcase_add_test (tests, test_turbo_form);
   tcase_add_test (tests, test_resume);
   tcase_add_loop_test (tests, test_refused, 0, (int)(sizeof refused / sizeof refused[0]));
   suite_add_tcase (suite, tests);
