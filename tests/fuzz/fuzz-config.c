@@ -6,6 +6,7 @@
 #include "config.h"
 #include <math.h>
 #include <string.h>
+#include "arena.h"
 #include "mutate.h"
 #include "plugins/dit-wan/dit-config.h"
 #include "plugins/kit/kit-sampler.h"
@@ -109,7 +110,9 @@ host_model_file (SoraContext *ctx, const char *slot, const char *name, const voi
       *size = tried.size;
       return SORA_OK;
     }
-  for (gsize i = 0; i < G_N_ELEMENTS (good); i++)
+  /* The pipeline's file may be missing: one to read less, where no second transformer is tried. */
+  gsize first = strcmp (tried.name, "transformer_2/config.json") == 0 ? 0 : 1;
+  for (gsize i = first; i < G_N_ELEMENTS (good); i++)
     if (strcmp (name, good[i].name) == 0)
       {
         *data = good[i].text;
@@ -183,6 +186,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     return 0;
   /* Of exactly its size, so that a read past the end is seen. */
   g_autofree uint8_t *text = g_memdup2 (data + 1, size - 1);
+  fuzz_arena_begin ();
   unsigned which = data[0] % (G_N_ELEMENTS (good) + 2);
   if (which == G_N_ELEMENTS (good))
     try_vae (text, size - 1);
@@ -190,6 +194,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     try_text (text, size - 1);
   else
     try_family (good[which].name, text, size - 1);
+  fuzz_arena_end ();
   return 0;
 }
 

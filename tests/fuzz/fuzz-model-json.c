@@ -4,22 +4,31 @@
  */
 #include "config.h"
 #include <string.h>
+#include "arena.h"
 #include "mutate.h"
 #include "sora-keyfile.h"
 #include "sora-model-private.h"
 
-int
-LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+static void
+try_text (const char *text, size_t size)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (SoraModel) model = sora_model_new (-1, g_strdup ("/models/fuzz"));
-  gboolean ok = sora_model_parse_index (model, (const char *)data, size, "input", &error);
+  gboolean ok = sora_model_parse_index (model, text, size, "input", &error);
   MUST_TELL (ok, error);
   if (!ok)
-    return 0;
+    return;
   MUST (*sora_model_family (model) != '\0' && sora_model_components (model)[0] != NULL);
   for (const char *const *name = sora_model_components (model); *name != NULL; name++)
     MUST (sora_name_is_valid (*name) && sora_model_component_class (model, *name) != NULL);
+}
+
+int
+LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+{
+  fuzz_arena_begin ();
+  try_text ((const char *)data, size);
+  fuzz_arena_end ();
   return 0;
 }
 

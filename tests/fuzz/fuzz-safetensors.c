@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "arena.h"
 #include "mutate.h"
 #include "sora-safetensors.h"
 
@@ -25,14 +26,11 @@ open_bytes (const uint8_t *data, size_t size)
   return file;
 }
 
-int
-LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+static void
+try_tensors (SoraSafetensors *file, size_t size)
 {
-  g_autoptr (SoraSafetensors) file = open_bytes (data, size);
   uint64_t total = 0;
   volatile unsigned sum = 0;
-  if (file == NULL)
-    return 0;
   for (const char *const *name = sora_safetensors_names (file); *name != NULL; name++)
     {
       SoraTensorView view, info;
@@ -54,6 +52,17 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
       total += view.nbytes;
     }
   MUST (total < size);
+}
+
+int
+LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+{
+  fuzz_arena_begin ();
+  SoraSafetensors *file = open_bytes (data, size);
+  if (file != NULL)
+    try_tensors (file, size);
+  sora_safetensors_unref (file);
+  fuzz_arena_end ();
   return 0;
 }
 

@@ -4,26 +4,34 @@
  * files alone.
  */
 #include "config.h"
+#include "arena.h"
 #include "mutate.h"
 #include "sora-keyfile.h"
 #include "sora-model-private.h"
 
-int
-LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+static void
+try_text (const char *text, size_t size)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GHashTable) map
-      = sora_model_parse_weight_map ((const char *)data, size, "input", &error);
+  g_autoptr (GHashTable) map = sora_model_parse_weight_map (text, size, "input", &error);
   GHashTableIter iter;
   gpointer tensor, shard;
   MUST_TELL (map, error);
   if (map == NULL)
-    return 0;
+    return;
   MUST (g_hash_table_size (map) > 0);
   g_hash_table_iter_init (&iter, map);
   while (g_hash_table_iter_next (&iter, &tensor, &shard))
     MUST (tensor != NULL && sora_name_is_plain_file (shard)
           && g_str_has_suffix (shard, ".safetensors"));
+}
+
+int
+LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
+{
+  fuzz_arena_begin ();
+  try_text ((const char *)data, size);
+  fuzz_arena_end ();
   return 0;
 }
 
