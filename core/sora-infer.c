@@ -129,11 +129,15 @@ sora_plan_infer (SoraPlan *plan, SoraGraph *graph, GError **error)
   for (guint i = 0; i < graph->nodes->len; i++)
     {
       SoraNode *node = g_ptr_array_index (graph->nodes, i);
+      if (plan->inferring != NULL)
+        plan->inferring (plan->inferring_data, node->id);
       if (!infer_node (plan, graph, node, error))
         {
           sora_node_prefix_error (node, error);
           return FALSE;
         }
     }
+  if (plan->inferring != NULL)
+    plan->inferring (plan->inferring_data, NULL);
   return TRUE;
 }

@@ -72,6 +72,8 @@ struct SoraPlan
   SoraPipeline *pipeline; /* NULL: a stage run */
   GPtrArray *runs;        /* of SoraGraph */
   GPtrArray *stages;      /* of SoraPlanStage */
+  void (*inferring) (gpointer data, const char *stage); /* the environment's */
+  gpointer inferring_data;
   GPtrArray *warnings;    /* of char*, NULL-terminated when finished */
   GPtrArray *models;      /* of SoraModel, each once */
   guint64 memory_limit; /* that stages are told; the ledger of a run measures anew */

@@ -32,6 +32,8 @@ plan_new (SoraEnvironment *environment, const SoraRequest *request)
   SoraPlan *plan = g_new0 (SoraPlan, 1);
   g_atomic_ref_count_init (&plan->ref);
   plan->registry = sora_registry_ref (environment->registry);
+  plan->inferring = environment->inferring;
+  plan->inferring_data = environment->inferring_data;
   plan->request = sora_request_copy (request);
   if (!plan->request->has_seed)
     sora_request_choose_seed (plan->request);

@@ -23,6 +23,10 @@ typedef struct {
   char **pipeline_dirs;
   char **model_dirs;
   char *default_model; /* id or path; NULL: the only model there is, else the one named "sora-shapes-1" */
+  /* Told before a stage is asked what it makes of the request (files of the model are read then), and with NULL when
+   * all have answered: who watches from outside knows in which stage a crash was.  NULL: nobody is told. */
+  void (*inferring) (gpointer data, const char *stage);
+  gpointer inferring_data;
 } SoraEnvironment;
 
 /**

@@ -123,9 +123,25 @@ add_input (gpointer name, gpointer value, gpointer request)
   sora_request_set_param (request, name, value);
 }
 
+typedef struct
+{
+  SoraWorker *worker;
+  guint64 job;
+} Planning;
+
+/* A stage reads what a stranger wrote as soon as it is asked: whoever survives a crash of this
+ * process has been told where it was. */
+static void
+on_inferring (gpointer data, const char *stage)
+{
+  Planning *planning = data;
+  sora_channel_send (planning->worker->channel, SORA_MESSAGE_PROGRESS, planning->job,
+                     g_variant_new ("(dusuud)", 0.0, 0u, stage ? stage : "", 0u, 0u, -1.0), NULL);
+}
+
 static SoraPlan *
-make_plan (SoraWorker *worker, GVariant *payload, GHashTable *inputs, GVariant **options,
-           GError **error)
+make_plan (SoraWorker *worker, guint64 job, GVariant *payload, GHashTable *inputs,
+           GVariant **options, GError **error)
 {
   g_autoptr (GVariant) description = NULL;
   g_variant_get (payload, "(@a{sv}@a{sv})", &description, options);
@@ -133,7 +149,12 @@ make_plan (SoraWorker *worker, GVariant *payload, GHashTable *inputs, GVariant *
   if (!request)
     return NULL;
   g_hash_table_foreach (inputs, add_input, request);
-  return sora_plan_new (worker->environment, request, error);
+  Planning planning = { worker, job };
+  worker->environment->inferring = on_inferring;
+  worker->environment->inferring_data = &planning;
+  SoraPlan *plan = sora_plan_new (worker->environment, request, error);
+  worker->environment->inferring = NULL;
+  return plan;
 }
 
 static gboolean
@@ -229,7 +250,7 @@ sora_worker_run (SoraWorker *worker, guint64 id, GVariant *payload, GHashTable *
   g_variant_builder_init (&job.stages, G_VARIANT_TYPE ("aa{sv}"));
 
   gboolean ok = FALSE;
-  g_autoptr (SoraPlan) plan = make_plan (worker, payload, inputs, &options, &error);
+  g_autoptr (SoraPlan) plan = make_plan (worker, id, payload, inputs, &options, &error);
   const char *const *warnings = plan ? sora_plan_warnings (plan) : NULL;
   for (; warnings && *warnings; warnings++)
     send_log (worker, id, SORA_LOG_WARNING, NULL, *warnings);
@@ -300,7 +321,7 @@ sora_worker_check (SoraWorker *worker, guint64 job, GVariant *payload, GHashTabl
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GVariant) options = NULL;
-  g_autoptr (SoraPlan) plan = make_plan (worker, payload, inputs, &options, &error);
+  g_autoptr (SoraPlan) plan = make_plan (worker, job, payload, inputs, &options, &error);
   if (!plan)
     {
       sora_worker_end_task (worker);

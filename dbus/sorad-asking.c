@@ -17,6 +17,7 @@ typedef struct
   SoradAnswered answered;
   gpointer data;
   guint timeout_seconds, timer, finish_source;
+  char *stage; /* which is being asked; NULL or "": none */
   GVariant *answer;
   GError *error;
 } Asking;
@@ -32,6 +33,7 @@ asking_free (Asking *asking)
   sorad_process_close (asking->process);
   g_clear_pointer (&asking->answer, g_variant_unref);
   g_clear_error (&asking->error);
+  g_free (asking->stage);
   g_free (asking);
 }
 
@@ -62,6 +64,12 @@ on_message (gpointer data, SoraMessage *message)
     asking->answer = g_variant_ref (message->payload);
   else if (message->type == SORA_MESSAGE_ERROR)
     asking->error = sora_bus_error_from_message (message->payload);
+  else if (message->type == SORA_MESSAGE_PROGRESS)
+    {
+      g_free (asking->stage);
+      g_variant_get_child (message->payload, 2, "s", &asking->stage);
+      return;
+    }
   else
     return;
   finish_soon (asking);
@@ -86,6 +94,8 @@ on_died (gpointer data, const GError *error)
   if (asking->finish_source)
     return;
   asking->error = g_error_copy (error);
+  if (asking->stage && *asking->stage && error->code == SORA_ERROR_WORKER_DIED)
+    g_prefix_error (&asking->error, "stage '%s': ", asking->stage);
   finish_soon (asking);
 }
 

@@ -8,9 +8,11 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "prompt.h"
+#include "spm-nest.h"
 
 enum
 {
@@ -139,6 +141,19 @@ check_trie (const uint8_t *trie, size_t units, const uint8_t *blob, size_t blob_
         return bad (why, why_size,
                     "character map: unit %llu of the trie names no string (offset %llu)", i, value);
     }
+  switch (sora_spm_nest_rules (trie, units))
+    {
+    case SORA_SPM_NEST_DEEP:
+      return bad (why, why_size,
+                  "character map: more than %llu of its rules begin alike, one within the other",
+                  SORA_SPM_MAX_NESTED_RULES, 0);
+    case SORA_SPM_NEST_CIRCLE:
+      return bad (why, why_size, "character map: its trie goes round in a circle", 0, 0);
+    case SORA_SPM_NEST_NO_MEMORY:
+      return bad (why, why_size, "character map: no memory to look through %llu units", units, 0);
+    case SORA_SPM_NEST_GOOD:
+      break;
+    }
   return 1;
 }
 
@@ -190,9 +205,36 @@ is_extra_id (const uint8_t *piece, size_t size)
          && piece[size - 1] == '>';
 }
 
-static int
-check_piece (Field *outer, uint64_t index, unsigned *unknowns, char *why, size_t why_size)
+/* What is known when all pieces were read. */
+typedef struct
 {
+  uint64_t n;
+  unsigned unknowns;
+  SoraSpmText *defined; /* by the user */
+  size_t n_defined, room;
+} Pieces;
+
+static int
+add_defined (Pieces *pieces, const Field *name)
+{
+  if (pieces->n_defined == pieces->room)
+    {
+      size_t room = 2 * pieces->room + 64;
+      SoraSpmText *more = realloc (pieces->defined, room * sizeof *more);
+
+      if (more == NULL)
+        return 0;
+      pieces->defined = more;
+      pieces->room = room;
+    }
+  pieces->defined[pieces->n_defined++] = (SoraSpmText){ name->data, name->size };
+  return 1;
+}
+
+static int
+check_piece (Field *outer, Pieces *pieces, char *why, size_t why_size)
+{
+  const uint64_t index = pieces->n++;
   Wire w = { outer->data, outer->data + outer->size };
   Field f, name = { 0 };
   uint8_t *kind_at = NULL;
@@ -228,9 +270,11 @@ check_piece (Field *outer, uint64_t index, unsigned *unknowns, char *why, size_t
   if (!isfinite (score) || fabsf (score) > 1e6f)
     return bad (why, why_size, "piece %llu has no usable score", index, 0);
   if (kind == PIECE_UNKNOWN)
-    (*unknowns)++;
+    pieces->unknowns++;
   if (kind == PIECE_USER_DEFINED && kind_at != NULL && is_extra_id (name.data, name.size))
     *kind_at = (uint8_t)((*kind_at & 0x80) | PIECE_CONTROL);
+  else if (kind == PIECE_USER_DEFINED && !add_defined (pieces, &name))
+    return bad (why, why_size, "no memory for %llu user-defined pieces", pieces->n_defined, 0);
   return 1;
 }
 
@@ -247,46 +291,55 @@ check_trainer (Field *outer, char *why, size_t why_size)
   return r == 0 ? 1 : bad (why, why_size, "the trainer's settings are damaged", 0, 0);
 }
 
+static int
+check_fields (Wire *w, Pieces *pieces, char *why, size_t why_size)
+{
+  const uint8_t *begin = w->p;
+  Field f;
+  int r;
+
+  while ((r = next_field (w, &f)) > 0)
+    {
+      int good = 1;
+
+      if (f.number <= 5 && f.wire != WIRE_BYTES)
+        good = bad (why, why_size, "field %llu has another type", f.number, 0);
+      else if (f.number == 1 && pieces->n >= SORA_SPM_MAX_PIECES)
+        good = bad (why, why_size, "it has more than %llu pieces", SORA_SPM_MAX_PIECES, 0);
+      else if (f.number == 1)
+        good = check_piece (&f, pieces, why, why_size);
+      else if (f.number == 2)
+        good = check_trainer (&f, why, why_size);
+      else if (f.number == 3 || f.number == 5)
+        good = check_normalizer (&f, why, why_size);
+      if (!good)
+        return 0;
+    }
+  return r == 0 ? 1
+                : bad (why, why_size, "it is no sentencepiece model: damaged at byte %llu of %llu",
+                       (uint64_t)(w->p - begin), (uint64_t)(w->end - begin));
+}
+
 int64_t
 sora_spm_check (uint8_t *data, size_t size, char *why, size_t why_size)
 {
-  Wire w;
-  uint64_t pieces = 0;
-  unsigned unknowns = 0;
-  Field f;
-  int r;
+  Pieces pieces = { 0 };
+  int good;
 
   if (size == 0 || size > SORA_SPM_MAX_BYTES)
     {
       bad (why, why_size, "it has %llu bytes, expected 1 to %llu", size, SORA_SPM_MAX_BYTES);
       return -1;
     }
-  w = (Wire){ data, data + size };
-  while ((r = next_field (&w, &f)) > 0)
-    {
-      int good = 1;
-
-      if (f.number <= 5 && f.wire != WIRE_BYTES)
-        good = bad (why, why_size, "field %llu has another type", f.number, 0);
-      else if (f.number == 1 && pieces >= SORA_SPM_MAX_PIECES)
-        good = bad (why, why_size, "it has more than %llu pieces", SORA_SPM_MAX_PIECES, 0);
-      else if (f.number == 1)
-        good = check_piece (&f, pieces++, &unknowns, why, why_size);
-      else if (f.number == 2)
-        good = check_trainer (&f, why, why_size);
-      else if (f.number == 3 || f.number == 5)
-        good = check_normalizer (&f, why, why_size);
-      if (!good)
-        return -1;
-    }
-  if (r < 0)
-    bad (why, why_size, "it is no sentencepiece model: damaged at byte %llu of %llu",
-         (uint64_t)(w.p - data), size);
-  else if (pieces == 0)
-    bad (why, why_size, "it has no pieces", 0, 0);
-  else if (unknowns != 1)
-    bad (why, why_size, "it has %llu unknown pieces, expected 1", unknowns, 0);
-  else
-    return (int64_t)pieces;
-  return -1;
+  good = check_fields (&(Wire){ data, data + size }, &pieces, why, why_size);
+  if (good && pieces.n == 0)
+    good = bad (why, why_size, "it has no pieces", 0, 0);
+  else if (good && pieces.unknowns != 1)
+    good = bad (why, why_size, "it has %llu unknown pieces, expected 1", pieces.unknowns, 0);
+  else if (good && sora_spm_nest_pieces (pieces.defined, pieces.n_defined) != SORA_SPM_NEST_GOOD)
+    good = bad (why, why_size,
+                "more than %llu of its user-defined pieces begin alike, one within the other",
+                SORA_SPM_MAX_NESTED_PIECES, 0);
+  free (pieces.defined);
+  return good ? (int64_t)pieces.n : -1;
 }

@@ -23,8 +23,9 @@ extern "C" {
  * @why_size: room there
  *
  * libsentencepiece 0.1.97 trusts the models that it is given: a long piece overflows its stack, a character map
- * whose trie points outside makes it read there.  So everything that it would take on trust is checked: the
- * wire format, number, length, encoding, kind and score of the pieces, each unit of each map's trie.
+ * whose trie points outside makes it read there, and so do many rules or user-defined pieces of which one begins with
+ * the other.  So everything that it would take on trust is checked: the wire format, number, length, encoding, kind
+ * and score of the pieces, each unit of each map's trie, and how deep rules and pieces nest.
  *
  * Pieces of the user-defined kind named `<extra_id_N>` are turned into control pieces in place, so that a prompt
  * with these words in it is text to us whichever tool wrote the model.

@@ -196,7 +196,7 @@ START_TEST (crash_ends_one_job)
     const char *mode, *part;
   } cases[] = { { "crash", "stage 'act': the worker process was killed by signal 11" },
                 { "leave", "stage 'act': the worker process ended with status 7" },
-                { "infer-crash", "the worker process was killed by signal 11" } };
+                { "infer-crash", "stage 'act': the worker process was killed by signal 11" } };
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
     {
       g_autofree char *job = submit (cases[i].mode, NULL, 0);
@@ -280,6 +280,9 @@ START_TEST (check_gives_the_plan)
   ck_assert_ptr_null (
       bus_call (bus, MANAGER_PATH, MANAGER, "Check", arguments ("infer-crash", NULL, 0), &error));
   ck_assert_msg (g_error_matches (error, SORA_ERROR, SORA_ERROR_WORKER_DIED), "%s", error->message);
+  ck_assert_msg (strstr (error->message, "stage 'act': the worker process was killed by signal 11")
+                     != NULL,
+                 "%s", error->message);
 }
 END_TEST
 

@@ -397,6 +397,83 @@ START_TEST (test_hostile_charsmap)
 }
 END_TEST
 
+/* Taken, and a text that meets all that begin alike is read. */
+static void
+expect_good (Out *out)
+{
+  static char text[200];
+  char why[300] = "";
+  int64_t *ids;
+  size_t n, full;
+  SoraSpm *spm = sora_spm_new (out->bytes, out->n, why, sizeof why);
+
+  ck_assert_msg (spm != NULL, "%s", why);
+  memset (text, 'a', sizeof text);
+  ck_assert_int_eq (sora_spm_encode (spm, text, sizeof text, 512, &ids, &n, &full, why, sizeof why),
+                    0);
+  ck_assert_uint_ge (n, 2);
+  free (ids);
+  sora_spm_unref (spm);
+}
+
+/* libsentencepiece has room for 64 user-defined pieces that a text begins with, and reads on behind
+ * it. */
+START_TEST (test_nested_pieces)
+{
+  static Out out;
+  static char text[66];
+
+  memset (text, 'a', sizeof text);
+  put_usual (&out);
+  for (size_t n = 2; n <= 65; n++)
+    put_piece (&out, text, n, 0, 4);
+  put_piece (&out, "b", 1, 0, 4);
+  expect_good (&out);
+  put_piece (&out, text, 66, 0, 4);
+  expect_refused (&out, "more than 64 of its user-defined pieces begin alike");
+}
+END_TEST
+
+/* Rules for a, aa, aaa ... up to @n letters, each in a block of its own. */
+static size_t
+chain (uint32_t *trie, size_t n)
+{
+  const size_t units = 256 * (n + 2);
+
+  for (size_t i = 0; i < units; i++)
+    trie[i] = 0x80000000u;
+  trie[0] = 256u << 10;
+  for (size_t k = 1; k <= n; k++)
+    {
+      const uint32_t from = (uint32_t)(256 * k) ^ 'a', to = (uint32_t)(256 * (k + 1));
+
+      trie[from] = (from ^ to) << 10 | 0x100 | 'a';
+    }
+  return units;
+}
+
+/* And for 32 rules of the map of characters. */
+START_TEST (test_nested_rules)
+{
+  static uint32_t trie[256 * 40];
+  static Out out;
+  size_t units = chain (trie, 32);
+
+  put_usual (&out);
+  put_charsmap (&out, trie, units, (uint32_t)(4 * units), "a", 2);
+  expect_good (&out);
+  units = chain (trie, 33);
+  put_usual (&out);
+  put_charsmap (&out, trie, units, (uint32_t)(4 * units), "a", 2);
+  expect_refused (&out, "more than 32 of its rules begin alike");
+  units = chain (trie, 1);
+  trie[256 ^ 'a'] = (uint32_t)'a' << 10 | 0x100 | 'a'; /* back to where it came from */
+  put_usual (&out);
+  put_charsmap (&out, trie, units, (uint32_t)(4 * units), "a", 2);
+  expect_refused (&out, "goes round in a circle");
+}
+END_TEST
+
 /* Special tokens written out are text, even where the model would take one for a word of its own.
  */
 START_TEST (test_special_tokens_are_text)
@@ -490,6 +567,8 @@ main (void)
   tcase_add_test (tests, test_kept);
   tcase_add_test (tests, test_hostile_pieces);
   tcase_add_test (tests, test_hostile_charsmap);
+  tcase_add_test (tests, test_nested_pieces);
+  tcase_add_test (tests, test_nested_rules);
   tcase_add_test (tests, test_special_tokens_are_text);
   tcase_add_test (tests, test_damaged_models);
   suite_add_tcase (suite, tests);
