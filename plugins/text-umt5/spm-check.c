@@ -22,17 +22,6 @@ enum
   WIRE_32 = 5
 };
 
-/* Kinds of pieces (ModelProto.SentencePiece.Type). */
-enum
-{
-  PIECE_NORMAL = 1,
-  PIECE_UNKNOWN,
-  PIECE_CONTROL,
-  PIECE_USER_DEFINED,
-  PIECE_UNUSED,
-  PIECE_BYTE
-};
-
 typedef struct
 {
   uint8_t *p, *end;
@@ -205,6 +194,40 @@ is_extra_id (const uint8_t *piece, size_t size)
          && piece[size - 1] == '>';
 }
 
+/* Of fields that stand there twice the last one counts, as with protobuf.  *@kind_at: the kind's
+ * bytes; NULL if it is not told.  Returns: 0, -1: damaged, or the number of a field of a wrong type. */
+static int
+read_piece (const Field *outer, SoraSpmPiece *piece, uint64_t *kind, uint8_t **kind_at)
+{
+  Wire w = { outer->data, outer->data + outer->size };
+  Field f;
+  int r;
+
+  *piece = (SoraSpmPiece){ .kind = SORA_SPM_NORMAL };
+  *kind = SORA_SPM_NORMAL;
+  *kind_at = NULL;
+  while ((r = next_field (&w, &f)) > 0)
+    if (f.number == 1 && f.wire == WIRE_BYTES)
+      {
+        piece->name = (const char *)f.data;
+        piece->size = f.size;
+      }
+    else if (f.number == 2 && f.wire == WIRE_32)
+      {
+        uint32_t bits = le32 (f.data);
+
+        memcpy (&piece->score, &bits, 4);
+      }
+    else if (f.number == 3 && f.wire == WIRE_VARINT)
+      {
+        *kind = f.value;
+        *kind_at = f.data;
+      }
+    else if (f.number <= 3)
+      return (int)f.number;
+  return r;
+}
+
 /* What is known when all pieces were read. */
 typedef struct
 {
@@ -215,7 +238,7 @@ typedef struct
 } Pieces;
 
 static int
-add_defined (Pieces *pieces, const Field *name)
+add_defined (Pieces *pieces, const SoraSpmPiece *piece)
 {
   if (pieces->n_defined == pieces->room)
     {
@@ -227,7 +250,8 @@ add_defined (Pieces *pieces, const Field *name)
       pieces->defined = more;
       pieces->room = room;
     }
-  pieces->defined[pieces->n_defined++] = (SoraSpmText){ name->data, name->size };
+  pieces->defined[pieces->n_defined++]
+      = (SoraSpmText){ (const uint8_t *)piece->name, piece->size };
   return 1;
 }
 
@@ -235,45 +259,30 @@ static int
 check_piece (Field *outer, Pieces *pieces, char *why, size_t why_size)
 {
   const uint64_t index = pieces->n++;
-  Wire w = { outer->data, outer->data + outer->size };
-  Field f, name = { 0 };
-  uint8_t *kind_at = NULL;
-  uint64_t kind = PIECE_NORMAL;
-  float score = 0;
-  int r;
+  SoraSpmPiece piece;
+  uint8_t *kind_at;
+  uint64_t kind;
+  int r = read_piece (outer, &piece, &kind, &kind_at);
 
-  while ((r = next_field (&w, &f)) > 0)
-    if (f.number == 1 && f.wire == WIRE_BYTES)
-      name = f;
-    else if (f.number == 2 && f.wire == WIRE_32)
-      {
-        uint32_t bits = le32 (f.data);
-
-        memcpy (&score, &bits, 4);
-      }
-    else if (f.number == 3 && f.wire == WIRE_VARINT)
-      {
-        kind = f.value;
-        kind_at = f.data;
-      }
-    else if (f.number <= 3)
-      return bad (why, why_size, "piece %llu: field %llu has another type", index, f.number);
+  if (r > 0)
+    return bad (why, why_size, "piece %llu: field %llu has another type", index, (uint64_t)r);
   if (r < 0)
     return bad (why, why_size, "piece %llu is damaged", index, 0);
-  if (name.size == 0 || name.size > SORA_SPM_MAX_PIECE_BYTES)
-    return bad (why, why_size, "piece %llu has %llu bytes, expected 1 to 256", index, name.size);
-  if (memchr (name.data, 0, name.size) != NULL
-      || !sora_prompt_is_utf8 ((const char *)name.data, name.size, NULL))
+  if (piece.size == 0 || piece.size > SORA_SPM_MAX_PIECE_BYTES)
+    return bad (why, why_size, "piece %llu has %llu bytes, expected 1 to 256", index, piece.size);
+  if (memchr (piece.name, 0, piece.size) != NULL
+      || !sora_prompt_is_utf8 (piece.name, piece.size, NULL))
     return bad (why, why_size, "piece %llu is not UTF-8", index, 0);
-  if (kind < PIECE_NORMAL || kind > PIECE_BYTE)
+  if (kind < SORA_SPM_NORMAL || kind > SORA_SPM_BYTE)
     return bad (why, why_size, "piece %llu is of the kind %llu, expected 1 to 6", index, kind);
-  if (!isfinite (score) || fabsf (score) > 1e6f)
+  if (!isfinite (piece.score) || fabsf (piece.score) > 1e6f)
     return bad (why, why_size, "piece %llu has no usable score", index, 0);
-  if (kind == PIECE_UNKNOWN)
+  if (kind == SORA_SPM_UNKNOWN)
     pieces->unknowns++;
-  if (kind == PIECE_USER_DEFINED && kind_at != NULL && is_extra_id (name.data, name.size))
-    *kind_at = (uint8_t)((*kind_at & 0x80) | PIECE_CONTROL);
-  else if (kind == PIECE_USER_DEFINED && !add_defined (pieces, &name))
+  if (kind == SORA_SPM_USER_DEFINED && kind_at != NULL
+      && is_extra_id ((const uint8_t *)piece.name, piece.size))
+    *kind_at = (uint8_t)((*kind_at & 0x80) | SORA_SPM_CONTROL);
+  else if (kind == SORA_SPM_USER_DEFINED && !add_defined (pieces, &piece))
     return bad (why, why_size, "no memory for %llu user-defined pieces", pieces->n_defined, 0);
   return 1;
 }
@@ -342,4 +351,44 @@ sora_spm_check (uint8_t *data, size_t size, char *why, size_t why_size)
                 SORA_SPM_MAX_NESTED_PIECES, 0);
   free (pieces.defined);
   return good ? (int64_t)pieces.n : -1;
+}
+
+/* ------------------------------------------------------------------------ what passed the check -- */
+
+int
+sora_spm_next_piece (const uint8_t *data, size_t size, size_t *at, SoraSpmPiece *piece)
+{
+  uint8_t *begin = (uint8_t *)data, *kind_at; /* only read */
+  Wire w = { begin + *at, begin + size };
+  uint64_t kind;
+  Field f;
+
+  while (next_field (&w, &f) > 0)
+    if (f.number == 1)
+      {
+        *at = (size_t)(w.p - begin);
+        (void)read_piece (&f, piece, &kind, &kind_at);
+        piece->kind = (int)kind;
+        return 1;
+      }
+  return 0;
+}
+
+int
+sora_spm_falls_back (const uint8_t *data, size_t size)
+{
+  uint8_t *begin = (uint8_t *)data; /* only read */
+  Wire w = { begin, begin + size };
+  Field outer, f;
+  int found = 0;
+
+  while (next_field (&w, &outer) > 0)
+    {
+      Wire inner = { outer.data, outer.data + outer.size };
+
+      while (outer.number == 2 && next_field (&inner, &f) > 0)
+        if (f.number == 35 && f.wire == WIRE_VARINT) /* trainer_spec.byte_fallback */
+          found = f.value != 0;
+    }
+  return found;
 }

@@ -34,6 +34,46 @@ extern "C" {
  */
 int64_t sora_spm_check (uint8_t *data, size_t size, char *why, size_t why_size);
 
+/* sentencepiece_model.proto, ModelProto.SentencePiece.Type */
+enum
+{
+  SORA_SPM_NORMAL = 1,
+  SORA_SPM_UNKNOWN,
+  SORA_SPM_CONTROL,
+  SORA_SPM_USER_DEFINED,
+  SORA_SPM_UNUSED,
+  SORA_SPM_BYTE
+};
+
+/**
+ * SoraSpmPiece:
+ * @name: not terminated; points into the model
+ * @size: its bytes
+ * @score: a logarithm
+ * @kind: SORA_SPM_NORMAL and so on
+ */
+typedef struct
+{
+  const char *name;
+  size_t size;
+  float score;
+  int kind;
+} SoraSpmPiece;
+
+/**
+ * sora_spm_next_piece:
+ * @data: a model that sora_spm_check() let pass
+ * @size: its bytes
+ * @at: where to go on; 0 at first
+ * @piece: (out): the next piece; their numbers are their ids
+ *
+ * Returns: 1, or 0 at the end
+ */
+int sora_spm_next_piece (const uint8_t *data, size_t size, size_t *at, SoraSpmPiece *piece);
+
+/** sora_spm_falls_back: does a checked model spell in bytes what it has no piece for? */
+int sora_spm_falls_back (const uint8_t *data, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

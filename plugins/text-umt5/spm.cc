@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * spm.cc: libsentencepiece with a C face.  The one C++ file of the project; each function that C
- * calls catches everything.
+ * spm.cc: libsentencepiece with a C face, for its normaliser: the split into pieces is spm-split.c's.
+ * The one C++ file of the project; each function that C calls catches everything.
  */
 #include "spm.h"
 
@@ -17,10 +17,17 @@
 #include <sentencepiece_processor.h>
 
 #include "spm-check.h"
+#include "spm-split.h"
 
 struct SoraSpm
 {
+  SoraSpm () = default;
+  SoraSpm (const SoraSpm &) = delete;
+  SoraSpm &operator= (const SoraSpm &) = delete;
+  ~SoraSpm () { sora_spm_split_free (split); }
+
   sentencepiece::SentencePieceProcessor processor;
+  SoraSpmSplit *split = nullptr;
   std::string bytes; /* as given: what the kept one is recognised by */
   int64_t pieces = 0;
   int eos = 0;
@@ -68,6 +75,13 @@ load (const void *data, size_t size, char *why, size_t why_size)
         }
       if (spm->pieces >= 0)
         {
+          spm->split
+              = sora_spm_split_new (reinterpret_cast<const uint8_t *> (copy.data ()), size);
+          if (spm->split == nullptr)
+            throw std::bad_alloc ();
+        }
+      if (spm->pieces >= 0)
+        {
           spm->eos = spm->processor.PieceToId ("</s>");
           if (!spm->processor.IsControl (spm->eos)
               || spm->processor.GetPieceSize () != static_cast<int> (spm->pieces))
@@ -88,6 +102,28 @@ load (const void *data, size_t size, char *why, size_t why_size)
     return spm;
   delete spm;
   return nullptr;
+}
+
+/* The text as the model's normaliser leaves it.  Only the newest versions give it away; all give the
+ * pieces that they split it into, whose texts it is, bytes apart. */
+sentencepiece::util::Status
+normalise (const SoraSpm *spm, absl::string_view text, std::string *normal)
+{
+  std::vector<std::string> pieces;
+  std::vector<int> ids;
+  auto status = spm->processor.Encode (text, &pieces);
+
+  if (status.ok ())
+    status = spm->processor.Encode (text, &ids);
+  for (size_t i = 0; status.ok () && i < ids.size () && i < pieces.size (); i++)
+    {
+      const int byte = sora_spm_split_byte (spm->split, ids[i]);
+      if (byte >= 0)
+        normal->push_back (static_cast<char> (byte));
+      else
+        normal->append (pieces[i]);
+    }
+  return status;
 }
 
 } // namespace
@@ -143,24 +179,19 @@ sora_spm_encode (const SoraSpm *spm, const char *text, size_t length, size_t max
 {
   try
     {
-      std::vector<int> found;
-      auto status = spm->processor.Encode (absl::string_view (text, length), &found);
+      std::string normal;
+      auto status = normalise (spm, absl::string_view (text, length), &normal);
 
       if (!status.ok ())
         {
           say (why, why_size, status.ToString ().c_str ());
           return -1;
         }
-      *full = found.size () + 1;
-      if (found.size () > max - 1)
-        found.resize (max - 1);
-      found.push_back (spm->eos);
-      *ids = static_cast<int64_t *> (std::malloc (found.size () * sizeof (int64_t)));
-      if (*ids == nullptr)
+      if (sora_spm_split (spm->split, normal.data (), normal.size (), ids, n) != 0)
         throw std::bad_alloc ();
-      *n = found.size ();
-      for (size_t i = 0; i < found.size (); i++)
-        (*ids)[i] = found[i];
+      *full = *n + 1;
+      *n = *n > max - 1 ? max - 1 : *n;
+      (*ids)[(*n)++] = spm->eos; /* there is room for it */
       return 0;
     }
   catch (const std::exception &e)

@@ -39,7 +39,7 @@ void sora_spm_unref (SoraSpm *spm);
  * @n: (out): how many
  * @full: (out): how many there would be without @max
  *
- * Text to ids, the end mark `</s>` after them.  If there are too many, the first @max - 1 and the end mark stay,
+ * Text to ids, the end mark `</s>` after them: normalised by libsentencepiece, split by sora_spm_split().  If there are too many, the first @max - 1 and the end mark stay,
  * as with the reference's truncation.  Special tokens that are written out in the text are text.
  *
  * Returns: 0, or -1 with @why.
