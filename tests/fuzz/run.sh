@@ -41,9 +41,11 @@ if [ -n "$report" ]; then
   [ -e "$state/log" ] || fail "'$state/log' is missing: nothing was run"
   echo '| target | executions | a second | edges covered | findings |'
   echo '| --- | ---: | ---: | ---: | ---: |'
-  awk '{ runs[$1] += $2; cpu[$1] += $3; if ($4 > edges[$1]) edges[$1] = $4; of[$1] = $5; found[$1] += $6 }
-    END { for (t in runs) printf "| `%s` | %.0f | %.0f | %d of %d | %d |\n", t, runs[t], runs[t] / (cpu[t] + 0.001),
-      edges[t], of[t], found[t] }' "$state/log" | LC_ALL=C sort
+  # Edges are of the newest programs: others may have had other code.
+  awk '{ if ($5 != of[$1]) { of[$1] = $5; edges[$1] = 0 }
+      runs[$1] += $2; spent[$1] += $3; found[$1] += $6; if ($4 > edges[$1]) edges[$1] = $4 }
+    END { for (t in runs) printf "| `%s` | %.0f | %.0f | %d of %d | %d |\n", t, runs[t],
+      (spent[t] > 0 ? runs[t] / spent[t] : 0), edges[t], of[t], found[t] }' "$state/log" | LC_ALL=C sort
   awk '{ n += $2 } END { printf "\n%.0f executions in all\n", n }' "$state/log"
   exit
 fi
@@ -64,7 +66,7 @@ dictionary () {
   case $1 in
     safetensors | header | model-json | weight-map | config) echo json ;;
     wan-names | tiny) echo wan-names ;;
-    *) echo keyfile ;;
+    manifest | pipeline) echo keyfile ;;
   esac
 }
 
@@ -79,17 +81,17 @@ interrupted=72 # libFuzzer's own status for it
 one () { # one TARGET LIMITS: a turn
   corpus=$state/corpus-$1 out=$state/last-$1
   mkdir -p "$corpus"
-  status=0
+  status=0 begun=$(date +%s)
   # shellcheck disable=SC2086
   "$programs/fuzz-$1" $2 -max_len="$(max_len "$1")" -len_control=0 -rss_limit_mb=1024 -timeout=10 -print_final_stats=1 \
-    -dict="$here/$(dictionary "$1").dict" -artifact_prefix="$state/found-$1-" "$corpus" "$here/seeds/$1" >"$out" 2>&1 \
+    $(dictionary "$1" | sed "s,.*,-dict=$here/&.dict,") -artifact_prefix="$state/found-$1-" "$corpus" "$here/seeds/$1" >"$out" 2>&1 \
     || status=$?
   runs=$(awk '/^stat::number_of_executed_units:/ { print $2 }' "$out")
-  spent=$(awk '/^Done [0-9]+ runs in/ { print $5 }' "$out")
+  spent=$(($(date +%s) - begun))
   edges=$(awk '{ for (i = 1; i < NF; i++) if ($i == "cov:") n = $(i + 1) } END { print n + 0 }' "$out")
   of=$(sed -n 's/^INFO: Loaded 1 modules *(\([0-9]*\) .*/\1/p' "$out")
   found=$([ $status = 0 ] || [ $status = $interrupted ] && echo 0 || echo 1)
-  echo "$1 ${runs:-0} ${spent:-0} $edges ${of:-0} $found" >>"$state/log"
+  echo "$1 ${runs:-0} $spent $edges ${of:-0} $found" >>"$state/log"
   [ $status != $interrupted ] || exit $status
   [ $status = 0 ] || { tail -n 40 "$out" >&2; fail "fuzz-$1 found something: see '$out' and '$state/found-$1-'*"; }
 }
