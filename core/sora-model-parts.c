@@ -321,7 +321,7 @@ make_files (SoraModel *model, const GPtrArray *candidates, GError **error)
       files[candidate->file.kind] = candidate->file;
       tables[candidate->file.kind] = table;
     }
-  add_made (model->parts, "scheduler/scheduler_config.json", sora_wan_scheduler_config ());
+  add_made (model->parts, "scheduler/scheduler_config.json", sora_wan_scheduler_config (files));
   char *index = sora_wan_model_index (files, tables, experts);
   add_made (model->parts, SORA_MODEL_INDEX, index);
   return sora_model_parse_index (model, index, strlen (index), SORA_MODEL_INDEX, error);

@@ -2,8 +2,8 @@
  *
  * The configuration files of a Diffusers folder, made from the shapes in single files' headers.
  * What a header does not tell is the same in all published Wan checkpoints: heads of 128, the
- * latents' mean and deviation, a flow shift of 3 (Diffusers' value for every text-to-video model
- * of the family, 5 for 720p being left to the job's `flow-shift`).
+ * latents' mean and deviation, a flow shift of 5 for TI2V-5B and of 3 for the others (Diffusers'
+ * values; 5 for 720p is left to the job's `flow-shift`).
  */
 #include "config.h"
 #include <jansson.h>
@@ -14,6 +14,7 @@
 #define CODE SORA_ERROR_INVALID_MODEL
 #define HEAD_DIM 128
 #define FLOW_SHIFT 3.0
+#define FLOW_SHIFT_5B 5.0
 /* Of Wan 2.2 A14B's two experts (diffusers, scripts/convert_wan_to_diffusers.py). */
 #define TEXT_BOUNDARY 0.875
 #define IMAGE_BOUNDARY 0.9
@@ -357,14 +358,15 @@ sora_wan_config (const SoraWanFile *file, const SoraSafetensorsTable *table, con
 }
 
 char *
-sora_wan_scheduler_config (void)
+sora_wan_scheduler_config (const SoraWanFile *files)
 {
+  gboolean ti2v = files[SORA_WAN_VAE].names == SORA_WAN_NAMES_VAE22;
   return dump (json_pack ("{s:s, s:i, s:s, s:b, s:f, s:i, s:s, s:b, s:b, s:s, s:s}", "_class_name",
                           "UniPCMultistepScheduler", "num_train_timesteps", 1000, "prediction_type",
-                          "flow_prediction", "use_flow_sigmas", 1, "flow_shift", FLOW_SHIFT,
-                          "solver_order", 2, "solver_type", "bh2", "predict_x0", 1,
-                          "lower_order_final", 1, "final_sigmas_type", "zero", "timestep_spacing",
-                          "linspace"));
+                          "flow_prediction", "use_flow_sigmas", 1, "flow_shift",
+                          ti2v ? FLOW_SHIFT_5B : FLOW_SHIFT, "solver_order", 2, "solver_type",
+                          "bh2", "predict_x0", 1, "lower_order_final", 1, "final_sigmas_type",
+                          "zero", "timestep_spacing", "linspace"));
 }
 
 /* Latents and a picture's beside them in, latents out: image to video, as in Wan 2.2, which has no
@@ -386,14 +388,14 @@ sora_wan_model_index (const SoraWanFile *files, const SoraSafetensorsTable *cons
   gboolean vace = is_vace (dit, table), image = takes_image (dit, table);
   gboolean umt5 = is_umt5 (&files[SORA_WAN_TEXT_ENCODER], tables[SORA_WAN_TEXT_ENCODER]);
   const char *dit_class = vace ? "WanVACETransformer3DModel" : "WanTransformer3DModel";
-  json_t *index = json_pack (
-      "{s:s, s:[s,s], s:[s,s], s:[s,s], s:[s,s], s:[s,s]}", "_class_name",
-      vace    ? "WanVACEPipeline"
-      : image ? "WanImageToVideoPipeline"
-              : "WanPipeline",
-      "scheduler", "diffusers", "UniPCMultistepScheduler", "text_encoder", "transformers",
-      umt5 ? "UMT5EncoderModel" : "T5EncoderModel", "tokenizer", "transformers", "T5TokenizerFast",
-      "transformer", "diffusers", dit_class, "vae", "diffusers", "AutoencoderKLWan");
+  json_t *index = json_pack ("{s:s, s:[s,s], s:[s,s], s:[s,s], s:[s,s], s:[s,s]}", "_class_name",
+                             vace    ? "WanVACEPipeline"
+                             : image ? "WanImageToVideoPipeline"
+                                     : "WanPipeline",
+                             "scheduler", "diffusers", "UniPCMultistepScheduler", "text_encoder",
+                             "transformers", umt5 ? "UMT5EncoderModel" : "T5EncoderModel",
+                             "tokenizer", "transformers", "T5TokenizerFast", "transformer",
+                             "diffusers", dit_class, "vae", "diffusers", "AutoencoderKLWan");
   /* Wan 2.2 5B gives every token its own timestep; nothing else of the family works on its VAE's
    * latents. */
   if (files[SORA_WAN_VAE].names == SORA_WAN_NAMES_VAE22)

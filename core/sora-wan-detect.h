@@ -44,8 +44,8 @@ const SoraSafetensorsEntry *sora_wan_file_find (const SoraWanFile *file, const S
 /* config.json of the component that @file is; @display names the file in messages.  NULL and SORA_ERROR_INVALID_MODEL
  * for shapes that no Wan model has. */
 char *sora_wan_config (const SoraWanFile *file, const SoraSafetensorsTable *table, const char *display, GError **error);
-/* scheduler/scheduler_config.json. */
-char *sora_wan_scheduler_config (void);
+/* scheduler/scheduler_config.json; @files by kind. */
+char *sora_wan_scheduler_config (const SoraWanFile *files);
 /* model_index.json; @files and @tables by kind.  @experts: there is a second transformer, for low noise. */
 char *sora_wan_model_index (const SoraWanFile *files, const SoraSafetensorsTable *const *tables, gboolean experts);
 /* Is it a tensor that only FastVideo's video sparse attention has?  SORA_WAN_SPARSE ends a sentence on it: what such

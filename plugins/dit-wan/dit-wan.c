@@ -184,6 +184,9 @@ static const SoraModelSlot slot_model = {
 };
 static const SoraModelSlot *const models[] = { &slot_model, NULL };
 
+/* What Wan 2.2 TI2V-5B was trained at.  Of other models nothing in their files tells it. */
+#define PER_TOKEN_FPS 24.0
+
 static int
 dit_infer (const SoraHost *host, SoraContext *ctx)
 {
@@ -200,6 +203,8 @@ dit_infer (const SoraHost *host, SoraContext *ctx)
   result = host->set_output_spec (ctx, "latents", &spec);
   if (result == SORA_OK && job.geometry.frames > 0)
     result = host->set_output_attr_i64 (ctx, "latents", "trim_frames", job.geometry.frames);
+  if (result == SORA_OK && job.family.per_token)
+    result = host->set_output_attr_f64 (ctx, "latents", "fps", PER_TOKEN_FPS);
   return result == SORA_OK ? host->set_cost (ctx, &cost) : result;
 }
 

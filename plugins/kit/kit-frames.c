@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * kit-frames.c: frames on their way into a file.
+ * kit-frames.c: frames on their way from a decoder and into a file.
  */
 #include "kit-frames.h"
 
@@ -38,6 +38,17 @@ sora_kit_frames_check (const SoraHost *host, SoraContext *ctx, const char *port,
     return SORA_OK;
   return host->fail (ctx, "input '%s' changed: it was to be frames of %lldx%lld", port, (long long) frames->width,
                      (long long) frames->height);
+}
+
+int
+sora_kit_frames_fps (const SoraHost *host, SoraContext *ctx, const char *port, double *fps)
+{
+  double said;
+  int rc = host->param_f64 (ctx, "fps", fps);
+  if (rc == SORA_OK && !host->param_is_set (ctx, "fps") && host->input_attr_f64 (ctx, port, "fps", &said) == SORA_OK
+      && said > 0 && said <= 1000)
+    *fps = said;
+  return rc;
 }
 
 int

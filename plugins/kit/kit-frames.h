@@ -23,6 +23,9 @@ int sora_kit_frames_spec (const SoraHost *host, SoraContext *ctx, const char *po
 /* Is this chunk what the spec said?  Fails the stage if not. */
 int sora_kit_frames_check (const SoraHost *host, SoraContext *ctx, const char *port, const SoraKitFrames *frames,
                            const SoraTensorView *view);
+/* The rate of a decoder's pictures: of parameter "fps" what the user says, else what the input `port` says (its model was
+ * made for that), else what the parameter is without them.  Returns a SoraResult. */
+int sora_kit_frames_fps (const SoraHost *host, SoraContext *ctx, const char *port, double *fps);
 /* Writes all of it; 0, or the errno.  Interrupted writes go on. */
 int sora_kit_write_all (int fd, const void *data, size_t size);
 

@@ -5,6 +5,7 @@
 #include "tiny-request.h"
 
 #include "kit-convert.h"
+#include "kit-frames.h"
 #include "kit-weights.h"
 
 #include <stdio.h>
@@ -113,7 +114,7 @@ sora_tiny_request_read (const SoraHost *host, SoraContext *ctx, SoraTinyRequest 
   if (r == SORA_OK)
     r = host->param_string (ctx, "format", &format);
   if (r == SORA_OK)
-    r = host->param_f64 (ctx, "fps", &request->fps);
+    r = sora_kit_frames_fps (host, ctx, "latents", &request->fps);
   if (r != SORA_OK)
     return r == SORA_NOT_FOUND
                ? host->fail (ctx, "the host does not know input 'latents' or parameters")

@@ -137,8 +137,9 @@ load (const SoraHost *host, SoraContext *ctx, Instance *instance, const SoraTiny
   else
     {
       all.layers = sora_tiny_decoder_layers (instance->decoder, &all.n);
-      const SoraKitLoad what = { SORA_TINY_COMPONENT, "the tiny decoder", is_known, pack_layer,
-                                 all.n,               SORA_TINY_SLOT };
+      const SoraKitLoad what = {
+        SORA_TINY_COMPONENT, "the tiny decoder", is_known, pack_layer, all.n, SORA_TINY_SLOT
+      };
       r = sora_kit_load (host, ctx, &what, &all);
     }
   if (r != SORA_OK) /* half a decoder is none */
@@ -360,7 +361,9 @@ static const SoraParam fps_param = {
   .type = SORA_PARAM_F64,
   .name = "fps",
   .unit = "frames/s",
-  .help = "What the frames are meant to be shown at; it changes no picture",
+  .help
+  = "What the frames are meant to be shown at; it changes no picture. Unless it is given, what "
+    "the latents say goes before (24 of Wan 2.2 5B)",
   .f64_default = 16,
   .f64_min = 1,
   .f64_max = 240,

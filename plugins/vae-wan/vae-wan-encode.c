@@ -72,6 +72,8 @@ encode_infer (const SoraHost *host, SoraContext *ctx)
   r = host->set_output_spec (ctx, "latents", &spec);
   if (r == SORA_OK && request.whole != request.frames.count)
     r = host->set_output_attr_i64 (ctx, "latents", "trim_frames", request.frames.count);
+  if (r == SORA_OK && request.frames.says_fps)
+    r = host->set_output_attr_f64 (ctx, "latents", "fps", request.frames.fps);
   return r == SORA_OK ? host->set_cost (ctx, &cost) : r;
 }
 

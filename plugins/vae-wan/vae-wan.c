@@ -239,7 +239,9 @@ static const SoraParam fps_param = {
   .type = SORA_PARAM_F64,
   .name = "fps",
   .unit = "frames/s",
-  .help = "What the frames are meant to be shown at; it changes no picture",
+  .help
+  = "What the frames are meant to be shown at; it changes no picture. Unless it is given, what "
+    "the latents say goes before (24 of Wan 2.2 5B)",
   .f64_default = 16,
   .f64_min = 1,
   .f64_max = 240,

@@ -16,10 +16,54 @@ for form in folder diffusers original comfy; do
   cmp folder.mp4 "$form.mp4" || complain "$form made another clip than the Diffusers folder"
 done
 cp folder.mp4 "$work/"
+rm -f ./*
+
+# -- TI2V-5B needs no more than its folder: 48 channels, sizes in multiples of 32, 24 frames a second unless another rate is
+# asked for; and its files have the names of Diffusers, Wan and ComfyUI.
+five=$tiny/5b
+rate () { # of an APNG: its first frame's delay, as frames/s
+  at=$(grep -abom1 fcTL "$1" | head -n 1 | cut -d: -f1)
+  od -An -tu1 -j $((at + 24)) -N 4 "$1" | awk '{ print ($3 * 256 + $4) / ($1 * 256 + $2) }'
+}
+for form in folder diffusers original comfy; do
+  "$soractl" run text-to-video --local -q --metadata none --steps 2 --frames 5 --seed 1 -m "$five/$form" -o "$form.mp4" "a red ball" > /dev/null 2> "$work/stderr" \
+    || complain "5B, $form: $(cat "$work/stderr")"
+  cmp folder.mp4 "$form.mp4" || complain "5B: $form made another clip than the Diffusers folder"
+done
+"$soractl" run text-to-frames --local -q --layout apng --steps 1 --frames 5 -m "$five/folder" -o five.png "a red ball" > /dev/null || complain "5B to an APNG"
+"$soractl" run text-to-frames --local -q --layout apng --fps 10 --steps 1 --frames 5 -m "$five/folder" -o ten.png "a red ball" > /dev/null || complain "5B at 10 fps"
+"$soractl" run text-to-frames --local -q --layout apng --steps 1 --frames 5 --width 32 --height 32 -m "$tiny/folder" -o eight.png "a red ball" > /dev/null || complain "an APNG"
+[ "$(rate five.png) $(rate ten.png) $(rate eight.png)" = "24 10 8" ] || complain "rates: $(rate five.png) $(rate ten.png) $(rate eight.png), expected 24 10 8"
+"$soractl" check -q -m "$five/folder" --width 96 --height 64 "a red ball" > /dev/null || complain "check of 5B"
+rm ./*
+refuses "5B in no multiple of 32" 2 "width is 80 px, expected a multiple of 32 for this model: 64 or 96" "$soractl" check -m "$five/folder" --width 80 "a red ball"
+# Its encoder, and that of Wan 2.1 with its original names: the same latents as from the Diffusers folder.
+header='{"frames":{"dtype":"U8","shape":[5,32,48,3],"data_offsets":[0,23040]}}'
+{ printf "\\$(printf %03o ${#header})\0\0\0\0\0\0\0%s" "$header"; tail -c 23040 "$tiny/folder/vae/diffusion_pytorch_model.safetensors"; } > "$work/frames.safetensors"
+for of in . 5b; do
+  for form in folder diffusers original comfy; do
+    "$soractl" stage run vae-wan-encode -q -m "$tiny/$of/$form" -i frames="$work/frames.safetensors" -o "$form.safetensors" > /dev/null 2> "$work/stderr" \
+      || complain "encode with $of/$form: $(cat "$work/stderr")"
+    cmp folder.safetensors "$form.safetensors" || complain "encode: $of/$form made other latents than the folder"
+  done
+  rm ./*
+done
+"$soractl" models add -q "$five/original/"* --name five > shown || complain "models add of 5B: $(cat shown)"
+grep -q '^vae *AutoencoderKLWan' shown || complain "add tells of 5B: $(cat shown)"
+"$soractl" models verify -q five > /dev/null || complain "models verify of 5B"
+"$soractl" models remove -q five > /dev/null
+rm ./*
+cp -r "$five/folder" "$work/five" # and a tensor that is not there, and one of another shape, which the encoder alone reads
+weights=$work/five/vae/diffusion_pytorch_model.safetensors
+sed -i 's/decoder.up_blocks.1.upsampler.time_conv.bias/decoder.up_blocks.1.upsampler.time_conv.biaz/' "$weights"
+refuses "5B without a tensor" 1 "missing: 'decoder.up_blocks.1.upsampler.time_conv.bias'" "$soractl" models add "$work/five"
+sed -i 's/biaz/bias/; s/\("encoder.down_blocks.2.downsampler.time_conv.bias":{"dtype":"F32","shape":\)\[32\]/\1[ 1]/' "$weights"
+refuses "5B with a wrong shape" 1 "encoder.down_blocks.2.downsampler.time_conv.bias" \
+  "$soractl" stage run vae-wan-encode -m "$work/five" -i frames="$work/frames.safetensors" -o latents.safetensors
 
 # -- add: a folder is linked to, files are named in a model.conf; what is printed tells what it is.
 "$soractl" models add -q "$tiny/comfy/"*.safetensors --name comfy > shown || complain "models add of files"
-grep -q 'Weights *1.07 M parameters, 4.3 MB' shown && grep -q 'text-to-video .*MB' shown || complain "add tells: $(cat shown)"
+grep -q 'Weights *1.47 M parameters, 5.9 MB' shown && grep -q 'text-to-video .*MB' shown || complain "add tells: $(cat shown)"
 [ "$(ls "$registered/comfy")" = model.conf ] || complain "the registration holds: $(ls "$registered/comfy")"
 "$soractl" models add -q "$tiny/original/"* > /dev/null || complain "models add of files and a tokenizer"
 [ -d "$registered/dit" ] || complain "a model of files is called after its transformer's: $(ls "$registered")"
@@ -29,7 +73,7 @@ grep -q 'Weights *1.07 M parameters, 4.3 MB' shown && grep -q 'text-to-video .*M
 listed=$("$soractl" models list -q | awk 'NR > 1 { print $1 }' | tr '\n' ' ')
 [ "$listed" = "by-path comfy dit folder " ] || complain "listed: $listed"
 "$soractl" "${clip[@]}" -m comfy -o added.mp4 "a red ball" > /dev/null || complain "generate with what was added"
-cmp folder.mp4 added.mp4 || complain "what was added made another clip"
+cmp "$work/folder.mp4" added.mp4 || complain "what was added made another clip"
 "$soractl" models show comfy -q | grep -q '^transformer *WanTransformer3DModel *0.51 M' || complain "models show"
 "$soractl" models show comfy -q --json | grep -q '"runs": true' || complain "models show --json"
 [ -z "$(ls -A "$registered" | grep adding)" ] || complain "left behind: $(ls -A "$registered")"

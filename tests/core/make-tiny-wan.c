@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Writes the tiny model for tests that are shell scripts: SPIECE DIR makes DIR/folder,
- * DIR/diffusers, DIR/original and DIR/comfy, the same weights in each.
+ * Writes the tiny models for tests that are shell scripts: SPIECE DIR makes DIR/folder,
+ * DIR/diffusers, DIR/original and DIR/comfy, the same weights in each; and DIR/5b/folder and so on
+ * of TI2V-5B.
  */
 #include "config.h"
 #include <stdio.h>
@@ -24,12 +25,17 @@ main (int argc, char **argv)
       fprintf (stderr, "usage: make-tiny-wan SPIECE DIR\n");
       return EXIT_FAILURE;
     }
-  g_autofree char *folder = g_build_filename (argv[2], "folder", NULL);
-  gboolean ok = tiny_wan_write_folder (folder, argv[1], &error);
-  for (gsize i = 0; ok && i < G_N_ELEMENTS (forms); i++)
+  gboolean ok = TRUE;
+  for (int family = TINY_WAN_21; ok && family <= TINY_WAN_22; family++)
     {
-      g_autofree char *dir = g_build_filename (argv[2], forms[i].name, NULL);
-      ok = tiny_wan_write_single (dir, forms[i].names, argv[1], &error);
+      const char *sub = family == TINY_WAN_21 ? "." : "5b";
+      g_autofree char *folder = g_build_filename (argv[2], sub, "folder", NULL);
+      ok = tiny_wan_write_folder (folder, (TinyWanFamily)family, argv[1], &error);
+      for (gsize i = 0; ok && i < G_N_ELEMENTS (forms); i++)
+        {
+          g_autofree char *dir = g_build_filename (argv[2], sub, forms[i].name, NULL);
+          ok = tiny_wan_write_single (dir, (TinyWanFamily)family, forms[i].names, argv[1], &error);
+        }
     }
   if (!ok)
     fprintf (stderr, "make-tiny-wan: %s\n", error->message);

@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <dlfcn.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -65,6 +66,7 @@ typedef struct
 {
   char port[32], name[32];
   int64_t value;
+  double real; /* NAN: it is `value` */
 } Attr;
 
 typedef struct
@@ -141,8 +143,8 @@ void mini_flow_add (Flow *flow, SoraTensor *tensor);
 void mini_flow_clear (Flow *flow);
 SoraTensor *mini_host_tensor_new (SoraContext *ctx, int dtype, int ndim, const int64_t *shape);
 void mini_host_tensor_view (SoraTensor *tensor, SoraTensorView *view);
-int mini_find_attr (const Attr *attrs, int n, const char *port, const char *name, int64_t *value);
-void mini_add_attr (Attr *attrs, int *n, const char *port, const char *name, int64_t value);
+const Attr *mini_find_attr (const Attr *attrs, int n, const char *port, const char *name);
+void mini_add_attr (Attr *attrs, int *n, const char *port, const char *name, int64_t value, double real);
 Flow *mini_input_of (SoraContext *ctx, const char *port);
 Flow *mini_output_of (const SoraContext *ctx, const char *port);
 int mini_find_param (SoraContext *ctx, const char *name, unsigned types);

@@ -167,25 +167,23 @@ host_set_cost (SoraContext *ctx, const SoraCost *cost)
   return SORA_OK;
 }
 
-int
-mini_find_attr (const Attr *attrs, int n, const char *port, const char *name, int64_t *value)
+const Attr *
+mini_find_attr (const Attr *attrs, int n, const char *port, const char *name)
 {
   for (int i = n - 1; i >= 0; i--)
     if (strcmp (attrs[i].port, port) == 0 && strcmp (attrs[i].name, name) == 0)
-      {
-        *value = attrs[i].value;
-        return SORA_OK;
-      }
-  return SORA_NOT_FOUND;
+      return &attrs[i];
+  return NULL;
 }
 
 void
-mini_add_attr (Attr *attrs, int *n, const char *port, const char *name, int64_t value)
+mini_add_attr (Attr *attrs, int *n, const char *port, const char *name, int64_t value, double real)
 {
   if (*n == MAX_ITEMS)
     BREACH ("more than %d attributes", MAX_ITEMS);
   snprintf (attrs[*n].port, sizeof attrs->port, "%s", port);
   snprintf (attrs[*n].name, sizeof attrs->name, "%s", name);
+  attrs[*n].real = real;
   attrs[(*n)++].value = value;
 }
 
@@ -193,13 +191,22 @@ static int
 host_input_attr_i64 (SoraContext *ctx, const char *port, const char *name, int64_t *value)
 {
   enter (ctx, INFER | RUN, "input_attr_i64");
-  return mini_find_attr (ctx->in_attrs, ctx->n_in_attrs, port, name, value);
+  const Attr *attr = mini_find_attr (ctx->in_attrs, ctx->n_in_attrs, port, name);
+  if (attr == NULL || !isnan (attr->real))
+    return SORA_NOT_FOUND;
+  *value = attr->value;
+  return SORA_OK;
 }
 
 static int
-host_no_attr_f64 (SoraContext *ctx, const char *port, const char *name, double *value)
+host_input_attr_f64 (SoraContext *ctx, const char *port, const char *name, double *value)
 {
-  return SORA_NOT_FOUND;
+  enter (ctx, INFER | RUN, "input_attr_f64");
+  const Attr *attr = mini_find_attr (ctx->in_attrs, ctx->n_in_attrs, port, name);
+  if (attr == NULL || isnan (attr->real))
+    return SORA_NOT_FOUND;
+  *value = attr->real;
+  return SORA_OK;
 }
 
 static int
@@ -213,7 +220,7 @@ host_set_output_attr_i64 (SoraContext *ctx, const char *port, const char *name, 
 {
   enter (ctx, INFER, "set_output_attr_i64");
   mini_output_of (ctx, port);
-  mini_add_attr (ctx->out_attrs, &ctx->n_out_attrs, port, name, value);
+  mini_add_attr (ctx->out_attrs, &ctx->n_out_attrs, port, name, value, NAN);
   return SORA_OK;
 }
 
@@ -221,6 +228,8 @@ static int
 host_set_output_attr_f64 (SoraContext *ctx, const char *port, const char *name, double value)
 {
   enter (ctx, INFER, "set_output_attr_f64");
+  mini_output_of (ctx, port);
+  mini_add_attr (ctx->out_attrs, &ctx->n_out_attrs, port, name, 0, value);
   return SORA_OK;
 }
 
@@ -679,7 +688,7 @@ const SoraHost mini_table = {
   .set_output_spec = host_set_output_spec,
   .set_cost = host_set_cost,
   .input_attr_i64 = host_input_attr_i64,
-  .input_attr_f64 = host_no_attr_f64,
+  .input_attr_f64 = host_input_attr_f64,
   .input_attr_string = host_no_attr_string,
   .set_output_attr_i64 = host_set_output_attr_i64,
   .set_output_attr_f64 = host_set_output_attr_f64,

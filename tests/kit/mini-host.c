@@ -134,7 +134,14 @@ void
 mini_host_input_attr_i64 (MiniHost *mini, const char *port, const char *name, int64_t value)
 {
   mini_input_of (&mini->ctx, port);
-  mini_add_attr (mini->ctx.in_attrs, &mini->ctx.n_in_attrs, port, name, value);
+  mini_add_attr (mini->ctx.in_attrs, &mini->ctx.n_in_attrs, port, name, value, NAN);
+}
+
+void
+mini_host_input_attr_f64 (MiniHost *mini, const char *port, const char *name, double value)
+{
+  mini_input_of (&mini->ctx, port);
+  mini_add_attr (mini->ctx.in_attrs, &mini->ctx.n_in_attrs, port, name, 0, value);
 }
 
 void
@@ -311,7 +318,21 @@ mini_host_output (const MiniHost *mini, const char *port, size_t index, SoraTens
 int
 mini_host_output_attr_i64 (const MiniHost *mini, const char *port, const char *name, int64_t *value)
 {
-  return mini_find_attr (mini->ctx.out_attrs, mini->ctx.n_out_attrs, port, name, value);
+  const Attr *attr = mini_find_attr (mini->ctx.out_attrs, mini->ctx.n_out_attrs, port, name);
+  if (attr == NULL || !isnan (attr->real))
+    return SORA_NOT_FOUND;
+  *value = attr->value;
+  return SORA_OK;
+}
+
+int
+mini_host_output_attr_f64 (const MiniHost *mini, const char *port, const char *name, double *value)
+{
+  const Attr *attr = mini_find_attr (mini->ctx.out_attrs, mini->ctx.n_out_attrs, port, name);
+  if (attr == NULL || isnan (attr->real))
+    return SORA_NOT_FOUND;
+  *value = attr->real;
+  return SORA_OK;
 }
 
 int

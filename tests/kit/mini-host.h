@@ -38,6 +38,7 @@ void mini_host_set_threads (MiniHost *mini, int threads);
 /* Adds one tensor to an input; more than one make a stream.  chunk: as SoraSpec's. */
 void mini_host_input (MiniHost *mini, const char *port, int dtype, int ndim, const int64_t *shape, const void *data);
 void mini_host_input_attr_i64 (MiniHost *mini, const char *port, const char *name, int64_t value);
+void mini_host_input_attr_f64 (MiniHost *mini, const char *port, const char *name, double value);
 void mini_host_clear_inputs (MiniHost *mini);
 /* cancelled() says yes from the n-th time on that it is asked; -1: never. */
 void mini_host_cancel_after (MiniHost *mini, int n);
@@ -67,6 +68,7 @@ const SoraSpec *mini_host_output_spec (const MiniHost *mini, const char *port); 
 size_t mini_host_n_outputs (const MiniHost *mini, const char *port);
 void mini_host_output (const MiniHost *mini, const char *port, size_t index, SoraTensorView *view);
 int mini_host_output_attr_i64 (const MiniHost *mini, const char *port, const char *name, int64_t *value);
+int mini_host_output_attr_f64 (const MiniHost *mini, const char *port, const char *name, double *value);
 int mini_host_live_tensors (const MiniHost *mini); /* beside inputs and outputs: 0 unless the stage leaks (or pushed slices) */
 uint64_t mini_host_reserved (const MiniHost *mini, int kind);
 uint64_t mini_host_peak (const MiniHost *mini, int kind);

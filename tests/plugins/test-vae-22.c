@@ -408,6 +408,38 @@ START_TEST (test_other_weights)
 }
 END_TEST
 
+/* The rate: what the user says, else what the latents say, else 16; and an encoder hands it on. */
+START_TEST (test_fps)
+{
+  const SoraTensorView *latents = &cases[0].in[SORA_VAE_DECODER];
+  double fps = 0;
+  MiniHost *mini = new_host (SORA_VAE_DECODER, "a", 1);
+  feed (mini, SORA_VAE_DECODER, latents, 1, 1);
+  ck_assert_int_eq (mini_host_infer (mini), SORA_OK);
+  ck_assert_int_eq (mini_host_output_attr_f64 (mini, "frames", "fps", &fps), SORA_OK);
+  ck_assert_double_eq (fps, 16);
+  mini_host_input_attr_f64 (mini, "latents", "fps", 24);
+  ck_assert_int_eq (mini_host_infer (mini), SORA_OK);
+  ck_assert_int_eq (mini_host_output_attr_f64 (mini, "frames", "fps", &fps), SORA_OK);
+  ck_assert_double_eq (fps, 24);
+  mini_host_set_f64 (mini, "fps", 12.5);
+  ck_assert_int_eq (mini_host_infer (mini), SORA_OK);
+  ck_assert_int_eq (mini_host_output_attr_f64 (mini, "frames", "fps", &fps), SORA_OK);
+  ck_assert_double_eq (fps, 12.5);
+  mini_host_free (mini);
+
+  mini = new_host (SORA_VAE_ENCODER, "a", 1);
+  feed (mini, SORA_VAE_ENCODER, &cases[0].in[SORA_VAE_ENCODER], 1, 1);
+  ck_assert_int_eq (mini_host_infer (mini), SORA_OK);
+  ck_assert_int_eq (mini_host_output_attr_f64 (mini, "latents", "fps", &fps), SORA_NOT_FOUND);
+  mini_host_input_attr_f64 (mini, "frames", "fps", 25);
+  ck_assert_int_eq (mini_host_infer (mini), SORA_OK);
+  ck_assert_int_eq (mini_host_output_attr_f64 (mini, "latents", "fps", &fps), SORA_OK);
+  ck_assert_double_eq (fps, 25);
+  mini_host_free (mini);
+}
+END_TEST
+
 /* Pictures that are no whole number of latents. */
 START_TEST (test_sizes)
 {
@@ -498,6 +530,7 @@ main (void)
   tcase_add_loop_test (tcase, test_memory, 0, 8);
   tcase_add_loop_test (tcase, test_cancel, 0, 2);
   tcase_add_loop_test (tcase, test_other_weights, 0, 12);
+  tcase_add_test (tcase, test_fps);
   tcase_add_test (tcase, test_sizes);
   tcase_add_test (tcase, test_wan_2_2);
   suite_add_tcase (suite, tcase);
