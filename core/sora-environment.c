@@ -3,7 +3,7 @@
  * The environment: where plugins, pipelines and models are looked up.
  */
 #include "config.h"
-#include "sora-plan.h"
+#include "sora-plan-private.h"
 
 SoraEnvironment *
 sora_environment_new (gboolean user)
@@ -27,6 +27,18 @@ sora_environment_new_for_dirs (const char *const *plugin_dirs, const char *const
   environment->pipeline_dirs = g_strdupv ((char **)(pipeline_dirs != NULL ? pipeline_dirs : none));
   environment->model_dirs = g_strdupv ((char **)(model_dirs != NULL ? model_dirs : none));
   return environment;
+}
+
+SoraEnvironment *
+sora_environment_copy (const SoraEnvironment *environment)
+{
+  SoraEnvironment *copy = g_new0 (SoraEnvironment, 1);
+
+  copy->registry = sora_registry_ref (environment->registry);
+  copy->pipeline_dirs = g_strdupv (environment->pipeline_dirs);
+  copy->model_dirs = g_strdupv (environment->model_dirs);
+  copy->default_model = g_strdup (environment->default_model);
+  return copy;
 }
 
 void

@@ -96,6 +96,8 @@ sora_graph_peak_bytes (SoraGraph *graph)
 
   for (guint a = 0; a < n; a++)
     {
+      if (group[a] != a)
+        continue; /* joined to another, which has its bytes and its order */
       guint64 sum = bytes[a];
       for (guint b = 0; b < n; b++)
         if (b != a && !before[a * n + b] && !before[b * n + a])

@@ -68,6 +68,7 @@ struct SoraPlan
 {
   gatomicrefcount ref;
   SoraRegistry *registry;
+  SoraEnvironment *environment; /* a copy: what the request was resolved in */
   SoraRequest *request;
   SoraPipeline *pipeline; /* NULL: a stage run */
   GPtrArray *runs;        /* of SoraGraph */
@@ -105,6 +106,8 @@ gboolean sora_graph_connect (SoraGraph *graph, SoraNode *to, const char *input, 
                              const char *output, GError **error);
 /* Required inputs are connected, there is no cycle; then sorts the nodes topologically. */
 gboolean sora_graph_check (SoraGraph *graph, GError **error);
+
+SoraEnvironment *sora_environment_copy (const SoraEnvironment *environment);
 
 /* Params of one node: the class's defaults, the pipeline's, the user's. */
 gboolean sora_plan_resolve_params (SoraPlan *plan, SoraGraph *graph, GError **error);

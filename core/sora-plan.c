@@ -34,6 +34,7 @@ plan_new (SoraEnvironment *environment, const SoraRequest *request)
   plan->registry = sora_registry_ref (environment->registry);
   plan->inferring = environment->inferring;
   plan->inferring_data = environment->inferring_data;
+  plan->environment = sora_environment_copy (environment);
   plan->request = sora_request_copy (request);
   if (!plan->request->has_seed)
     sora_request_choose_seed (plan->request);
@@ -64,6 +65,7 @@ sora_plan_unref (SoraPlan *plan)
   g_clear_pointer (&plan->pipeline, sora_pipeline_unref);
   sora_request_free (plan->request);
   sora_registry_unref (plan->registry);
+  sora_environment_free (plan->environment);
   g_free (plan);
 }
 

@@ -158,6 +158,43 @@ const char *const *sora_plan_warnings (SoraPlan *plan);
  */
 guint64 sora_plan_peak_bytes (SoraPlan *plan);
 
+/* A clip. */
+typedef struct {
+  gint64 width, height, frames;
+} SoraPlanSize;
+
+/**
+ * sora_plan_memory_limit:
+ * @plan: a plan
+ *
+ * Returns: bytes that a job of this plan may use, as its stages were told: the request's limit, else 80 % of what
+ *   this process could still have when the plan was made, and what warm instances held
+ */
+guint64 sora_plan_memory_limit (SoraPlan *plan);
+
+/**
+ * sora_plan_sizes_that_fit:
+ * @plan: a plan
+ * @limit: bytes
+ *
+ * Looks for clips that @limit has room for, by inferring the plan with other values of the pipeline's
+ * parameters "width", "height" and "frames": the largest picture of the same proportions and length, then the
+ * longest clip of the same size; where neither is enough, a smaller and shorter one.
+ *
+ * Returns: (transfer full): of SoraPlanSize; empty if nothing fits, or the pipeline has no such parameters
+ */
+GArray *sora_plan_sizes_that_fit (SoraPlan *plan, guint64 limit);
+
+/**
+ * sora_plan_check_memory:
+ * @plan: a plan
+ * @limit: bytes
+ * @error: (out) (optional): where to put it
+ *
+ * Returns: FALSE with SORA_ERROR_NO_MEMORY if the plan's peak is above @limit; the error names sizes that fit
+ */
+gboolean sora_plan_check_memory (SoraPlan *plan, guint64 limit, GError **error);
+
 /**
  * sora_plan_flops:
  * @plan: a plan

@@ -43,14 +43,14 @@ sora_runner_report (SoraRunner *runner, SoraTask *task, double fraction, gboolea
 }
 
 void
-sora_runner_stage_done (SoraRunner *runner, SoraTask *task)
+sora_runner_stage_done (SoraRunner *runner, SoraTask *task, guint64 peak_resident)
 {
   if (runner->callbacks.stage_done == NULL)
     return;
   double wall = (double)(g_get_monotonic_time () - task->began) / G_USEC_PER_SEC;
   g_mutex_lock (&runner->reports);
   runner->callbacks.stage_done (runner->data, task->node->run, task->node->id, wall,
-                                task->compute_seconds);
+                                task->compute_seconds, peak_resident);
   g_mutex_unlock (&runner->reports);
 }
 

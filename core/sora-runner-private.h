@@ -14,6 +14,7 @@
 #include "sora-output.h"
 #include "sora-plan-private.h"
 #include "sora-progress.h"
+#include "sora-resident.h"
 #include "sora-runner.h"
 
 G_BEGIN_DECLS
@@ -57,6 +58,7 @@ struct SoraTask
   gboolean reports; /* it calls progress() itself */
   double compute_seconds;
   gint64 began;
+  SoraResident resident;
 };
 
 struct SoraRunner
@@ -66,7 +68,8 @@ struct SoraRunner
   SoraRunnerCallbacks callbacks;
   gpointer data;
   char *output_dir, *state_dir, *output_name;
-  gboolean overwrite;
+  gboolean overwrite, single;
+  guint64 peak_resident;
   GHashTable *info; /* char* -> char* */
   guint threads;
   SoraOutput *output;
@@ -111,6 +114,6 @@ void sora_runner_report (SoraRunner *runner, SoraTask *task, double fraction, gb
 const char *sora_runner_get_info (SoraRunner *runner, const char *key, char **warning,
                                   GError **error);
 void sora_runner_send_preview (SoraRunner *runner, SoraTensor *picture);
-void sora_runner_stage_done (SoraRunner *runner, SoraTask *task);
+void sora_runner_stage_done (SoraRunner *runner, SoraTask *task, guint64 peak_resident);
 
 G_END_DECLS

@@ -83,6 +83,12 @@ sora_runner_set_output_name (SoraRunner *runner, const char *prefix, gboolean ov
   runner->overwrite = overwrite;
 }
 
+void
+sora_runner_set_single (SoraRunner *runner, gboolean single)
+{
+  runner->single = single;
+}
+
 gboolean
 sora_runner_is_stopped (gpointer runner)
 {
@@ -356,7 +362,8 @@ check_models (SoraRunner *runner, GError **error)
 static gboolean
 run_plan (SoraRunner *runner, GError **error)
 {
-  if (!check_files (runner, error) || !check_models (runner, error))
+  if (!check_files (runner, error) || !check_models (runner, error)
+      || !sora_plan_check_memory (runner->plan, runner->ledger.limit, error))
     return FALSE;
   runner->output = sora_output_new (runner->output_dir, error);
   if (runner->output == NULL)
@@ -409,7 +416,10 @@ sora_runner_run (SoraRunner *runner, GError **error)
   begin_progress (runner);
   g_mutex_unlock (&runner->lock);
 
+  SoraResident resident;
+  sora_resident_begin (&resident);
   gboolean ok = run_plan (runner, &failure);
+  runner->peak_resident = sora_resident_end (&resident);
   g_clear_pointer (&runner->output, sora_output_free);
   if (ok)
     {
@@ -455,4 +465,10 @@ sora_runner_peak_reserved (SoraRunner *runner)
   guint64 peak = runner->ledger.peak;
   g_mutex_unlock (&runner->lock);
   return peak;
+}
+
+guint64
+sora_runner_peak_resident (SoraRunner *runner)
+{
+  return runner->peak_resident;
 }

@@ -21,8 +21,10 @@ typedef struct {
   void (*log) (gpointer data, int level, const char *stage, const char *message);
   /* u8 [H,W,3]; take a reference to keep it. */
   void (*preview) (gpointer data, SoraTensor *picture);
-  /* A stage ended: its seconds on the wall, and in compute. */
-  void (*stage_done) (gpointer data, guint run, const char *stage, double wall_seconds, double compute_seconds);
+  /* A stage ended: its seconds on the wall, and in compute; and the most memory that the whole process had
+   * resident meanwhile, in bytes (0: not known). */
+  void (*stage_done) (gpointer data, guint run, const char *stage, double wall_seconds, double compute_seconds,
+                      guint64 peak_resident);
 } SoraRunnerCallbacks;
 
 /* One file of a result. */
@@ -125,6 +127,24 @@ SoraTensor *sora_runner_get_output (SoraRunner *runner, const char *port);
  * Returns: the highest sum of the ledger's reservations during the run, in bytes
  */
 guint64 sora_runner_peak_reserved (SoraRunner *runner);
+
+/**
+ * sora_runner_peak_resident:
+ * @runner: a runner, after run, whether it succeeded or not
+ *
+ * Returns: the most memory that the process had resident during the run, in bytes, weights of other warm
+ *   instances included; 0: not known
+ */
+guint64 sora_runner_peak_resident (SoraRunner *runner);
+
+/**
+ * sora_runner_set_single:
+ * @runner: a runner, before run
+ * @single: whether this is the last job of the process, as in a command line's
+ *
+ * Then a stage's weights are freed when it has ended, and not kept warm for a job to come.
+ */
+void sora_runner_set_single (SoraRunner *runner, gboolean single);
 
 /**
  * sora_runner_set_info:

@@ -435,6 +435,13 @@ close_links (SoraTask *task)
       task->runner->ledger.queued -= sora_link_drop (g_ptr_array_index (task->inputs, i));
 }
 
+/* Nobody will ask for its weights again: no later run of the plan, and no other job. */
+static gboolean
+is_last (SoraTask *task)
+{
+  return task->runner->single && task->node->run + 1 == task->runner->plan->runs->len;
+}
+
 static gpointer
 task_main (gpointer data)
 {
@@ -442,6 +449,7 @@ task_main (gpointer data)
   SoraRunner *runner = task->runner;
   GError *error = NULL;
   gboolean ok = FALSE;
+  guint64 resident = 0;
 
   g_mutex_lock (&runner->lock);
   while (!runner->stopping && (!can_start (task) || !sora_instance_begin (task->instance)))
@@ -454,18 +462,20 @@ task_main (gpointer data)
   if (begin)
     {
       sora_runner_report (runner, task, 0, FALSE);
+      sora_resident_begin (&task->resident);
       ok = task_run (task, &error);
+      resident = sora_resident_end (&task->resident);
     }
   if (error != NULL)
     sora_node_prefix_error (task->node, &error);
   if (ok)
     {
       sora_runner_report (runner, task, 1, TRUE);
-      sora_runner_stage_done (runner, task);
+      sora_runner_stage_done (runner, task, resident);
     }
 
   /* The instance first, so that who waits for memory finds it idle. */
-  sora_instance_unclaim (g_steal_pointer (&task->instance), error != NULL);
+  sora_instance_unclaim (g_steal_pointer (&task->instance), error != NULL || is_last (task));
   g_mutex_lock (&runner->lock);
   runner->ledger.work -= task->work;
   task->work = 0;

@@ -50,7 +50,7 @@ on_log (gpointer data, int level, const char *stage, const char *message)
 
 static void
 on_stage_done (gpointer data, guint run, const char *stage, double wall_seconds,
-               double compute_seconds)
+               double compute_seconds, guint64 peak_resident)
 {
   Job *job = data;
   GVariantDict row;
@@ -59,6 +59,7 @@ on_stage_done (gpointer data, guint run, const char *stage, double wall_seconds,
   g_variant_dict_insert (&row, "stage", "s", stage);
   g_variant_dict_insert (&row, "seconds", "d", wall_seconds);
   g_variant_dict_insert (&row, "compute-seconds", "d", compute_seconds);
+  g_variant_dict_insert (&row, "peak-resident", "t", peak_resident);
   g_variant_builder_add_value (&job->stages, g_variant_dict_end (&row));
   sora_channel_send (job->worker->channel, SORA_MESSAGE_STAGE_DONE, job->job,
                      g_variant_new ("(usdd)", run, stage, wall_seconds, compute_seconds), NULL);
@@ -232,6 +233,7 @@ run_plan (Job *job, SoraPlan *plan, GVariant *options, const char *output_dir, G
   g_variant_dict_init (&result, NULL);
   g_variant_dict_insert (&result, "seconds", "d", seconds);
   g_variant_dict_insert (&result, "peak-bytes", "t", sora_runner_peak_reserved (runner));
+  g_variant_dict_insert (&result, "peak-resident", "t", sora_runner_peak_resident (runner));
   g_variant_dict_insert (&result, "seed", "t", sora_plan_request (plan)->seed);
   g_variant_dict_insert (&result, "version", "s", sora_version ());
   g_variant_dict_insert_value (&result, "stages", g_variant_builder_end (&job->stages));
@@ -334,15 +336,23 @@ sora_worker_check (SoraWorker *worker, guint64 job, GVariant *payload, GHashTabl
   for (guint i = 0; i < stages->len; i++)
     g_variant_builder_add_value (&rows, describe_stage (g_ptr_array_index (stages, i)));
 
-  static const char *const none[] = { NULL };
-  const char *const *warnings = sora_plan_warnings (plan);
+  /* What Submit would be refused for is told here. */
+  g_autoptr (GError) no_room = NULL;
+  guint64 limit = sora_plan_memory_limit (plan);
+  g_autoptr (GPtrArray) warnings = g_ptr_array_new ();
+  for (const char *const *w = sora_plan_warnings (plan); w && *w; w++)
+    g_ptr_array_add (warnings, (gpointer)*w);
+  if (!sora_plan_check_memory (plan, limit, &no_room))
+    g_ptr_array_add (warnings, no_room->message);
+  g_ptr_array_add (warnings, NULL);
   GVariantDict summary;
   g_variant_dict_init (&summary, NULL);
   g_variant_dict_insert (&summary, "peak-bytes", "t", sora_plan_peak_bytes (plan));
   g_variant_dict_insert (&summary, "flops", "d", sora_plan_flops (plan));
   g_variant_dict_insert (&summary, "runs", "u", sora_plan_n_runs (plan));
   g_variant_dict_insert (&summary, "seed", "t", sora_plan_request (plan)->seed);
-  g_variant_dict_insert (&summary, "warnings", "^as", warnings ? warnings : none);
+  g_variant_dict_insert (&summary, "memory-limit", "t", limit);
+  g_variant_dict_insert (&summary, "warnings", "^as", warnings->pdata);
   GVariant *answer = g_variant_new ("(@aa{sv}@a{sv})", g_variant_builder_end (&rows),
                                     g_variant_dict_end (&summary));
   sora_worker_end_task (worker);

@@ -62,6 +62,7 @@ sorad_result_details (GVariant *told)
   } keys[] = { { "seconds", "d" },
                { "stages", "aa{sv}" },
                { "peak-bytes", "t" },
+               { "peak-resident", "t" },
                { "seed", "t" },
                { "version", "s" } };
   GVariantDict details;

@@ -26,7 +26,8 @@ samples_free (Samples *samples)
 }
 
 static void
-on_stage_done (gpointer data, guint run, const char *stage, double wall, double compute)
+on_stage_done (gpointer data, guint run, const char *stage, double wall, double compute,
+               guint64 resident)
 {
   GPtrArray *all = data;
   Samples *samples = NULL;
@@ -93,7 +94,7 @@ run_once (SoraPlan *plan, GPtrArray *all, guint64 *peak, GError **error)
   gint64 start = g_get_monotonic_time ();
   gboolean ok = soractl_run_interruptibly (runner, error);
   if (ok)
-    on_stage_done (all, 0, "in all", (double)(g_get_monotonic_time () - start) / 1e6, 0);
+    on_stage_done (all, 0, "in all", (double)(g_get_monotonic_time () - start) / 1e6, 0, 0);
   *peak = MAX (*peak, sora_runner_peak_reserved (runner));
   remove_folder (folder);
   return ok;

@@ -142,6 +142,7 @@ soractl_bus_timings (GVariant *details, double *seconds, guint64 *seed)
       g_variant_lookup (stage, "stage", "s", &timing->stage);
       g_variant_lookup (stage, "seconds", "d", &timing->wall);
       g_variant_lookup (stage, "compute-seconds", "d", &timing->compute);
+      g_variant_lookup (stage, "peak-resident", "t", &timing->resident);
       g_ptr_array_add (timings, timing);
     }
   return timings;

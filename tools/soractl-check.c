@@ -39,6 +39,16 @@ describe_output (const SoraPlanOutput *output)
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
+/* Whether it would run now; says so if not. */
+static gboolean
+check_memory (SoraPlan *plan, guint64 limit, char **why)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean fits = sora_plan_check_memory (plan, limit, &error);
+  *why = fits ? NULL : g_strdup (error->message);
+  return fits;
+}
+
 static void
 print_people (SoraPlan *plan)
 {
@@ -80,6 +90,17 @@ print_people (SoraPlan *plan)
 static void
 print_json (SoraPlan *plan)
 {
+  guint64 limit = sora_plan_memory_limit (plan);
+  gboolean fits = sora_plan_peak_bytes (plan) <= limit;
+  json_t *sizes = json_array ();
+  g_autoptr (GArray) found = fits ? NULL : sora_plan_sizes_that_fit (plan, limit);
+  for (guint i = 0; found != NULL && i < found->len; i++)
+    {
+      const SoraPlanSize *size = &g_array_index (found, SoraPlanSize, i);
+      json_array_append_new (sizes, json_pack ("{s:I, s:I, s:I}", "width", (json_int_t)size->width,
+                                               "height", (json_int_t)size->height, "frames",
+                                               (json_int_t)size->frames));
+    }
   GPtrArray *stages = sora_plan_stages (plan);
   json_t *list = json_array (), *warnings = json_array ();
   double total = 0;
@@ -123,8 +144,10 @@ print_json (SoraPlan *plan)
   for (const char *const *w = sora_plan_warnings (plan); w != NULL && *w != NULL; w++)
     json_array_append_new (warnings, json_string (*w));
   soractl_json_print (json_pack (
-      "{s:I, s:f, s:f, s:o, s:o}", "peak_bytes", (json_int_t)sora_plan_peak_bytes (plan), "flops",
-      sora_plan_flops (plan), "seconds", total, "warnings", warnings, "stages", list));
+      "{s:I, s:I, s:b, s:o, s:f, s:f, s:o, s:o}", "peak_bytes",
+      (json_int_t)sora_plan_peak_bytes (plan), "memory_limit", (json_int_t)limit, "fits", fits,
+      "would_fit", sizes, "flops", sora_plan_flops (plan), "seconds", total, "warnings", warnings,
+      "stages", list));
 }
 
 int
@@ -150,6 +173,9 @@ soractl_verb_check (SoractlGlobal *global, int argc, char **argv)
     }
   for (const char *const *w = sora_plan_warnings (plan); w != NULL && *w != NULL; w++)
     soractl_console_warning ("%s", *w);
+  g_autofree char *why = NULL;
+  if (!check_memory (plan, sora_plan_memory_limit (plan), &why))
+    soractl_console_warning ("%s", why);
   print_people (plan);
   return SORACTL_OK;
 }

@@ -76,6 +76,7 @@ typedef struct
 {
   char *stage;
   double wall, compute;
+  guint64 resident; /* most of the whole process meanwhile; 0: not known */
 } SoractlTiming;
 void soractl_job_print_result (SoractlGlobal *global, const char *job_id,
                                GPtrArray *paths /* char* */, guint64 seed, double seconds,

@@ -117,13 +117,15 @@ on_log (gpointer data, int level, const char *stage, const char *message)
 }
 
 static void
-on_stage_done (gpointer data, guint run, const char *stage, double wall, double compute)
+on_stage_done (gpointer data, guint run, const char *stage, double wall, double compute,
+               guint64 resident)
 {
   Local *local = data;
   SoractlTiming *timing = g_new0 (SoractlTiming, 1);
   timing->stage = g_strdup (stage);
   timing->wall = wall;
   timing->compute = compute;
+  timing->resident = resident;
   g_ptr_array_add (local->timings, timing);
 }
 
@@ -194,6 +196,7 @@ soractl_run_local (SoractlGlobal *global, SoractlJob *job)
   Local local = { .progress = progress, .timings = timings };
   g_autoptr (SoraRunner) runner = sora_runner_new (plan, folder, NULL, &callbacks, &local);
   sora_runner_set_output_name (runner, stem, job->overwrite);
+  sora_runner_set_single (runner, TRUE);
 
   gint64 start = g_get_monotonic_time ();
   gboolean ok = soractl_run_interruptibly (runner, &error);

@@ -173,8 +173,9 @@ soractl_job_print_result (SoractlGlobal *global, const char *job_id, GPtrArray *
       for (guint i = 0; i < timings->len; i++)
         {
           SoractlTiming *t = timings->pdata[i];
-          json_array_append_new (stages, json_pack ("{s:s, s:f, s:f}", "stage", t->stage, "wall",
-                                                    t->wall, "compute", t->compute));
+          json_array_append_new (stages, json_pack ("{s:s, s:f, s:f, s:I}", "stage", t->stage,
+                                                    "wall", t->wall, "compute", t->compute,
+                                                    "peak_resident", (json_int_t)t->resident));
         }
       json_object_set_new (root, "files", files);
       /* A string: JSON's numbers do not hold 64 bits. */
@@ -187,14 +188,15 @@ soractl_job_print_result (SoractlGlobal *global, const char *job_id, GPtrArray *
     }
   if (!global->quiet)
     {
-      g_autoptr (SoractlTable) table = soractl_table_new (3, "011");
-      soractl_table_row (table, "STAGE", "TIME", "COMPUTE");
+      g_autoptr (SoractlTable) table = soractl_table_new (4, "0111");
+      soractl_table_row (table, "STAGE", "TIME", "COMPUTE", "MEMORY");
       for (guint i = 0; i < timings->len; i++)
         {
           SoractlTiming *t = timings->pdata[i];
           g_autofree char *wall = soractl_format_seconds (t->wall),
-                          *compute = soractl_format_seconds (t->compute);
-          soractl_table_row (table, t->stage, wall, compute);
+                          *compute = soractl_format_seconds (t->compute),
+                          *memory = t->resident > 0 ? soractl_format_bytes (t->resident) : NULL;
+          soractl_table_row (table, t->stage, wall, compute, memory != NULL ? memory : "");
         }
       soractl_table_print (table, stderr);
       g_autofree char *whole = soractl_format_seconds (seconds);

@@ -52,11 +52,13 @@ on_log (gpointer data, int level, const char *stage, const char *message)
 }
 
 static void
-on_stage_done (gpointer data, guint run, const char *stage, double wall, double compute)
+on_stage_done (gpointer data, guint run, const char *stage, double wall, double compute,
+               guint64 resident)
 {
   SoractlTiming *timing = data;
   timing->wall = wall;
   timing->compute = compute;
+  timing->resident = resident;
 }
 
 /* The port on which it makes files, or NULL. */
@@ -157,11 +159,17 @@ run_stage (SoractlGlobal *global, const char *plugin, SoraEnvironment *environme
   for (guint i = 0; i < files->len && !global->json; i++)
     printf ("%s\n", ((SoraResultFile *)files->pdata[i])->path);
   if (global->json)
-    soractl_json_print (json_pack ("{s:s, s:f, s:f}", "stage", klass->id, "wall", timing.wall,
-                                   "compute", timing.compute));
+    soractl_json_print (json_pack ("{s:s, s:f, s:f, s:I, s:I}", "stage", klass->id, "wall",
+                                   timing.wall, "compute", timing.compute, "peak_resident",
+                                   (json_int_t)timing.resident, "peak_predicted",
+                                   (json_int_t)sora_plan_peak_bytes (plan)));
   else if (!global->quiet)
-    fprintf (stderr, "%s: %.3f s, %.3f s of it in compute\n", klass->id, timing.wall,
-             timing.compute);
+    {
+      g_autofree char *resident = soractl_format_bytes (timing.resident),
+                      *predicted = soractl_format_bytes (sora_plan_peak_bytes (plan));
+      fprintf (stderr, "%s: %.3f s, %.3f s of it in compute; %s of memory at most, %s foreseen\n",
+               klass->id, timing.wall, timing.compute, resident, predicted);
+    }
   return SORACTL_OK;
 }
 

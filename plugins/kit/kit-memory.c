@@ -14,16 +14,17 @@ void *
 sora_kit_alloc (uint64_t count, size_t size)
 {
   size_t bytes;
+  void *memory;
   if (__builtin_mul_overflow (count, size, &bytes) || bytes > PTRDIFF_MAX - HUGE_PAGE)
     return NULL;
   size_t align = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 64;
-  bytes = (bytes + align - 1) / align * align;
-  if (bytes == 0)
-    bytes = align;
-  void *memory = aligned_alloc (align, bytes);
-  /* Advice only: without huge pages everything works, a little slower.  */
-  if (memory != NULL && align == HUGE_PAGE)
-    (void)madvise (memory, bytes, MADV_HUGEPAGE);
+  if (posix_memalign (&memory, align, bytes > 0 ? bytes : align) != 0)
+    return NULL;
+  /* Advice only: without huge pages everything works, a little slower.  The last page is not made
+   * huge: over the layers of a large model, what is behind its bytes would add up to hundreds of
+   * megabytes.  */
+  if (align == HUGE_PAGE)
+    (void)madvise (memory, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
   return memory;
 }
 

@@ -100,6 +100,11 @@ START_TEST (job_runs_through_the_graph)
   g_autoptr (GVariant) stage = g_variant_get_child_value (stages, 0);
   const char *id, *version;
   double seconds;
+  guint64 resident, most;
+  ck_assert (g_variant_lookup (stage, "peak-resident", "t", &resident)
+             && g_variant_lookup (details, "peak-resident", "t", &most));
+  ck_assert_uint_gt (resident, 1 << 20);
+  ck_assert_uint_ge (most, resident);
   ck_assert (g_variant_lookup (stage, "stage", "&s", &id)
              && g_variant_lookup (stage, "seconds", "d", &seconds));
   ck_assert_str_eq (id, "act");
@@ -248,6 +253,33 @@ START_TEST (preview_comes_from_the_stage)
   close (fd);
   g_autoptr (GVariant) cancelled = bus_call (bus, job, JOB, "Cancel", NULL, NULL);
   ck_assert_ptr_nonnull (cancelled);
+}
+END_TEST
+
+/* Refused before it begins; told by Check, with what there is. */
+START_TEST (what_cannot_fit_is_refused)
+{
+  static const char says[] = "the job needs 1048576.0 TiB of memory, and may use ";
+  g_autoptr (GError) error = NULL;
+  g_autofree char *job = submit ("greedy", NULL, 0);
+  assert_ends (job, "failed", says);
+  g_autofree char *name = bus_get_string (bus, job, "ErrorName");
+  ck_assert_str_eq (name, "org.sorad.Sora1.Error.NoMemory");
+  g_autofree char *stage = bus_get_string (bus, job, "Stage");
+  ck_assert_str_eq (stage, "");
+
+  g_autoptr (GVariant) reply
+      = bus_call (bus, MANAGER_PATH, MANAGER, "Check", arguments ("greedy", NULL, 0), &error);
+  ck_assert_msg (reply != NULL, "%s", error ? error->message : "");
+  g_autoptr (GVariant) summary = g_variant_get_child_value (reply, 1);
+  guint64 limit, peak;
+  g_autofree const char **warnings = NULL;
+  ck_assert (g_variant_lookup (summary, "memory-limit", "t", &limit)
+             && g_variant_lookup (summary, "peak-bytes", "t", &peak)
+             && g_variant_lookup (summary, "warnings", "^a&s", &warnings));
+  ck_assert_uint_gt (limit, 0);
+  ck_assert_uint_lt (limit, peak);
+  ck_assert (g_str_has_prefix (warnings[0], says));
 }
 END_TEST
 
@@ -442,6 +474,7 @@ main (void)
   tcase_add_test (worker, cancel_works_either_way);
   tcase_add_test (worker, preview_comes_from_the_stage);
   tcase_add_test (worker, check_gives_the_plan);
+  tcase_add_test (worker, what_cannot_fit_is_refused);
   tcase_add_test (worker, pipeline_tells_its_parameters);
   tcase_add_test (worker, plugin_is_described);
   tcase_add_test (worker, daemon_maps_no_plugin);

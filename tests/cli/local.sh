@@ -18,6 +18,7 @@ import json, sys
 r = json.load(open(sys.argv[1]))
 assert r["files"] == ["json.mp4"] and r["seed"] == "1", r
 assert [s["stage"] for s in r["stages"]] and all(s["wall"] >= 0 for s in r["stages"]), r
+assert all(s["peak_resident"] > 1 << 20 for s in r["stages"]), r
 EOF
 grep -q '^100 %\|^ *[0-9]* % denoise' progress || complain "no plain progress lines: $(cat progress)"
 

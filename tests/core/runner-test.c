@@ -189,10 +189,11 @@ on_log (gpointer data, int level, const char *stage, const char *message)
 
 static void
 on_stage_done (gpointer data, guint run, const char *stage, double wall_seconds,
-               double compute_seconds)
+               double compute_seconds, guint64 peak_resident)
 {
   Record *record = data;
   ck_assert_double_ge (wall_seconds, compute_seconds);
+  ck_assert_uint_gt (peak_resident, 0);
   g_mutex_lock (&record->lock);
   g_ptr_array_add (record->stages, g_strdup (stage));
   g_mutex_unlock (&record->lock);

@@ -255,6 +255,85 @@ START_TEST (peak_is_of_what_stands_together)
 }
 END_TEST
 
+/* Stages that are joined by streams are one link of the chain, and not one more beside it. */
+START_TEST (peak_of_streams_counts_none_twice)
+{
+  g_autoptr (SoraRequest) request = request_new (
+      SOURCE "Param.count=2\n[Stage pass]\nPlugin=stages/pass\nInput.in=source:out\n"
+             "[Stage gather]\nPlugin=stages/gather\nInput.in=pass:out\n"
+             "[Stage a]\nPlugin=stages/weigh\nParam.weights=1000000\nInput.in=gather:out\n"
+             "[Stage b]\nPlugin=stages/weigh\nParam.weights=2000000\nParam.work=7\n"
+             "Input.in=a:out\n");
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+  ck_assert_uint_ge (sora_plan_peak_bytes (plan), 2000007);
+  ck_assert_uint_lt (sora_plan_peak_bytes (plan), 2100000);
+}
+END_TEST
+
+#define CLIP                                                                                       \
+  "[Parameters]\nwidth=clip.width\nheight=clip.height\nframes=clip.frames\n"                       \
+  "[Stage clip]\nPlugin=stages/clip\n"
+
+static const struct
+{
+  gint64 width, height, frames; /* 0: 832, 480, 81 */
+  guint64 limit;
+  const char *says; /* NULL: it fits */
+} clips[] = {
+  { 0, 0, 0, 832 * 480 * 81, NULL },
+  { 0, 0, 0, 832 * 480 * 81 - 1,
+    "the job needs 30.8 MiB of memory, and may use 30.8 MiB: 800x448 with 81 frames or 832x480 with "
+    "77 frames would fit" },
+  { 0, 0, 0, 16000000, "15.3 MiB: 576x320 with 81 frames or 832x480 with 37 frames would fit" },
+  { 0, 0, 0, 400000, "390.6 KiB: 64x32 with 81 frames would fit" },
+  { 0, 0, 0, 50000, "48.8 KiB: 32x32 with 41 frames would fit" },
+  { 0, 0, 0, 1024, "1.0 KiB: 32x32 with 1 frame would fit" },
+  { 0, 0, 0, 1023, "1023 bytes: raise the memory limit" },
+  /* 16 divides both, 32 does not. */
+  { 432, 240, 17, 432 * 240 * 17 - 1, ": 416x224 with 17 frames or 432x240 with 13 frames would fit" },
+  { 240, 432, 5, 240 * 432 * 5 - 1, ": 224x400 with 5 frames would fit" },
+};
+
+START_TEST (sizes_that_would_fit_are_named)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (SoraRequest) request = request_new (CLIP);
+  if (clips[_i].width > 0)
+    {
+      sora_request_set_param (request, "width", g_variant_new_int64 (clips[_i].width));
+      sora_request_set_param (request, "height", g_variant_new_int64 (clips[_i].height));
+      sora_request_set_param (request, "frames", g_variant_new_int64 (clips[_i].frames));
+    }
+  request->memory_limit = clips[_i].limit;
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+  ck_assert_uint_eq (sora_plan_memory_limit (plan), clips[_i].limit);
+  gboolean fits = sora_plan_check_memory (plan, sora_plan_memory_limit (plan), &error);
+  ck_assert (fits == (clips[_i].says == NULL));
+  if (fits)
+    return;
+  ck_assert (g_error_matches (error, SORA_ERROR, SORA_ERROR_NO_MEMORY));
+  assert_error_has (error->message, clips[_i].says);
+  /* And they do. */
+  g_autoptr (GArray) sizes = sora_plan_sizes_that_fit (plan, clips[_i].limit);
+  for (guint i = 0; i < sizes->len; i++)
+    {
+      const SoraPlanSize *size = &g_array_index (sizes, SoraPlanSize, i);
+      ck_assert_uint_le ((guint64)(size->width * size->height * size->frames), clips[_i].limit);
+    }
+}
+END_TEST
+
+START_TEST (sizes_need_parameters)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (SoraRequest) request
+      = request_new ("[Parameters]\nwidth=clip.width\n[Stage clip]\nPlugin=stages/clip\n");
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+  ck_assert (!sora_plan_check_memory (plan, 16000000, &error));
+  assert_error_has (error->message, "and may use 15.3 MiB: raise the memory limit");
+}
+END_TEST
+
 static gint64
 first_extent (SoraPlan *plan)
 {
@@ -391,6 +470,9 @@ main (void)
   tcase_add_test (tests, doubly_fed);
   tcase_add_test (tests, tells_stages);
   tcase_add_test (tests, peak_is_of_what_stands_together);
+  tcase_add_test (tests, peak_of_streams_counts_none_twice);
+  tcase_add_loop_test (tests, sizes_that_would_fit_are_named, 0, G_N_ELEMENTS (clips));
+  tcase_add_test (tests, sizes_need_parameters);
   tcase_add_test (tests, peak_does_not_wrap);
   tcase_add_test (tests, a_cut_edge_puts_nothing_in_order);
   tcase_add_test (tests, nothing_is_freed);

@@ -95,6 +95,21 @@ START_TEST (a_stage_keeps_to_the_limit)
 }
 END_TEST
 
+/* The last job of a process keeps nothing, whatever the room. */
+START_TEST (single_jobs_keep_nothing)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (SoraRequest) request = request_new (TEXT_AND_DENOISE);
+  request->memory_limit = 10000;
+  g_autoptr (SoraRunner) runner = runner_new (request, NULL);
+  sora_runner_set_single (runner, TRUE);
+  ck_assert_msg (sora_runner_run (runner, &error), "%s", error != NULL ? error->message : "");
+  ck_assert_ptr_nonnull (strstr (told->str, "destroy text; "));
+  ck_assert_ptr_nonnull (strstr (told->str, "destroy denoise; "));
+  ck_assert_uint_gt (sora_runner_peak_resident (runner), 1 << 20);
+}
+END_TEST
+
 START_TEST (instances_stay_warm)
 {
   sora_runner_unref (run_limited (TEXT_AND_DENOISE, 10000));
@@ -195,15 +210,38 @@ run_limited_error (const char *pipeline, guint64 limit)
   return run_error (request, NULL, SORA_ERROR_NO_MEMORY);
 }
 
+/* Before anything is made, by what infer said. */
+START_TEST (what_cannot_fit_is_refused_at_once)
+{
+  g_autofree char *message = run_limited_error (TEXT_AND_DENOISE, 899);
+  ck_assert_str_eq (
+      message, "the job needs 900 bytes of memory, and may use 899 bytes: raise the memory limit");
+  g_autofree char *clip = run_limited_error (
+      "[Parameters]\nwidth=clip.width\nheight=clip.height\nframes=clip.frames\n"
+      "[Stage text]\nPlugin=stages/weigh\nParam.name=text\nParam.weights=700\n"
+      "[Stage clip]\nPlugin=stages/clip\nInput.in=text:out\n",
+      16000000);
+  ck_assert_str_eq (clip, "the job needs 30.8 MiB of memory, and may use 15.3 MiB: 576x320 with 81 "
+                          "frames or 832x480 with 37 frames would fit");
+  ck_assert_str_eq (told->str, "");
+}
+END_TEST
+
+/* By what a stage then asks for, where infer said less. */
 START_TEST (what_never_fits_fails_with_both_numbers)
 {
-  g_autofree char *message = run_limited_error (TEXT_AND_DENOISE, 750);
+  g_autofree char *message = run_limited_error (
+      "[Stage text]\nPlugin=stages/weigh\nParam.name=text\nParam.weights=600\n"
+      "[Stage denoise]\nPlugin=stages/weigh\nParam.weights=800\nParam.untold=true\n"
+      "Input.in=text:out\n",
+      750);
   ck_assert_str_eq (
       message,
       "stage 'denoise': needs 800 bytes of memory, but the job may use 750 bytes: raise the "
       "memory limit, or make the clip smaller");
   g_autofree char *work = run_limited_error (
-      "[Stage a]\nPlugin=stages/weigh\nParam.weights=700\nParam.work=400\n", 1000);
+      "[Stage a]\nPlugin=stages/weigh\nParam.weights=700\nParam.work=400\nParam.untold=true\n",
+      1000);
   ck_assert_str_eq (
       work,
       "stage 'a': needs 400 bytes of memory more than the 700 bytes it has, but the job may use "
@@ -215,7 +253,9 @@ END_TEST
 START_TEST (a_failed_instance_is_destroyed)
 {
   g_autofree char *message
-      = run_limited_error ("[Stage a]\nPlugin=stages/weigh\nParam.name=x\nParam.work=400\n", 300);
+      = run_limited_error ("[Stage a]\nPlugin=stages/weigh\nParam.name=x\nParam.work=400\n"
+                           "Param.untold=true\n",
+                           300);
   assert_error_has (message, "400 bytes");
   ck_assert_str_eq (told->str, "create x; destroy x; ");
 }
@@ -253,7 +293,9 @@ main (void)
   tcase_add_test (tests, text_is_released_for_the_denoiser);
   tcase_add_test (tests, nothing_is_released_where_there_is_room);
   tcase_add_test (tests, a_stage_keeps_to_the_limit);
+  tcase_add_test (tests, single_jobs_keep_nothing);
   tcase_add_test (tests, instances_stay_warm);
+  tcase_add_test (tests, what_cannot_fit_is_refused_at_once);
   tcase_add_test (tests, another_model_of_the_same_path);
   tcase_add_test (tests, other_weights_in_the_same_folder);
   tcase_add_test (tests, a_warm_instance_that_waits_is_released);

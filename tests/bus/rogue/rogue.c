@@ -11,7 +11,7 @@
 #include "core/sora-plugin.h"
 
 static const char *const modes[]
-    = { "write", "preview", "wait", "ignore", "crash", "leave", "infer-crash", "job", NULL };
+    = { "write", "preview", "wait", "ignore", "crash", "leave", "infer-crash", "job", "greedy", NULL };
 static const SoraParam mode = { .struct_size = sizeof (SoraParam),
                                 .type = SORA_PARAM_ENUM,
                                 .name = "mode",
@@ -69,6 +69,8 @@ infer (const SoraHost *host, SoraContext *ctx)
     host->log (ctx, SORA_LOG_WARNING, "32 is a strange size");
   if (is_mode (host, ctx, "infer-crash"))
     crash ();
+  if (is_mode (host, ctx, "greedy")) /* more than any machine has */
+    cost.work_bytes = UINT64_C (1) << 60;
   return host->set_cost (ctx, &cost);
 }
 
