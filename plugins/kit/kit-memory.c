@@ -5,6 +5,9 @@
 #include "kit-memory.h"
 
 #include <stdlib.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include <string.h>
 #include <sys/mman.h>
 
@@ -28,6 +31,13 @@ sora_kit_alloc (uint64_t count, size_t size)
   return memory;
 }
 
+uint64_t
+sora_kit_alloc_bytes (uint64_t bytes)
+{
+  const uint64_t unit = bytes >= 2 * HUGE_PAGE ? 4096 : 64;
+  return (bytes + unit - 1) / unit * unit;
+}
+
 void *
 sora_kit_alloc0 (uint64_t count, size_t size)
 {
@@ -41,4 +51,12 @@ void
 sora_kit_free (void *memory)
 {
   free (memory);
+}
+
+void
+sora_kit_trim (void)
+{
+#if defined(__GLIBC__)
+  (void)malloc_trim (0);
+#endif
 }

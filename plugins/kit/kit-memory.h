@@ -28,7 +28,15 @@ void *sora_kit_alloc (uint64_t count, size_t size);
  */
 void *sora_kit_alloc0 (uint64_t count, size_t size);
 
+/** sora_kit_alloc_bytes: Returns: what sora_kit_alloc() takes for @bytes, for estimates: what is large
+ * fills whole pages. */
+uint64_t sora_kit_alloc_bytes (uint64_t bytes);
+
 /** sora_kit_free: @memory: (nullable): what sora_kit_alloc() gave. */
 void sora_kit_free (void *memory);
+
+/** sora_kit_trim: gives what was freed back to the system, where the C library can.  For stages that
+ * go from one set of large buffers to another of other sizes. */
+void sora_kit_trim (void);
 
 #endif

@@ -265,7 +265,8 @@ sora_vae_stream_cost (SoraVaeStream *s, int64_t t, uint64_t *bytes, double *flop
   const SoraVaeCoder *coder = s->coder;
   const uint64_t lists
       = (uint64_t)coder->n * (sizeof *coder->layers + sizeof *coder->packed) + 2 * sizeof *s;
-  *bytes = lists + s->pool.bytes + s->work_bytes + rgb_bytes (s) + s->keys_bytes
+  *bytes = lists + s->pool.bytes + sora_kit_alloc_bytes (s->work_bytes)
+           + sora_kit_alloc_bytes (rgb_bytes (s)) + s->keys_bytes
            + (widest > 0 ? (uint64_t)s->threads * sora_kit_thread_bytes (widest) : 0);
   *flops = s->flops + (s->flops - before) * (double)(t - walked);
   return 0;

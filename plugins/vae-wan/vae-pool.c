@@ -30,7 +30,7 @@ sora_vae_pool_get (SoraVaePool *pool, uint64_t bytes)
   pool->frames[i].data = data;
   pool->frames[i].bytes = bytes;
   pool->frames[i].used = 1;
-  pool->bytes += bytes;
+  pool->bytes += sora_kit_alloc_bytes (bytes);
   return i;
 }
 

@@ -88,7 +88,17 @@ sora_vae_request_read (const SoraHost *host, SoraContext *ctx, SoraVaeRequest *r
                            (long long)trim);
       request->frames = trim < request->frames ? trim : request->frames;
     }
-  return r == SORA_OK || r == SORA_NOT_FOUND ? SORA_OK : r;
+  if (r != SORA_OK && r != SORA_NOT_FOUND)
+    return r;
+  /* Latents of which no picture is kept are not decoded. */
+  const int64_t temporal = request->config.temporal;
+  request->clip = (SoraVaeClip){ .half = SORA_VAE_DECODER,
+                                 .t = 1 + (request->frames - 1 + temporal - 1) / temporal,
+                                 .h = request->h,
+                                 .w = request->w,
+                                 .frames = request->frames,
+                                 .dtype = request->dtype };
+  return sora_vae_clip_read (host, ctx, &request->config, &request->clip);
 }
 
 /* A layer's tensors: its gamma, or weight and bias. */

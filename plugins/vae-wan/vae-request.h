@@ -6,7 +6,7 @@
 #ifndef SORA_VAE_REQUEST_H
 #define SORA_VAE_REQUEST_H
 
-#include "vae-layers.h"
+#include "vae-tiled.h"
 
 #include "sora-plugin.h"
 
@@ -18,6 +18,7 @@ typedef struct
   int64_t frames; /* that leave, after trimming */
   int dtype;
   double fps;
+  SoraVaeClip clip;
 } SoraVaeRequest;
 
 /* The most frames that are encoded. */

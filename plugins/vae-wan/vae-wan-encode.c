@@ -6,6 +6,7 @@
 #include "vae-encoder.h"
 #include "vae-load.h"
 #include "vae-request.h"
+#include "vae-tiled.h"
 
 #include "kit-frames.h"
 
@@ -18,6 +19,8 @@ typedef struct
   SoraKitFrames frames; /* that come */
   int64_t whole;        /* frames that are encoded: the last one may be repeated */
   int64_t shape[4];     /* of the latents */
+  SoraVaeClip clip;
+  SoraVaeTiling tiling;
 } Request;
 
 static int
@@ -46,7 +49,16 @@ read_request (const SoraHost *host, SoraContext *ctx, Request *request)
   request->shape[1] = later;
   request->shape[2] = frames->height / config->spatial;
   request->shape[3] = frames->width / config->spatial;
-  return SORA_OK;
+  request->clip = (SoraVaeClip){ .half = SORA_VAE_ENCODER,
+                                 .t = later,
+                                 .h = request->shape[2],
+                                 .w = request->shape[3],
+                                 .frames = frames->count,
+                                 .dtype = frames->dtype };
+  r = sora_vae_clip_read (host, ctx, config, &request->clip);
+  if (r == SORA_OK && sora_vae_tiling_choose (config, &request->clip, &request->tiling) != 0)
+    r = host->fail (ctx, "no memory to estimate the cost of encoding");
+  return r;
 }
 
 static int
@@ -60,13 +72,14 @@ encode_infer (const SoraHost *host, SoraContext *ctx)
   if (r != SORA_OK)
     return r;
   const int64_t *shape = request.shape;
-  if (sora_vae_encode_estimate (&request.config, shape[1], request.frames.height,
-                                request.frames.width, &cost.work_bytes, &cost.flops)
-      != 0)
-    return host->fail (ctx, "no memory to estimate the cost of encoding");
+  const SoraVaeTiling *tiling = &request.tiling;
+  cost.work_bytes = tiling->work_bytes;
+  cost.scratch_bytes = tiling->between_bytes + tiling->pictures_bytes;
+  cost.flops = tiling->flops;
   cost.packed_bytes = sora_vae_coder_bytes (&request.config, SORA_VAE_ENCODER);
   cost.output_bytes = (uint64_t)(shape[0] * shape[1] * shape[2] * shape[3]) * sizeof (float);
-  cost.steps = (uint32_t)shape[1];
+  cost.steps
+      = tiling->rows == 0 ? (uint32_t)shape[1] : sora_vae_tiled_steps (&request.clip, tiling);
   const SoraSpec spec
       = { .struct_size = sizeof spec, .dtype = SORA_F32, .shape = shape, .ndim = 4 };
   r = host->set_output_spec (ctx, "latents", &spec);
@@ -85,10 +98,11 @@ typedef struct
   SoraContext *ctx;
   const Request *request;
   SoraVaeInstance *instance;
-  SoraVaeStream *stream;
-  SoraTensor *out; /* the latents of all frames */
-  float *latents;  /* of the next one in it */
-  const char *rgb; /* of this frame */
+  SoraVaeStream *stream;       /* of whole frames */
+  SoraVaeTiledEncoding *tiled; /* of tiles */
+  SoraTensor *out;             /* the latents of all frames */
+  float *latents;              /* of the next one in it */
+  const char *rgb;             /* of this frame */
   int64_t done, frames_done;
 } Encode;
 
@@ -108,40 +122,48 @@ encode_on_compute (SoraKitTeam *team, void *data)
   return r;
 }
 
-/* Weights and memory, when the first frames are there. */
+/* Memory, and the weights, when the first frames are there. */
 static int
 begin (Encode *e)
 {
   const Request *request = e->request;
-  const SoraVaeConfig *config = &request->config;
-  uint64_t bytes = 0;
-  double flops = 0;
   SoraTensorView view = { .struct_size = sizeof view };
-  if (sora_vae_encode_estimate (config, request->shape[1], request->frames.height,
-                                request->frames.width, &bytes, &flops)
-      != 0)
-    return e->host->fail (e->ctx, "no memory to estimate the cost of encoding");
-  int r = sora_vae_load (e->host, e->ctx, e->instance, config, SORA_VAE_ENCODER);
+  char text[96];
+  e->host->log (
+      e->ctx, SORA_LOG_INFO, "encoding %s, %.2f GB of work",
+      sora_vae_tiling_text (&request->config, &request->clip, &request->tiling, text, sizeof text),
+      (double)request->tiling.work_bytes / 1e9);
+  int r = sora_vae_load (e->host, e->ctx, e->instance, &request->config, SORA_VAE_ENCODER);
   if (r == SORA_OK)
-    r = e->host->reserve (e->ctx, SORA_MEMORY_WORK, bytes);
+    r = e->host->reserve (e->ctx, SORA_MEMORY_WORK, request->tiling.work_bytes);
   if (r != SORA_OK)
     return r;
-  e->stream
-      = sora_vae_stream_new (e->instance->coder, request->frames.height, request->frames.width);
-  if (e->stream == NULL)
-    return e->host->fail (e->ctx, "no memory to encode");
   e->out = e->host->tensor_new (e->ctx, SORA_F32, 4, request->shape);
   if (e->out == NULL)
     return SORA_FAILED;
   e->host->tensor_view (e->out, &view);
   e->latents = view.data;
-  return SORA_OK;
+  if (request->tiling.rows > 0)
+    {
+      const SoraVaeTiledRun run
+          = { e->host,        e->ctx,          &request->config, e->instance->coder,
+              &request->clip, &request->tiling };
+      return sora_vae_tiled_encoding_new (&run, &e->tiled);
+    }
+  e->stream
+      = sora_vae_stream_new (e->instance->coder, request->frames.height, request->frames.width);
+  return e->stream != NULL ? SORA_OK : e->host->fail (e->ctx, "no memory to encode");
 }
 
 static int
 encode_frame (Encode *e, const char *rgb)
 {
   const Request *request = e->request;
+  if (e->tiled != NULL)
+    {
+      e->frames_done++;
+      return sora_vae_tiled_encoding_add (e->tiled, rgb);
+    }
   e->rgb = rgb;
   const int r = sora_kit_compute (e->host, e->ctx, "the encoder", encode_on_compute, e);
   e->frames_done++;
@@ -161,7 +183,7 @@ encode_chunk (Encode *e, const SoraTensorView *view)
   if (r == SORA_OK && view->shape[0] > frames->count - e->frames_done)
     return e->host->fail (e->ctx, "input 'frames' has more than the %lld frames that it promised",
                           (long long)frames->count);
-  if (r == SORA_OK && e->stream == NULL)
+  if (r == SORA_OK && e->out == NULL)
     r = begin (e);
   for (int64_t i = 0; i < view->shape[0] && r == SORA_OK; i++)
     r = encode_frame (e, (const char *)view->data + i * one);
@@ -171,6 +193,8 @@ encode_chunk (Encode *e, const SoraTensorView *view)
                 "input 'frames' has %lld frames: the last one is repeated to make %lld, and the "
                 "latents say so (trim_frames)",
                 (long long)frames->count, (long long)e->request->whole);
+  if (e->tiled != NULL) /* it repeats by itself */
+    return r;
   while (e->frames_done < e->request->whole && r == SORA_OK)
     r = encode_frame (e, (const char *)view->data + (view->shape[0] - 1) * one);
   return r;
@@ -193,9 +217,13 @@ encode_all (Encode *e)
     }
   if (r != SORA_EOS)
     return r;
-  if (e->frames_done < e->request->whole)
+  if (e->frames_done < e->request->frames.count)
     return e->host->fail (e->ctx, "input 'frames' ended after %lld frames of %lld",
                           (long long)e->frames_done, (long long)e->request->frames.count);
+  r = e->tiled != NULL ? sora_vae_tiled_encoding_finish (e->tiled, e->request->whole, e->latents)
+                       : SORA_OK;
+  if (r != SORA_OK)
+    return r;
   SoraTensor *out = e->out;
   e->out = NULL;
   return e->host->push (e->ctx, "latents", out);
@@ -213,6 +241,7 @@ encode_run (const SoraHost *host, SoraContext *ctx, void *instance)
   if (encode.out != NULL)
     host->tensor_unref (encode.out);
   sora_vae_stream_free (encode.stream);
+  sora_vae_tiled_encoding_free (encode.tiled);
   return r;
 }
 
@@ -247,7 +276,7 @@ static const SoraModelSlot model_slot = {
   .components = "vae",
 };
 static const SoraModelSlot *const models[] = { &model_slot, NULL };
-static const SoraParam *const params[] = { NULL };
+static const SoraParam *const params[] = { &sora_vae_tiling_param, &sora_vae_tile_param, NULL };
 
 static const SoraStageClass encode_class = {
   .struct_size = sizeof (SoraStageClass),

@@ -14,9 +14,16 @@
 #include <string.h>
 
 static int
+no_estimate (const SoraHost *host, SoraContext *ctx)
+{
+  return host->fail (ctx, "no memory to estimate the cost of decoding");
+}
+
+static int
 vae_infer (const SoraHost *host, SoraContext *ctx)
 {
   SoraVaeRequest request;
+  SoraVaeTiling tiling;
   SoraCost cost = { .struct_size = sizeof cost };
   int r = sora_vae_request_read (host, ctx, &request);
   if (r == SORA_OK)
@@ -25,14 +32,16 @@ vae_infer (const SoraHost *host, SoraContext *ctx)
     return r;
   const int64_t height = request.h * request.config.spatial,
                 width = request.w * request.config.spatial;
-  if (sora_vae_estimate (&request.config, request.t, request.h, request.w, &cost.work_bytes,
-                         &cost.flops)
-      != 0)
-    return host->fail (ctx, "no memory to estimate the cost of decoding");
+  if (sora_vae_tiling_choose (&request.config, &request.clip, &tiling) != 0)
+    return no_estimate (host, ctx);
+  cost.work_bytes = tiling.work_bytes;
+  cost.scratch_bytes = tiling.between_bytes + tiling.pictures_bytes;
+  cost.flops = tiling.flops;
   cost.packed_bytes = sora_vae_coder_bytes (&request.config, SORA_VAE_DECODER);
   cost.output_bytes
       = (uint64_t)(request.frames * height * width * 3) * (request.dtype == SORA_F32 ? 4 : 1);
-  cost.steps = (uint32_t)request.t;
+  cost.steps
+      = tiling.rows == 0 ? (uint32_t)request.clip.t : sora_vae_tiled_steps (&request.clip, &tiling);
 
   const int64_t shape[] = { request.frames, height, width, 3 };
   const SoraSpec spec
@@ -53,6 +62,7 @@ vae_infer (const SoraHost *host, SoraContext *ctx)
 typedef struct
 {
   const SoraHost *host;
+  SoraContext *ctx;
   const SoraVaeRequest *request;
   SoraVaeStream *stream;
   const float *latents; /* of this latent frame */
@@ -125,62 +135,93 @@ show (const SoraHost *host, SoraContext *ctx, const SoraTensorView *view)
   return SORA_OK;
 }
 
+/* Takes pictures that are done. */
+static int
+give (void *data, SoraTensor *pictures)
+{
+  const Decode *d = data;
+  SoraTensorView view = { .struct_size = sizeof view };
+  d->host->tensor_view (pictures, &view);
+  if (d->host->preview_wanted (d->ctx) && show (d->host, d->ctx, &view) != SORA_OK)
+    {
+      d->host->tensor_unref (pictures);
+      return SORA_FAILED;
+    }
+  return d->host->push (d->ctx, "frames", pictures);
+}
+
 /* One latent frame to one tensor of pictures, pushed. */
 static int
-decode_latent (const SoraHost *host, SoraContext *ctx, Decode *decode, int64_t i, int64_t done)
+decode_latent (Decode *decode, int64_t i, int64_t done)
 {
+  const SoraHost *host = decode->host;
   const SoraVaeRequest *request = decode->request;
   const int64_t each = i == 0 ? 1 : request->config.temporal;
   const int64_t n = request->frames - done < each ? request->frames - done : each;
   const int64_t shape[]
       = { n, request->h * request->config.spatial, request->w * request->config.spatial, 3 };
-  SoraTensor *tensor = host->tensor_new (ctx, request->dtype, 4, shape);
+  SoraTensor *tensor = host->tensor_new (decode->ctx, request->dtype, 4, shape);
   SoraTensorView view = { .struct_size = sizeof view };
   if (tensor == NULL)
     return SORA_FAILED;
   host->tensor_view (tensor, &view);
   decode->out = view.data;
   decode->left = n;
-  int r = sora_kit_compute (host, ctx, "the decoder", decode_on_compute, decode);
-  if (r == SORA_OK && host->preview_wanted (ctx))
-    r = show (host, ctx, &view);
+  const int r = sora_kit_compute (host, decode->ctx, "the decoder", decode_on_compute, decode);
   if (r != SORA_OK)
     {
       host->tensor_unref (tensor);
       return r;
     }
-  host->progress (ctx, (double)(i + 1) / (double)request->t, (uint32_t)(i + 1),
-                  (uint32_t)request->t);
-  return host->push (ctx, "frames", tensor);
+  host->progress (decode->ctx, (double)(i + 1) / (double)request->clip.t, (uint32_t)(i + 1),
+                  (uint32_t)request->clip.t);
+  return give (decode, tensor);
+}
+
+static int
+decode_whole (Decode *decode, const SoraVaeCoder *coder, const float *latents)
+{
+  const SoraVaeRequest *request = decode->request;
+  decode->stream = sora_vae_stream_new (coder, request->h, request->w);
+  if (decode->stream == NULL)
+    return decode->host->fail (decode->ctx, "no memory to decode");
+  int64_t done = 0;
+  int r = SORA_OK;
+  for (int64_t i = 0; i < request->clip.t && r == SORA_OK; i++)
+    {
+      decode->latents = latents + i * request->h * request->w;
+      r = decode_latent (decode, i, done);
+      done += i == 0 ? 1 : request->config.temporal;
+    }
+  sora_vae_stream_free (decode->stream);
+  return r;
 }
 
 static int
 decode_all (const SoraHost *host, SoraContext *ctx, SoraVaeInstance *instance,
             const SoraVaeRequest *request, const float *latents)
 {
-  uint64_t bytes = 0;
-  double flops = 0;
-  if (sora_vae_estimate (&request->config, request->t, request->h, request->w, &bytes, &flops) != 0)
-    return host->fail (ctx, "no memory to estimate the cost of decoding");
+  SoraVaeTiling tiling;
+  char text[96];
+  if (sora_vae_tiling_choose (&request->config, &request->clip, &tiling) != 0)
+    return no_estimate (host, ctx);
+  host->log (ctx, SORA_LOG_INFO, "decoding %s, %.2f GB of work",
+             sora_vae_tiling_text (&request->config, &request->clip, &tiling, text, sizeof text),
+             (double)tiling.work_bytes / 1e9);
   int r = sora_vae_load (host, ctx, instance, &request->config, SORA_VAE_DECODER);
   if (r == SORA_OK)
-    r = host->reserve (ctx, SORA_MEMORY_WORK, bytes);
+    r = host->reserve (ctx, SORA_MEMORY_WORK, tiling.work_bytes);
   if (r != SORA_OK)
     return r;
-  Decode decode
-      = { .host = host, .request = request, .channel_step = request->t * request->h * request->w };
-  decode.stream = sora_vae_stream_new (instance->coder, request->h, request->w);
-  if (decode.stream == NULL)
-    return host->fail (ctx, "no memory to decode");
-  int64_t done = 0;
-  for (int64_t i = 0; i < request->t && done < request->frames && r == SORA_OK; i++)
-    {
-      decode.latents = latents + i * request->h * request->w;
-      r = decode_latent (host, ctx, &decode, i, done);
-      done += i == 0 ? 1 : request->config.temporal;
-    }
-  sora_vae_stream_free (decode.stream);
-  return r;
+  Decode decode = { .host = host,
+                    .ctx = ctx,
+                    .request = request,
+                    .channel_step = request->t * request->h * request->w };
+  if (tiling.rows == 0)
+    return decode_whole (&decode, instance->coder, latents);
+  const SoraVaeTiledRun tiled
+      = { host, ctx, &request->config, instance->coder, &request->clip, &tiling };
+  return sora_vae_tiled_decode (&tiled, latents, decode.channel_step, give, &decode);
 }
 
 static int
@@ -246,7 +287,8 @@ static const SoraParam fps_param = {
   .f64_min = 1,
   .f64_max = 240,
 };
-static const SoraParam *const params[] = { &format_param, &fps_param, NULL };
+static const SoraParam *const params[]
+    = { &format_param, &fps_param, &sora_vae_tiling_param, &sora_vae_tile_param, NULL };
 
 static const SoraModelSlot model_slot = {
   .struct_size = sizeof (SoraModelSlot),

@@ -107,6 +107,8 @@ struct SoraContext
   SoraCost cost;
   atomic_int live;
   uint64_t reserved[2], peak[2];
+  uint64_t memory_limit, scratch_bytes;
+  char notes[1024];
   uint32_t step;
   int n_weights;
   int keeps;

@@ -5,6 +5,8 @@
  */
 #include "mini-host-private.h"
 
+#include <unistd.h>
+
 static void
 enter (SoraContext *ctx, int phases, const char *what)
 {
@@ -27,6 +29,8 @@ host_log (SoraContext *ctx, int level, const char *format, ...)
   va_end (args);
   if (ctx != NULL && level == SORA_LOG_WARNING)
     snprintf (ctx->warning, sizeof ctx->warning, "%s", text);
+  else if (ctx != NULL)
+    snprintf (ctx->notes, sizeof ctx->notes, "%s", text);
   if (getenv ("SORA_TEST_LOG") != NULL)
     fprintf (stderr, "%s\n", text);
 }
@@ -621,7 +625,21 @@ host_checkpoint_load (SoraContext *ctx, const void **data, size_t *size)
 static int
 host_scratch (SoraContext *ctx, uint64_t bytes, int *fd)
 {
-  return SORA_UNAVAILABLE;
+  enter (ctx, RUN, "scratch");
+  char name[] = "/tmp/sora-test-scratch-XXXXXX";
+  *fd = mkstemp (name);
+  if (*fd < 0 || unlink (name) != 0 || ftruncate (*fd, (off_t)bytes) != 0)
+    abort ();
+  ctx->scratch_bytes += bytes;
+  return SORA_OK;
+}
+
+static int
+host_memory_limit (SoraContext *ctx, uint64_t *bytes)
+{
+  enter (ctx, INFER | RUN, "memory_limit");
+  *bytes = ctx->memory_limit;
+  return SORA_OK;
 }
 
 static int
@@ -722,4 +740,5 @@ const SoraHost mini_table = {
   .preview = host_preview,
   .file_create = host_file_create,
   .info = host_info,
+  .memory_limit = host_memory_limit,
 };

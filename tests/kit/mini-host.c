@@ -31,6 +31,7 @@ mini_host_new (const SoraStageClass *stage, const char *model_dir, int threads)
   mini->ctx.stage = stage;
   mini->ctx.threads = threads;
   mini->ctx.cancel_after = -1;
+  mini->ctx.memory_limit = UINT64_MAX;
   mini->ctx.control = control_bits ();
   snprintf (mini->ctx.model_dir, sizeof mini->ctx.model_dir, "%s", model_dir ? model_dir : "");
   return mini;
@@ -199,6 +200,24 @@ mini_host_heap (void)
 }
 
 void
+mini_host_limit (MiniHost *mini, uint64_t bytes)
+{
+  mini->ctx.memory_limit = bytes;
+}
+
+const char *
+mini_host_note (const MiniHost *mini)
+{
+  return mini->ctx.notes;
+}
+
+uint64_t
+mini_host_scratch (const MiniHost *mini)
+{
+  return mini->ctx.scratch_bytes;
+}
+
+void
 mini_host_watch (MiniHost *mini)
 {
   mini->ctx.watched = 1;
@@ -260,6 +279,8 @@ mini_host_run (MiniHost *mini)
     }
   ctx->step = 0;
   ctx->asked = 0;
+  ctx->scratch_bytes = 0;
+  ctx->notes[0] = '\0';
   ctx->phase = RUN;
   ctx->heap_peak = 0;
   uint64_t before = mini_host_heap ();

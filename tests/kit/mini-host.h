@@ -52,6 +52,8 @@ void mini_host_weigh (MiniHost *mini);
 uint64_t mini_host_heap_peak (const MiniHost *mini);
 /* Bytes on the process's heap now. */
 uint64_t mini_host_heap (void);
+/* What memory_limit() says; without it UINT64_MAX. */
+void mini_host_limit (MiniHost *mini, uint64_t bytes);
 /* Somebody looks: preview_wanted() says yes, and the last preview is kept. */
 void mini_host_watch (MiniHost *mini);
 
@@ -63,6 +65,8 @@ void mini_host_release (MiniHost *mini);
 /* -- What came of it. */
 const char *mini_host_error (const MiniHost *mini); /* "" if none */
 const char *mini_host_warning (const MiniHost *mini); /* the last one; "" if none */
+const char *mini_host_note (const MiniHost *mini);    /* the last word of the last run that is no warning */
+uint64_t mini_host_scratch (const MiniHost *mini);    /* bytes of scratch files that the last run asked for */
 const SoraCost *mini_host_cost (const MiniHost *mini);
 const SoraSpec *mini_host_output_spec (const MiniHost *mini, const char *port); /* NULL: not set */
 size_t mini_host_n_outputs (const MiniHost *mini, const char *port);

