@@ -52,6 +52,9 @@ get_result (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invocation)
   g_variant_dict_insert_value (
       &details, "warnings",
       g_variant_new_strv ((const char *const *)job->warnings->pdata, (gssize)job->warnings->len));
+  g_variant_dict_insert_value (
+      &details, "notes",
+      g_variant_new_strv ((const char *const *)job->notes->pdata, (gssize)job->notes->len));
   g_dbus_method_invocation_return_value (
       invocation, g_variant_new ("(@aa{sv}@a{sv})", job->files, g_variant_dict_end (&details)));
 }

@@ -85,6 +85,7 @@ sorad_job_new (guint64 number, SoradSubmission *submission)
   job->stage = g_strdup ("");
   job->submitted = g_get_real_time ();
   job->warnings = g_ptr_array_new_with_free_func (g_free);
+  job->notes = g_ptr_array_new_with_free_func (g_free);
   job->sandbox = "none";
   job->preview_fd = -1;
   job->subscribers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -112,6 +113,7 @@ sorad_job_unref (SoradJob *job)
   g_clear_pointer (&job->files, g_variant_unref);
   g_clear_pointer (&job->details, g_variant_unref);
   g_ptr_array_unref (job->warnings);
+  g_ptr_array_unref (job->notes);
   g_ptr_array_unref (job->waiters);
   g_hash_table_unref (job->subscribers);
   g_free (job->id);
@@ -152,6 +154,7 @@ static const struct
   { "Error", SORAD_JOB_CHANGED_STATE },
   { "ErrorName", SORAD_JOB_CHANGED_STATE },
   { "Warnings", SORAD_JOB_CHANGED_WARNINGS },
+  { "Notes", SORAD_JOB_CHANGED_NOTES },
   { "SandboxLevel", SORAD_JOB_CHANGED_SANDBOX },
 };
 
@@ -196,6 +199,8 @@ sorad_job_get_property (const SoradJob *job, const char *name, guint position)
   if (IS ("Warnings"))
     return g_variant_new_strv ((const char *const *)job->warnings->pdata,
                                (gssize)job->warnings->len);
+  if (IS ("Notes"))
+    return g_variant_new_strv ((const char *const *)job->notes->pdata, (gssize)job->notes->len);
   if (IS ("SandboxLevel"))
     return g_variant_new_string (job->sandbox);
 #undef IS

@@ -24,6 +24,7 @@ typedef enum
 #define SORAD_JOB_OVER (~SORAD_JOB_ACTIVE)
 
 #define SORAD_JOB_MAX_WARNINGS 64
+#define SORAD_JOB_MAX_NOTES 64
 
 const char *sorad_job_state_name (SoradJobState state); /* "queued" */
 gboolean sorad_job_state_from_name (const char *name, SoradJobState *state);
@@ -63,6 +64,7 @@ typedef enum
   SORAD_JOB_CHANGED_POSITION = 1 << 2,
   SORAD_JOB_CHANGED_WARNINGS = 1 << 3,
   SORAD_JOB_CHANGED_SANDBOX = 1 << 4,
+  SORAD_JOB_CHANGED_NOTES = 1 << 5,
 } SoradJobChange;
 
 typedef struct SoradJob SoradJob;
@@ -82,6 +84,7 @@ struct SoradJob
   gint64 submitted, started, expected_end, finished; /* microseconds since the epoch */
   GError *error;
   GPtrArray *warnings;
+  GPtrArray *notes; /* how stages do their work, as they told */
   const char *sandbox;
   gboolean cancel_requested;
 

@@ -51,6 +51,7 @@ static const struct
   { "Job", "Error", SORAD_PERMISSION_OWNER },
   { "Job", "ErrorName", SORAD_PERMISSION_OWNER },
   { "Job", "Warnings", SORAD_PERMISSION_OWNER },
+  { "Job", "Notes", SORAD_PERMISSION_OWNER },
   { "Job", "SandboxLevel", SORAD_PERMISSION_OWNER },
 
   { "Plugin", "Id", SORAD_PERMISSION_PUBLIC },

@@ -14,7 +14,7 @@
 #include "core/sora-plugin.h"
 
 #define MAX_SHORTAGES 10 /* a second apart; then the job fails */
-#define MAX_WARNING 2048 /* bytes */
+#define MAX_LINE 2048    /* bytes of a warning or note */
 
 typedef struct
 {
@@ -250,17 +250,21 @@ take_log (SoradScheduler *scheduler, SoradJob *job, GVariant *payload)
   int level;
   const char *stage, *text;
   g_variant_get (payload, "(i&s&s)", &level, &stage, &text);
-  if (level < SORA_LOG_WARNING || job->warnings->len >= SORAD_JOB_MAX_WARNINGS)
+  gboolean is_note = level == SORA_LOG_INFO;
+  GPtrArray *lines = is_note ? job->notes : job->warnings;
+  if (level < SORA_LOG_INFO
+      || lines->len >= (is_note ? SORAD_JOB_MAX_NOTES : SORAD_JOB_MAX_WARNINGS))
     return;
   gboolean prefix = *stage && !g_str_has_prefix (text, "stage '");
-  char *warning = prefix ? g_strdup_printf ("stage '%s': %s", stage, text) : g_strdup (text);
-  if (strlen (warning) > MAX_WARNING)
+  char *line = prefix ? g_strdup_printf ("stage '%s': %s", stage, text) : g_strdup (text);
+  if (strlen (line) > MAX_LINE)
     {
-      *g_utf8_find_prev_char (warning, warning + MAX_WARNING + 1) = '\0';
-      warning = g_realloc (warning, strlen (warning) + 1);
+      *g_utf8_find_prev_char (line, line + MAX_LINE + 1) = '\0';
+      line = g_realloc (line, strlen (line) + 1);
     }
-  g_ptr_array_add (job->warnings, warning);
-  scheduler->callbacks.job_changed (scheduler->data, job, SORAD_JOB_CHANGED_WARNINGS);
+  g_ptr_array_add (lines, line);
+  scheduler->callbacks.job_changed (scheduler->data, job,
+                                    is_note ? SORAD_JOB_CHANGED_NOTES : SORAD_JOB_CHANGED_WARNINGS);
 }
 
 static void

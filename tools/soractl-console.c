@@ -77,6 +77,25 @@ soractl_console_warning (const char *format, ...)
   va_end (args);
 }
 
+static gboolean is_verbose;
+
+void
+soractl_console_set_verbose (gboolean verbose)
+{
+  is_verbose = verbose;
+}
+
+void
+soractl_console_note (const char *format, ...)
+{
+  if (!is_verbose)
+    return;
+  va_list args;
+  va_start (args, format);
+  message ("note: ", "\033[36m", format, args);
+  va_end (args);
+}
+
 char *
 soractl_format_bytes (guint64 bytes)
 {

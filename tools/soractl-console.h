@@ -9,6 +9,9 @@
 
 void soractl_console_error (const char *format, ...) G_GNUC_PRINTF (1, 2);
 void soractl_console_warning (const char *format, ...) G_GNUC_PRINTF (1, 2);
+/* With --verbose alone: how a stage does its work. */
+void soractl_console_note (const char *format, ...) G_GNUC_PRINTF (1, 2);
+void soractl_console_set_verbose (gboolean verbose);
 
 gboolean soractl_console_is_terminal (FILE *file);
 guint soractl_console_width (void);

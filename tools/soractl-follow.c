@@ -18,8 +18,8 @@ typedef struct
   SoractlProgress *progress;
   gboolean cancel_on_interrupt;
   gboolean interrupted;
-  gboolean waiting; /* Wait has not answered yet */
-  guint n_warnings; /* printed so far */
+  gboolean waiting;          /* Wait has not answered yet */
+  guint n_warnings, n_notes; /* printed so far */
   char *state;
   GError *error;
 } Follow;
@@ -35,6 +35,13 @@ on_properties (GDBusProxy *proxy, GVariant *changed, const char *const *invalida
     {
       soractl_progress_clear (follow->progress);
       soractl_console_warning ("%s", warnings[follow->n_warnings]);
+    }
+  const char *const *notes = sora_bus_job_get_notes (job);
+  n = notes != NULL ? g_strv_length ((char **)notes) : 0;
+  for (; follow->n_notes < n; follow->n_notes++)
+    {
+      soractl_progress_clear (follow->progress);
+      soractl_console_note ("%s", notes[follow->n_notes]);
     }
   if (g_strcmp0 (sora_bus_job_get_state (job), "running") != 0)
     return;
@@ -140,6 +147,12 @@ soractl_bus_follow (SoractlGlobal *global, SoraBusJob *job, gboolean cancel_on_i
         g_main_loop_run (loop);
       g_dbus_proxy_set_default_timeout (G_DBUS_PROXY (job), -1);
       state = g_steal_pointer (&follow.state);
+      /* What was said last may still be on its way, and the answer of Wait overtook it. */
+      if (state != NULL)
+        {
+          refresh (job);
+          on_properties (G_DBUS_PROXY (job), NULL, NULL, &follow);
+        }
       /* It may have ended just as we left. */
       if (state != NULL)
         g_clear_error (&follow.error);

@@ -104,13 +104,12 @@ static void
 on_log (gpointer data, int level, const char *stage, const char *message)
 {
   Local *local = data;
-  if (level < SORA_LOG_WARNING)
-    {
-      g_debug ("%s: %s", stage != NULL ? stage : "graph", message);
-      return;
-    }
+  if (level < SORA_LOG_INFO)
+    return;
   soractl_progress_clear (local->progress);
-  if (stage != NULL)
+  if (level == SORA_LOG_INFO)
+    soractl_console_note ("stage '%s': %s", stage != NULL ? stage : "graph", message);
+  else if (stage != NULL)
     soractl_console_warning ("stage '%s': %s", stage, message);
   else
     soractl_console_warning ("%s", message);

@@ -72,7 +72,7 @@ int
 soractl_parse_options (SoractlGlobal *global, const GOptionEntry *entries, gboolean lenient,
                        int *argc, char ***argv)
 {
-  gboolean help = FALSE;
+  gboolean help = FALSE, verbose = FALSE;
   const char *verb = (*argv)[0];
   const SoractlVerb *v = soractl_verbs;
   while (v->name != NULL && !g_str_equal (v->name, verb))
@@ -82,6 +82,8 @@ soractl_parse_options (SoractlGlobal *global, const GOptionEntry *entries, gbool
     { "help", 'h', 0, G_OPTION_ARG_NONE, &help, "Show this help", NULL },
     { v->json ? "json" : NULL, 0, 0, G_OPTION_ARG_NONE, &global->json, "Print JSON, for programs",
       NULL },
+    { v->verbose ? "verbose" : NULL, 'v', 0, G_OPTION_ARG_NONE, &verbose,
+      "Tell how stages do their work", NULL },
     G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = g_option_context_new (v->usage);
@@ -96,6 +98,7 @@ soractl_parse_options (SoractlGlobal *global, const GOptionEntry *entries, gbool
     tie_values (entries, common, argc, *argv);
   if (!g_option_context_parse (context, argc, argv, &error))
     return soractl_usage_error (verb, "%s", error->message);
+  soractl_console_set_verbose (verbose);
   if (help)
     {
       g_autofree char *program = g_strdup_printf ("soractl %s", verb);

@@ -49,6 +49,8 @@ on_log (gpointer data, int level, const char *stage, const char *message)
 {
   if (level >= SORA_LOG_WARNING)
     soractl_console_warning ("%s", message);
+  else if (level == SORA_LOG_INFO)
+    soractl_console_note ("%s", message);
 }
 
 static void

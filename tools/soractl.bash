@@ -38,6 +38,7 @@ _soractl ()
 
     local common="--quiet --help"
     case $verb in cancel | delete | inspect | preview) ;; *) common+=" --json" ;; esac
+    case $verb in generate | run | stage | wait) common+=" --verbose" ;; esac
     local request="--pipeline --model --stage --param --seed --turbo --metadata --threads --memory
         --steps --guidance-scale --width --height --frames --fps --negative-prompt --sampler --timesteps --no-mark"
     if [[ $cur == -* ]]; then

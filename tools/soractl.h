@@ -32,6 +32,7 @@ typedef struct
   const char *summary;                                       /* one line */
   int (*run) (SoractlGlobal *global, int argc, char **argv); /* argv[0] is the verb */
   gboolean json;                                             /* has --json */
+  gboolean verbose;                                          /* has --verbose: it follows stages */
 } SoractlVerb;
 
 /* NULL-named at its end. */

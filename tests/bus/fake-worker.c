@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/sora-plugin.h"
 #include "core/sora-request.h"
 #include "dbus/sora-channel.h"
 
@@ -248,7 +249,10 @@ end_as_told (const char *mode, guint64 job, const char *text)
   else if (g_str_equal (mode, "warn"))
     {
       sora_channel_send (channel, SORA_MESSAGE_LOG, job,
-                         g_variant_new ("(iss)", 2, "work", "frames rounded up"), NULL);
+                         g_variant_new ("(iss)", SORA_LOG_INFO, "work", "in 4 tiles"), NULL);
+      sora_channel_send (channel, SORA_MESSAGE_LOG, job,
+                         g_variant_new ("(iss)", SORA_LOG_WARNING, "work", "frames rounded up"),
+                         NULL);
       send_result (job);
     }
   else if (g_str_equal (mode, "warn-long"))

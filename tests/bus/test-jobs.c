@@ -430,6 +430,10 @@ START_TEST (warnings_are_kept)
   g_autofree const char **texts = g_variant_get_strv (warnings, NULL);
   ck_assert_str_eq (texts[0], "stage 'work': frames rounded up");
   ck_assert_ptr_null (texts[1]);
+  g_autoptr (GVariant) notes = bus_get (bus, job, JOB, "Notes");
+  g_autofree const char **said = g_variant_get_strv (notes, NULL);
+  ck_assert_str_eq (said[0], "stage 'work': in 4 tiles");
+  ck_assert_ptr_null (said[1]);
 }
 END_TEST
 
@@ -492,7 +496,7 @@ START_TEST (own_jobs_are_listed)
   g_autoptr (GVariant) properties = NULL;
   g_variant_get_child (active, 0, "(&o@a{sv})", &path, &properties);
   ck_assert_str_eq (path, second);
-  ck_assert_uint_eq (g_variant_n_children (properties), 19);
+  ck_assert_uint_eq (g_variant_n_children (properties), 20);
   g_autoptr (GVariant) cancelled = bus_call (bus, second, JOB, "Cancel", NULL, NULL);
   ck_assert_ptr_nonnull (cancelled);
 }

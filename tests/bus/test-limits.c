@@ -347,7 +347,7 @@ START_TEST (plugin_that_hangs_when_described_is_told)
                     "no answer within 5 s, the worker process was killed");
   ck_assert_str_eq (g_variant_get_string (pipeline, NULL),
                     "plugin 'rogue': no answer within 5 s, the worker process was killed");
-  ck_assert_msg (took < 14 * G_USEC_PER_SEC, "%" G_GINT64_FORMAT " us", took);
+  ck_assert_msg (took < 22 * G_USEC_PER_SEC, "%" G_GINT64_FORMAT " us", took);
   bus_fixture_free (fixture);
   bus_remove_tree (plugins);
 }

@@ -36,7 +36,12 @@ gdbus wait --session --timeout 60 org.sorad.Sora1 || { cat "$work/sorad.log"; ex
 ctl generate "${tiny[@]}" -o remote.mp4 "a red ball" > paths 2> progress || complain "generate: $(cat progress)"
 [ "$(cat paths)" = remote.mp4 ] || complain "generate printed '$(cat paths)'"
 grep -q denoise progress || complain "no progress: $(cat progress)"
+! grep -q note: progress || complain "notes without --verbose: $(cat progress)"
 "$soractl" generate --local -q "${tiny[@]}" -o local.mp4 "a red ball" > /dev/null
+ctl generate -v "${tiny[@]}" -o noted.mp4 "a red ball" > /dev/null 2> progress || complain "generate -v: $(cat progress)"
+grep -q "note: stage 'decode': decoding whole frames" progress || complain "no note over the bus: $(cat progress)"
+"$soractl" generate --local --verbose "${tiny[@]}" -o noted-local.mp4 "a red ball" > /dev/null 2> progress
+grep -q "note: stage 'decode': decoding whole frames" progress || complain "no note of --local: $(cat progress)"
 cmp remote.mp4 local.mp4 || complain "the service made other bytes than --local"
 
 # -- A stage put in for another, with a model that the pipeline has no role for.

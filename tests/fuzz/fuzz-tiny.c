@@ -5,6 +5,7 @@
  * is the shape of the stage's input.
  */
 #include "config.h"
+#include <math.h>
 #include <string.h>
 #include "plugins/vae-tiny/tiny-request.h"
 #include "table.h"
@@ -75,6 +76,23 @@ host_input_attr_i64 (SoraContext *ctx, const char *port, const char *name, int64
   return SORA_OK;
 }
 
+/* Numbers of no use as a rate, too. */
+static int
+host_input_attr_f64 (SoraContext *ctx, const char *port, const char *name, double *value)
+{
+  int64_t whole;
+  if (host_input_attr_i64 (ctx, port, name, &whole) != SORA_OK)
+    return SORA_NOT_FOUND;
+  *value = whole == 1 ? NAN : whole == 2 ? INFINITY : (double)whole / 4;
+  return SORA_OK;
+}
+
+static int
+host_param_is_set (SoraContext *ctx, const char *name)
+{
+  return g_hash_table_contains (table.by_name, "set");
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
@@ -84,7 +102,9 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
                                  .input_spec = host_input_spec,
                                  .param_string = host_param_string,
                                  .param_f64 = host_param_f64,
-                                 .input_attr_i64 = host_input_attr_i64 };
+                                 .param_is_set = host_param_is_set,
+                                 .input_attr_i64 = host_input_attr_i64,
+                                 .input_attr_f64 = host_input_attr_f64 };
   SoraTinyRequest request;
   uint64_t bytes = 0;
   failed = FALSE;
@@ -98,6 +118,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
       MUST (c->patch >= 1 && c->patch <= SORA_TINY_MAX_PATCH && c->spatial == 8 * c->patch);
       MUST (request.frames >= 1 && request.t >= 1 && request.h >= 1 && request.w >= 1);
       MUST (request.frames <= request.t * SORA_TINY_TEMPORAL);
+      MUST (request.fps > 0 && request.fps <= 1000);
       r = sora_tiny_check_tensors (&host, NULL, c, &bytes);
       MUST ((r == SORA_OK) != failed && (r != SORA_OK || bytes > 0));
     }
