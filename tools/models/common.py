@@ -1,11 +1,23 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What every training stage shares: where state lives, logs, checkpoints, averaged weights."""
+import ctypes
 import json
 import os
 import pathlib
 import time
 
 import torch
+
+
+def keep_memory():
+    """Tells glibc to keep freed memory: a step's large tensors would else be fresh pages each time (a third of the time)."""
+    libc = ctypes.CDLL(None)
+    for option, value in ((-1, 2**31 - 1), (-2, 2**28), (-3, 2**30)):  # TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(option, value)
+
+
+keep_memory()
 
 
 def state_dir():

@@ -69,11 +69,15 @@ def export(folder, name, raw):
     print(f"{folder}: {size / 1e6:.1f} MB after {state['step']} updates of the DiT")
 
 
-if __name__ == "__main__":
+def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("folder", type=pathlib.Path)
     p.add_argument("--name", default="dit")
     p.add_argument("--raw", action="store_true", help="the last weights: the average lags a fast run")
-    arguments = p.parse_args()
+    a = p.parse_args()
     torch.set_num_threads(1)
-    export(arguments.folder, arguments.name, arguments.raw)
+    export(a.folder, a.name, a.raw)
+
+
+if __name__ == "__main__":
+    main()

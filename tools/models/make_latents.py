@@ -52,18 +52,16 @@ def read_json(name):
 
 
 def encode(vae, part):
-    clips = scenes.draw(part, *SIZE)
-    return vae_fast.encode(vae, clips)[0]
+    return vae_fast.encode(vae, scenes.draw(part))[0]
 
 
-SIZE = (17, 64, 64)
 CELLS = 4  # a token's side in cells of cover()
 
 
 def cover(part, grid):
     """What share of each cell of each token the object covers: f32 [N, t * h * w, CELLS * CELLS]; grid: t, h, w."""
     t, h, w = grid
-    seen = scenes.cover(part, *SIZE)
+    seen = scenes.cover(part)
     seen = torch.nn.functional.adaptive_avg_pool2d(seen, (h * CELLS, w * CELLS))
     rest = seen[:, 1:].unflatten(1, (t - 1, -1)).mean(2)  # a latent frame is one frame, then four
     seen = torch.cat([seen[:, :1], rest], 1)

@@ -15,6 +15,7 @@ from diffusers import WanPipeline
 from eval import look
 import sheet
 import train_dit
+import world
 
 PROMPTS = [
     "a red ball rolls right over green grass",
@@ -54,8 +55,8 @@ def main():
     p.add_argument("--steps", type=int, default=20)
     p.add_argument("--guidance", type=float, default=3.0)
     p.add_argument("--seed", type=int, default=0)
-    p.add_argument("--frames", type=int, default=17)
-    p.add_argument("--side", type=int, default=64)
+    p.add_argument("--frames", type=int, default=world.FRAMES)
+    p.add_argument("--side", type=int, default=world.SIDE)
     a = p.parse_args()
     torch.set_num_threads(1)
     prompts, wanted = a.prompts or PROMPTS, None

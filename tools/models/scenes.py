@@ -101,8 +101,8 @@ def track(scene, frames):
         elif motion == "spin":
             angle = math.pi * t
         elif motion == "bounce":
-            hop = (2 * t) % 1.0 if t < 1 else 1.0
-            y = 0.5 + reach - 2 * reach * 4 * hop * (1 - hop)
+            fall = 1 - abs(2 * t - 1)  # down to the ground by the middle of the clip, and up again
+            y = 0.5 - reach + 2 * reach * fall * fall
         elif motion in ("grow", "shrink"):
             low, high = 0.19, radius + 0.13
             u = _ease(t if motion == "grow" else 1 - t)
@@ -175,7 +175,7 @@ def _placed(scenes, shape, frames, height, width):
     return index, dx, dy, distance
 
 
-def cover(scenes, frames=17, height=64, width=64):
+def cover(scenes, frames=world.FRAMES, height=world.SIDE, width=world.SIDE):
     """How much of each pixel the object covers: [N, frames, height, width] in 0..1."""
     out = torch.zeros(len(scenes), frames, height, width)
     for shape in sorted({s["shape"] for s in scenes}):
@@ -184,7 +184,7 @@ def cover(scenes, frames=17, height=64, width=64):
     return out
 
 
-def draw(scenes, frames=17, height=64, width=64):
+def draw(scenes, frames=world.FRAMES, height=world.SIDE, width=world.SIDE):
     """Draws a list of scenes; see the head of this file."""
     names = sorted({s["background"] for s in scenes})
     backs = torch.stack([background(n, height, width).clamp(0, 1) for n in names])

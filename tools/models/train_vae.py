@@ -27,8 +27,6 @@ def clip_pool(count, side, frames, part="train", seed=1):
     path = common.state_dir() / f"clips-{part}-{side}x{frames}-{count}.npy"
     if not path.exists():
         pool = world.sample_scenes(count, seed, part)
-        for scene in pool[::9]:
-            scene["motion"] = "bounce"  # the quickest motion, which the world may come to have
         clips = np.empty((count, 3, frames, side, side), np.uint8)
         for i in range(0, count, 64):
             drawn = scenes.draw(pool[i:i + 64], frames, side, side)
@@ -84,8 +82,8 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--name", default="vae")
     p.add_argument("--start", default="", help="begin with the averaged weights of this run instead of fresh ones")
-    p.add_argument("--side", type=int, default=64)
-    p.add_argument("--frames", type=int, default=17)
+    p.add_argument("--side", type=int, default=world.SIDE)
+    p.add_argument("--frames", type=int, default=world.FRAMES)
     p.add_argument("--z-dim", type=int, default=12)
     p.add_argument("--base-dim", type=int, default=16)
     p.add_argument("--pool", type=int, default=3072)
@@ -103,6 +101,7 @@ def main():
     p.add_argument("--kl", type=float, default=2e-4)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--judge-every", type=float, default=900, help="seconds")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
@@ -135,7 +134,7 @@ def main():
     before = a.steps_frames + a.steps_clips
     total = before + a.steps_decoder
     blur = None
-    started = saved = time.time()
+    started = saved = judged = time.time()
     sums = []
     while step < total:
         generator.manual_seed(a.seed * 1_000_003 + step)
@@ -188,6 +187,8 @@ def main():
                 vae=vae.state_dict(), optimizer=optimizer.state_dict(),
                 second=second.buffers, average=average.state(),
                 step=step, spent=spent + saved - started, args=vars(a)))
+        if time.time() - judged > a.judge_every or step in (a.steps_frames, total):
+            judged = time.time()
             with common.Swapped(vae, average):
                 clips = judge[:, :, :1] if step <= a.steps_frames else judge
                 common.log_line(f"{a.name}.jsonl", step=step, held_out_psnr=psnr(vae, clips))

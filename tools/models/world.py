@@ -21,13 +21,13 @@ COLOURS = {
     "pink": (0.98, 0.50, 0.72),
 }
 SIZES = {"small": 0.20, "": 0.245, "large": 0.30}  # radius as a share of the clip's smaller side
-# scenes.py and captions.py also know "bounce"; so small a VAE blurs it (8 pixels a frame).
-MOTIONS = ("left", "right", "up", "down", "still", "spin", "grow", "shrink")
+MOTIONS = ("left", "right", "up", "down", "bounce", "still", "spin", "grow", "shrink")
 BACKGROUNDS = (
     "grass", "snow", "night", "sand", "water", "sunset", "plain white", "plain black", "plain gray",
     "plain blue",
 )
 HELD_OUT_SHARE = 0.15
+FRAMES, SIDE = 17, 96  # of a clip, unless told otherwise
 
 
 def possible(scene):

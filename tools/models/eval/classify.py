@@ -85,7 +85,7 @@ def accuracy(net, cuts, names):
     return 100 * float((net(cuts).argmax(1) == names).float().mean())
 
 
-def train(count=2400, steps=600, side=64, seed=3):
+def train(count=2400, steps=600, side=world.SIDE, seed=3):
     torch.manual_seed(seed)
     net = network()
     cuts, names = examples("train", count, seed, side, True)
@@ -130,7 +130,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--count", type=int, default=2400)
     p.add_argument("--steps", type=int, default=600)
-    p.add_argument("--side", type=int, default=64)
+    p.add_argument("--side", type=int, default=world.SIDE)
     a = p.parse_args()
     torch.set_num_threads(1)
     print(train(a.count, a.steps, a.side))
