@@ -151,21 +151,26 @@ static const struct
   int64_t t, h, w;
 } clips[] = { { 1, 9, 7 }, { 2, 5, 11 }, { 5, 7, 6 } };
 
+/* Small tiles on a picture, as each of them computes its halo again: time is the frames' and
+ * theirs. */
+static const int64_t sides[][5] = { { 8, 20, 24, 1000, 0 }, { 20, 0 }, { 24, 0 } };
+
 START_TEST (test_decode)
 {
-  static const int64_t sides[] = { 8, 20, 24, 1000, 0 };
   const Model *model = &decoders[_i / 3];
   char what[100];
   for (int f32 = 0; f32 < 2; f32++)
     {
+      if (_i % 3 > 0 && f32 != _i / 3 % 2) /* of clips one form each */
+        continue;
       MiniHost *mini = new_decoder (model, clips[_i % 3].t, clips[_i % 3].h, clips[_i % 3].w);
       (void)snprintf (what, sizeof what, "%s, %s", model->folder, f32 ? "f32" : "u8");
       mini_host_set_string (mini, "format", f32 ? "f32" : "u8");
-      compare (mini, "frames", sides, what);
+      compare (mini, "frames", sides[_i % 3], what);
       if (clips[_i % 3].t == 5 && model->temporal == 4)
         {
           mini_host_input_attr_i64 (mini, "latents", "trim_frames", 6);
-          compare (mini, "frames", sides, "trimmed");
+          compare (mini, "frames", sides[_i % 3], "trimmed");
         }
       mini_host_free (mini);
     }
@@ -174,16 +179,17 @@ END_TEST
 
 START_TEST (test_encode)
 {
-  static const int64_t sides[] = { 8, 20, 24, 1000, 0 };
   const Model *model = &encoders[_i / 3];
   for (int f32 = 0; f32 < 2; f32++)
     {
+      if (_i % 3 > 0 && f32 != _i / 3 % 2)
+        continue;
       /* One frame less: the last one is repeated. */
       const int64_t t = clips[_i % 3].t;
       const int64_t frames = 1 + model->temporal * (t - 1) - (t > 2 && model->temporal > 1);
       MiniHost *mini
           = new_encoder (model, f32 ? SORA_F32 : SORA_U8, frames, clips[_i % 3].h, clips[_i % 3].w);
-      compare (mini, "latents", sides, model->folder);
+      compare (mini, "latents", sides[_i % 3], model->folder);
       mini_host_free (mini);
     }
 }
