@@ -522,7 +522,7 @@ main (void)
 {
   Suite *suite = suite_create ("vae-22");
   TCase *tcase = tcase_create ("vae22");
-  tcase_set_timeout (tcase, 240);
+  tcase_set_timeout (tcase, 900);
   tcase_add_checked_fixture (tcase, setup, teardown);
   tcase_add_loop_test (tcase, test_goldens, 0, 2);
   tcase_add_loop_test (tcase, test_same_bytes, 0, 2 * N_CASES);

@@ -428,7 +428,7 @@ main (void)
 {
   Suite *suite = suite_create ("vae-tiles");
   TCase *tcase = tcase_create ("tiles");
-  tcase_set_timeout (tcase, 240);
+  tcase_set_timeout (tcase, 900);
   tcase_add_loop_test (tcase, test_decode, 0, 3 * N_MODELS);
   tcase_add_loop_test (tcase, test_encode, 0, 3 * N_MODELS);
   tcase_add_test (tcase, test_weights);
@@ -437,7 +437,7 @@ main (void)
   tcase_add_test (tcase, test_refused);
   suite_add_tcase (suite, tcase);
   tcase = tcase_create ("memory");
-  tcase_set_timeout (tcase, 240);
+  tcase_set_timeout (tcase, 900);
   tcase_add_test (tcase, test_limit);
   suite_add_tcase (suite, tcase);
   SRunner *runner = srunner_create (suite);
