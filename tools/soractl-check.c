@@ -83,8 +83,8 @@ print_people (SoraPlan *plan)
   g_autofree char *peak = soractl_format_bytes (sora_plan_peak_bytes (plan)),
                   *time = soractl_format_seconds (total);
   printf ("\npeak memory %s, about %s %s\n", peak, time,
-          all_measured ? "(from rates that 'soractl bench' measured here)"
-                       : "(nominal: 'soractl bench' measures this machine)");
+          all_measured ? "(from rates that 'soractl bench --request' measured here)"
+                       : "(nominal: 'soractl bench --request' measures this machine)");
 }
 
 static void

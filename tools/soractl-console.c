@@ -55,7 +55,7 @@ message (const char *label, const char *colour, const char *format, va_list args
   g_autofree char *text = g_strdup_vprintf (format, args);
   gboolean colourful = use_colour (stderr);
   fflush (stdout);
-  fprintf (stderr, "soractl: %s%s%s%s\n", colourful ? colour : "", label,
+  fprintf (stderr, "%s: %s%s%s%s\n", g_get_prgname (), colourful ? colour : "", label,
            colourful ? "\033[0m" : "", text);
 }
 

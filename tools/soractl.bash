@@ -32,8 +32,9 @@ _soractl ()
         --sampler) COMPREPLY=($(compgen -W "auto unipc euler dpmpp-2m dmd distill" -- "$cur")); return ;;
         --metadata) COMPREPLY=($(compgen -W "full minimal none" -- "$cur")); return ;;
         --state) COMPREPLY=($(compgen -W "queued running done failed cancelled" -- "$cur")); return ;;
+        --precision) COMPREPLY=($(compgen -W "exact fast" -- "$cur")); return ;;
         --output | -o | --input | -i) compopt -o default; return ;;
-        --seed | -s | --threads | --memory | --repeat | --param | -p | --name) return ;;
+        --seed | -s | --threads | --memory | --repeat | --blocks | --param | -p | --name) return ;;
     esac
 
     local common="--quiet --help"
@@ -45,7 +46,13 @@ _soractl ()
         case $verb in
             generate | run) common+=" $request --output --overwrite --local --detach" ;;
             check) common+=" $request" ;;
-            bench) common+=" $request --repeat" ;;
+            bench)
+                common+=" --request --repeat --threads --model --precision"
+                if [[ " ${words[*]} " == *" --request "* ]]; then
+                    common+=" $request"
+                else
+                    common+=" --list --quick --blocks"
+                fi ;;
             jobs) common+=" --state" ;;
             result) common+=" --output --name --overwrite" ;;
             preview) common+=" --output --overwrite" ;;
@@ -66,6 +73,7 @@ _soractl ()
                 COMPREPLY=($(compgen -W "$(_soractl_ids models)" -- "$cur"))
             fi ;;
         run) COMPREPLY=($(compgen -W "$(_soractl_ids pipelines)" -- "$cur")) ;;
+        bench) COMPREPLY=($(compgen -W "peaks $(soractl bench --list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur")) ;;
         show | cancel | wait | result | delete | preview)
             COMPREPLY=($(compgen -W "$(soractl $bus jobs --quiet 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur")) ;;
         inspect)

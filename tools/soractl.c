@@ -36,8 +36,8 @@ const SoractlVerb soractl_verbs[] = {
     soractl_verb_check, TRUE, FALSE },
   { "stage", "run PLUGIN [OPTION...]", "Run one stage on tensors from files", soractl_verb_stage,
     TRUE, TRUE },
-  { "bench", "[OPTION...] [PROMPT]", "Time the stages of a request", soractl_verb_bench, TRUE,
-    FALSE },
+  { "bench", "[OPTION...] [CASE...] | --request [OPTION...] [PROMPT]",
+    "Measure this machine and the stages, or time a request", soractl_verb_bench, TRUE, FALSE },
   { NULL, NULL, NULL, NULL, FALSE, FALSE },
 };
 

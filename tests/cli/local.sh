@@ -74,14 +74,14 @@ grep -q 'peak memory' table || complain "check's sum: $(cat table)"
 sed '/^prompt=/d; s/^Plugin=text-umt5/&\nParam.prompt=a ball/' "$src/pipelines/text-to-video.pipeline" > silent.pipeline
 "$soractl" check --pipeline ./silent.pipeline -m small-a > table || complain "check of a pipeline without a prompt"
 
-# -- bench: what it measures is of its number of threads; Ctrl-C leaves nothing.
+# -- bench --request: what it measures is of its number of threads; Ctrl-C leaves nothing.
 export XDG_CACHE_HOME=$work/cache TMPDIR=$work/tmp
 mkdir "$TMPDIR"
-"$soractl" bench "${tiny[@]}" --threads 1 --repeat 1 --json ball > bench.json || complain "bench"
+"$soractl" bench --request "${tiny[@]}" --threads 1 --repeat 1 --json ball > bench.json || complain "bench"
 grep -q '"flops_per_second"' bench.json || complain "bench: $(cat bench.json)"
 "$soractl" check "${tiny[@]}" --threads 1 ball | grep -q 'measured here' || complain "check knows nothing of bench"
 "$soractl" check "${tiny[@]}" ball | grep -q nominal || complain "the rates of one thread were taken for those of all"
-"$soractl" bench -m small-a --width 256 --height 256 --frames 65 --steps 1000 ball > /dev/null 2>&1 &
+"$soractl" bench --request -m small-a --width 256 --height 256 --frames 65 --steps 1000 ball > /dev/null 2>&1 &
 client=$!
 until_true 60 eval '[ -n "$(ls "$TMPDIR")" ]' || complain "bench made no folder"
 # Again, if it did not listen yet.
