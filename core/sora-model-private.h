@@ -94,6 +94,8 @@ gboolean sora_model_parse_index (SoraModel *model, const char *text, gsize lengt
                                  GError **error);
 GHashTable *sora_model_parse_weight_map (const char *text, gsize length, const char *display_name,
                                          GError **error); /* tensor -> shard */
+GHashTable *sora_model_parse_defaults (const char *text, gsize length, const char *display_name,
+                                       GError **error); /* parameter -> text */
 gboolean sora_model_is_pickle_name (const char *name);
 
 G_END_DECLS

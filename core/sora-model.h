@@ -92,6 +92,24 @@ gboolean sora_model_is_single (SoraModel *model);
 const char *sora_model_family (SoraModel *model);
 
 /**
+ * SORA_MODEL_DEFAULTS:
+ *
+ * A file of a model's folder: a JSON object of public parameters and what suits the model, such as
+ * {"width": 96, "height": 96, "frames": 17}.
+ */
+#define SORA_MODEL_DEFAULTS "sora_defaults.json"
+
+/**
+ * sora_model_defaults:
+ * @model: a model
+ * @error: (out) (optional): where to put it
+ *
+ * Returns: (transfer full): public parameter -> its value as text, empty if the model has no SORA_MODEL_DEFAULTS;
+ *   NULL on SORA_ERROR_INVALID_MODEL.  Whether a pipeline has such parameters, and the values fit, is the plan's to see
+ */
+GHashTable *sora_model_defaults (SoraModel *model, GError **error);
+
+/**
  * sora_model_components:
  * @model: a model
  *

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Parameters of a plan.  In rising order: the stage's default, Param.NAME of the pipeline's stage,
- * [Defaults] of the pipeline, the user's public parameter, the user's "stage.param".
+ * [Defaults] of the pipeline, the defaults of the model that the stage runs, the user's public
+ * parameter, the user's "stage.param".
  */
 #include "config.h"
 #include "sora-plan-private.h"
@@ -136,6 +137,53 @@ set_pipeline_params (SoraPlan *plan, SoraGraph *graph, GError **error)
   return TRUE;
 }
 
+/* What suits the stage's models; the first slot has the first word.  A model serves pipelines of
+ * many kinds: what this one has no parameter for is passed over. */
+static gboolean
+set_model_defaults (SoraPlan *plan, SoraNode *node, SoraModel *model, GError **error)
+{
+  g_autoptr (GHashTable) defaults = sora_model_defaults (model, error);
+  if (defaults == NULL)
+    return FALSE;
+  GPtrArray *params = sora_pipeline_params (plan->pipeline);
+  for (guint i = 0; i < params->len && g_hash_table_size (defaults) > 0; i++)
+    {
+      SoraPipelineParam *public_param = g_ptr_array_index (params, i);
+      const char *text = g_hash_table_lookup (defaults, public_param->name);
+      for (guint j = 0; text != NULL && j < public_param->targets->len; j++)
+        {
+          SoraPipelineTarget *target = g_ptr_array_index (public_param->targets, j);
+          if (strcmp (target->stage, node->id) != 0
+              || sora_node_find_param (node, target->param) == NULL)
+            continue;
+          g_autofree char *who = g_strdup_printf ("parameter '%s'", public_param->name);
+          if (!set_text (plan, node, target->param, who, text, error))
+            {
+              sora_error_prefix (error, "%s of model '%s': ", SORA_MODEL_DEFAULTS,
+                                 sora_model_id (model));
+              if (error != NULL && *error != NULL)
+                (*error)->code = SORA_ERROR_INVALID_MODEL;
+              return FALSE;
+            }
+        }
+    }
+  return TRUE;
+}
+
+static gboolean
+set_models_defaults (SoraPlan *plan, SoraGraph *graph, GError **error)
+{
+  for (guint i = 0; i < graph->nodes->len; i++)
+    {
+      SoraNode *node = g_ptr_array_index (graph->nodes, i);
+      for (guint slot = node->n_slots; slot > 0; slot--)
+        if (node->models[slot - 1] != NULL
+            && !set_model_defaults (plan, node, node->models[slot - 1], error))
+          return FALSE;
+    }
+  return TRUE;
+}
+
 static SoraPipelineParam *
 find_public (SoraPlan *plan, const char *name)
 {
@@ -233,7 +281,7 @@ sora_plan_resolve_params (SoraPlan *plan, SoraGraph *graph, GError **error)
 {
   for (guint i = 0; i < graph->nodes->len; i++)
     set_defaults (g_ptr_array_index (graph->nodes, i));
-  if (!set_pipeline_params (plan, graph, error))
+  if (!set_pipeline_params (plan, graph, error) || !set_models_defaults (plan, graph, error))
     return FALSE;
 
   /* Public names first, so that the more exact "stage.param" has the last word. */

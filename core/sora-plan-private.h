@@ -109,7 +109,7 @@ gboolean sora_graph_check (SoraGraph *graph, GError **error);
 
 SoraEnvironment *sora_environment_copy (const SoraEnvironment *environment);
 
-/* Params of one node: the class's defaults, the pipeline's, the user's. */
+/* Params of one node, whose models are there already: the class's defaults, the pipeline's, the models', the user's. */
 gboolean sora_plan_resolve_params (SoraPlan *plan, SoraGraph *graph, GError **error);
 gboolean sora_plan_resolve_stage_params (SoraPlan *plan, SoraNode *node, GError **error);
 /* Models of all nodes by role, or by slot for a stage run. */

@@ -208,8 +208,8 @@ sora_plan_new (SoraEnvironment *environment, const SoraRequest *request, GError 
   SoraGraph *graph = sora_graph_new (0);
   g_ptr_array_add (plan->runs, graph);
   if (!add_nodes (plan, graph, error) || !add_edges (plan, graph, error)
-      || !sora_plan_resolve_params (plan, graph, error)
       || !sora_plan_resolve_models (plan, environment, graph, error)
+      || !sora_plan_resolve_params (plan, graph, error)
       || !finish_run (plan, graph, error))
     return NULL;
   g_ptr_array_add (plan->warnings, NULL);

@@ -26,14 +26,14 @@ rate () { # of an APNG: its first frame's delay, as frames/s
   od -An -tu1 -j $((at + 24)) -N 4 "$1" | awk '{ print ($3 * 256 + $4) / ($1 * 256 + $2) }'
 }
 for form in folder diffusers original comfy; do
-  "$soractl" run text-to-video --local -q --metadata none --steps 2 --frames 5 --seed 1 -m "$five/$form" -o "$form.mp4" "a red ball" > /dev/null 2> "$work/stderr" \
+  "$soractl" run text-to-video --local -q --metadata none --steps 2 --frames 5 --width 64 --height 64 --seed 1 -m "$five/$form" -o "$form.mp4" "a red ball" > /dev/null 2> "$work/stderr" \
     || complain "5B, $form: $(cat "$work/stderr")"
   cmp folder.mp4 "$form.mp4" || complain "5B: $form made another clip than the Diffusers folder"
 done
-"$soractl" run text-to-frames --local -q --layout apng --steps 1 --frames 5 -m "$five/folder" -o five.png "a red ball" > /dev/null || complain "5B to an APNG"
-"$soractl" run text-to-frames --local -q --layout apng --fps 10 --steps 1 --frames 5 -m "$five/folder" -o ten.png "a red ball" > /dev/null || complain "5B at 10 fps"
-"$soractl" run text-to-frames --local -q --layout apng --steps 1 --frames 5 --width 32 --height 32 -m "$tiny/folder" -o eight.png "a red ball" > /dev/null || complain "an APNG"
-[ "$(rate five.png) $(rate ten.png) $(rate eight.png)" = "24 10 8" ] || complain "rates: $(rate five.png) $(rate ten.png) $(rate eight.png), expected 24 10 8"
+"$soractl" run text-to-frames --local -q --layout apng --steps 1 --frames 5 --width 64 --height 64 -m "$five/folder" -o five.png "a red ball" > /dev/null || complain "5B to an APNG"
+"$soractl" run text-to-frames --local -q --layout apng --fps 10 --steps 1 --frames 5 --width 64 --height 64 -m "$five/folder" -o ten.png "a red ball" > /dev/null || complain "5B at 10 fps"
+"$soractl" run text-to-frames --local -q --layout apng --steps 1 --frames 5 --width 32 --height 32 -m "$tiny/folder" -o sixteen.png "a red ball" > /dev/null || complain "an APNG"
+[ "$(rate five.png) $(rate ten.png) $(rate sixteen.png)" = "24 10 16" ] || complain "rates: $(rate five.png) $(rate ten.png) $(rate sixteen.png), expected 24 10 16"
 "$soractl" check -q -m "$five/folder" --width 96 --height 64 "a red ball" > /dev/null || complain "check of 5B"
 rm ./*
 refuses "5B in no multiple of 32" 2 "width is 80 px, expected a multiple of 32 for this model: 64 or 96" "$soractl" check -m "$five/folder" --width 80 "a red ball"
@@ -86,7 +86,7 @@ for noise in high low; do cp "$tiny/comfy/dit.safetensors" "$work/experts/wan2.2
 "$soractl" models add -q "$work/experts/"*.safetensors > shown || complain "models add of two experts"
 grep -q '^transformer_2 *WanTransformer3DModel' shown || complain "add tells of two experts: $(cat shown)"
 grep -A 1 '^\[transformer_2\]' "$registered/wan2.2_t2v_high_noise_14B/model.conf" | grep -q low_noise || complain "which expert is which: $(cat "$registered"/wan2*/model.conf)"
-"$soractl" "${clip[@]}" -m wan2.2_t2v_high_noise_14B --guidance-scale-2 3 -o added.mp4 -f "a red ball" > /dev/null || complain "generate with two added experts"
+"$soractl" "${clip[@]}" -m wan2.2_t2v_high_noise_14B --guidance-scale-2 5 -o added.mp4 -f "a red ball" > /dev/null || complain "generate with two added experts"
 for same in experts added; do cmp "$work/folder.mp4" $same.mp4 || complain "two experts of the same weights: $same.mp4 is not the clip of one"; done
 "$soractl" models remove -q wan2.2_t2v_high_noise_14B > /dev/null
 rm -f ./*

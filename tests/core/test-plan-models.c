@@ -202,6 +202,60 @@ START_TEST (model_that_changes_meanwhile)
 }
 END_TEST
 
+#define WEIGH                                                                                      \
+  "[Models]\nmain=text_encoder\n[Parameters]\nload=w.weights\n[Defaults]\nload=1000\n"              \
+  "[Stage w]\nPlugin=stages/weigh\nModel=main\n"
+
+static void
+write_defaults (const char *text)
+{
+  g_autofree char *path
+      = g_build_filename (fixture.dir, "models", "small", SORA_MODEL_DEFAULTS, NULL);
+  ck_assert (g_file_set_contents (path, text, -1, NULL));
+}
+
+static guint64
+peak_of (const char *given)
+{
+  g_autoptr (SoraRequest) request = request_new (WEIGH);
+  if (given != NULL)
+    request_set (request, "load", given);
+  g_autoptr (SoraPlan) plan = plan_ok (request);
+  return sora_plan_peak_bytes (plan);
+}
+
+START_TEST (model_says_what_suits_it)
+{
+  fixture_make_model ("small", "text_encoder");
+  guint64 plain = peak_of (NULL);
+  write_defaults ("{\"load\": 5000, \"not-of-this-pipeline\": \"x\"}");
+  ck_assert_uint_eq (peak_of (NULL), plain + 4000); /* above the pipeline's */
+  ck_assert_uint_eq (peak_of ("7000"), plain + 6000); /* below the user's */
+}
+END_TEST
+
+static const struct
+{
+  const char *text, *parts[2];
+} bad_defaults[] = {
+  { "{\"load\": 5000", { "sora_defaults.json' is not valid JSON", "line 1" } },
+  { "[1]", { "sora_defaults.json' is not a JSON object", "" } },
+  { "{\"load\": [1]}", { "'load' has another kind of value", "a number" } },
+  { "{\"a b\": 1}", { "'a b' is not a name", "sora_defaults.json" } },
+  { "{\"load\": -1}", { "sora_defaults.json of model 'small'", "parameter 'load'" } },
+  { "{\"load\": \"many\"}", { "sora_defaults.json of model 'small'", "'many'" } },
+};
+
+START_TEST (what_suits_it_is_nonsense)
+{
+  fixture_make_model ("small", "text_encoder");
+  write_defaults (bad_defaults[_i].text);
+  g_autofree char *message = plan_error (WEIGH, NULL, NULL, SORA_ERROR_INVALID_MODEL);
+  assert_error_has (message, bad_defaults[_i].parts[0]);
+  assert_error_has (message, bad_defaults[_i].parts[1]);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -220,6 +274,8 @@ main (void)
   tcase_add_test (tests, model_is_named_with_its_digest);
   tcase_add_test (tests, no_digest_is_told);
   tcase_add_test (tests, model_that_changes_meanwhile);
+  tcase_add_test (tests, model_says_what_suits_it);
+  tcase_add_loop_test (tests, what_suits_it_is_nonsense, 0, G_N_ELEMENTS (bad_defaults));
   suite_add_tcase (suite, tests);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_NORMAL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Fuzz target: model_index.json, which says what a model is made of.
+ * Fuzz target: model_index.json, which says what a model is made of, and sora_defaults.json, which says what suits it.
  */
 #include "config.h"
 #include <string.h>
@@ -23,11 +23,28 @@ try_text (const char *text, size_t size)
     MUST (sora_name_is_valid (*name) && sora_model_component_class (model, *name) != NULL);
 }
 
+static void
+try_defaults (const char *text, size_t size)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GHashTable) defaults = sora_model_parse_defaults (text, size, "input", &error);
+  GHashTableIter iter;
+  gpointer name, value;
+
+  MUST_TELL (defaults != NULL, error);
+  if (defaults == NULL)
+    return;
+  g_hash_table_iter_init (&iter, defaults);
+  while (g_hash_table_iter_next (&iter, &name, &value))
+    MUST (sora_name_is_valid (name) && value != NULL);
+}
+
 int
 LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
 {
   fuzz_arena_begin ();
   try_text ((const char *)data, size);
+  try_defaults ((const char *)data, size);
   fuzz_arena_end ();
   return 0;
 }
@@ -49,6 +66,8 @@ static const char *const words[] = { "_class_name",
                                      "WanTransformer3DModel",
                                      "AutoencoderKLWan",
                                      "UMT5EncoderModel",
+                                     "width",
+                                     "guidance-scale",
                                      "a/b",
                                      "..",
                                      NULL };

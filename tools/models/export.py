@@ -3,7 +3,8 @@
 
     python export.py ../../models/sora-shapes-1
 
-The averaged weights are taken, unless --raw is given.  The model card (README.md) is written by hand and left alone.
+The averaged weights are taken, unless --raw is given.  If train_turbo.py has distilled this DiT, its `transformer_turbo`
+and `scheduler_turbo` are written beside, which `soractl --turbo` takes and WanPipeline leaves alone.  The model card (README.md) is written by hand and left alone.
 """
 import argparse
 import json
@@ -17,6 +18,7 @@ import common
 import make_latents
 import sampler
 import train_dit
+import world
 
 TOKENIZER_FILES = ("spiece.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
@@ -30,6 +32,17 @@ def trained_pair(name="dit", raw=False):
         if not raw:
             mine.data.copy_(averaged)
     return pair.requires_grad_(False).eval(), state
+
+
+def export_turbo(folder, dit, turbo):
+    """The distilled DiT beside the other, and the rule by which it steps."""
+    for mine, averaged in zip(dit.parameters(), turbo["average"]["shadow"]):
+        mine.data.copy_(averaged)
+    dit.save_pretrained(folder / "transformer_turbo")
+    rule = {"_class_name": "WanStepDistillScheduler", "denoising_step_list": list(sampler.TURBO_STEPS),
+            "num_train_timesteps": 1000, "prediction_type": "sample", "sample_shift": sampler.SHIFT}
+    (folder / "scheduler_turbo").mkdir(parents=True, exist_ok=True)
+    (folder / "scheduler_turbo" / "scheduler_config.json").write_text(json.dumps(rule, indent=2) + "\n")
 
 
 def export(folder, name, raw):
@@ -64,7 +77,14 @@ def export(folder, name, raw):
         "transformer_2": [None, None],
         "vae": ["diffusers", "AutoencoderKLWan"],
     }
+    turbo = common.load("turbo.pt")
+    if turbo and turbo["args"]["teacher"] == name:
+        export_turbo(folder, pair.dit, turbo)
+        index["transformer_turbo"] = ["diffusers", "WanTransformer3DModel"]
+        index["scheduler_turbo"] = ["lightx2v", "WanStepDistillScheduler"]
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    defaults = {"width": world.SIDE, "height": world.SIDE, "frames": world.FRAMES, "fps": world.FPS, "steps": 20, "guidance-scale": 3}
+    (folder / "sora_defaults.json").write_text(json.dumps(defaults, indent=2) + "\n")
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     print(f"{folder}: {size / 1e6:.1f} MB after {state['step']} updates of the DiT")
 

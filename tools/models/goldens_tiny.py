@@ -220,6 +220,8 @@ class Tiny:
 
         os.makedirs(os.path.join(folder, "scheduler"))
         write_json(os.path.join(folder, "scheduler", "scheduler_config.json"), SCHEDULER[name])
+        write_json(os.path.join(folder, "sora_defaults.json"),
+                   {"width": 64, "height": 64, "frames": 17, "fps": 8, "steps": 20, "guidance-scale": 3})
         write_json(os.path.join(folder, "model_index.json"), {
             "_class_name": "WanPipeline", "_diffusers_version": "0.33.0",
             "scheduler": ["diffusers", SCHEDULER[name]["_class_name"]],

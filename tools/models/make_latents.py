@@ -83,7 +83,7 @@ def make_covers(pool, info, path):
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--count", type=int, default=5000)
-    p.add_argument("--batch", type=int, default=16)
+    p.add_argument("--batch", type=int, default=4, help="clips at a time; larger ones fall out of the cache")
     p.add_argument("--seed", type=int, default=11)
     p.add_argument("--threads", type=int, default=2)
     a = p.parse_args()
@@ -119,7 +119,7 @@ def main():
         z = (encode(vae, pool[i:i + a.batch]) - mean) / std
         latents[i:i + a.batch] = dit_fast.tokens_of(z).to(torch.float16).numpy()
         info["done"] = min(a.count, i + a.batch)
-        if i // a.batch % 8 == 7 or info["done"] == a.count:
+        if i // a.batch % 32 == 31 or info["done"] == a.count:
             latents.flush()
             write_json("latents.json", info)
             print(info["done"], flush=True)

@@ -8,6 +8,7 @@ import make_latents
 
 
 SHIFT = 12.0  # what a prompt says is decided above sigma 0.9: see RECIPE.md
+TURBO_STEPS = (1000, 750, 500, 250)  # of the schedule before its shift: WanStepDistillScheduler's denoising_step_list
 
 
 def scheduler(shift=SHIFT):

@@ -27,7 +27,7 @@ BACKGROUNDS = (
     "plain blue",
 )
 HELD_OUT_SHARE = 0.15
-FRAMES, SIDE = 17, 96  # of a clip, unless told otherwise
+FRAMES, SIDE, FPS = 17, 96, 8  # of a clip, unless told otherwise
 
 
 def possible(scene):
