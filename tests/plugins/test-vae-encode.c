@@ -5,7 +5,7 @@
  * frame, memory that does not grow with the clip and is what infer said, a clean end when
  * cancelled), what it refuses, and pictures of the shipped model there and back.
  */
-#include "mini-host.h"
+#include "mini-host-check.h"
 
 #include "plugins/vae-wan/vae-encoder.h"
 
@@ -320,34 +320,14 @@ END_TEST
 START_TEST (test_cancel)
 {
   MiniHost *mini = new_for_case (&cases[FIVE], 2);
-  int cancelled = 0;
-  for (int after = 0; after < 30000; after = after * 2 + 1)
-    {
-      mini_host_cancel_after (mini, after);
-      const int r = mini_host_run (mini);
-      ck_assert_msg (r == SORA_CANCELLED || r == SORA_OK, "after %d: %d %s", after, r,
-                     mini_host_error (mini));
-      cancelled += r == SORA_CANCELLED;
-      ck_assert_int_eq (mini_host_live_tensors (mini), 0);
-      ck_assert_int_eq (mini_host_n_weights_open (mini), 0);
-      if (after % 4 == 3)
-        mini_host_release (mini);
-    }
-  ck_assert_int_ge (cancelled, 8);
-  mini_host_cancel_after (mini, -1);
-  run (mini);
+  mini_host_check_cancel (mini, 8);
   mini_host_free (mini);
 }
 END_TEST
 
 START_TEST (test_bad_inputs)
 {
-  static const struct
-  {
-    int dtype, ndim;
-    int64_t shape[5];
-    const char *says;
-  } bad[] = {
+  static const MiniBadInput bad[] = {
     { SORA_U8,
       4,
       { 1, 24, 44, 3 },
@@ -361,17 +341,10 @@ START_TEST (test_bad_inputs)
     { SORA_U8, 4, { 0, 24, 40, 3 }, "0 frames" },
     { SORA_U8, 4, { 1, 8, 16392, 3 }, "16392x8" },
   };
-  uint8_t *zeros = calloc (8 * 16392, 3);
-  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-    {
-      MiniHost *mini = new_host (&cases[FIVE], 1);
-      mini_host_input (mini, "frames", bad[i].dtype, bad[i].ndim, bad[i].shape, zeros);
-      ck_assert_int_eq (mini_host_infer (mini), SORA_FAILED);
-      ck_assert_msg (strstr (mini_host_error (mini), bad[i].says) != NULL, "'%s' does not say '%s'",
-                     mini_host_error (mini), bad[i].says);
-      mini_host_free (mini);
-    }
-  free (zeros);
+  char path[1024];
+  (void)snprintf (path, sizeof path, "%s/%s", FOLDER, cases[FIVE].model);
+  mini_host_check_refuses (mini_host_load (MODULE, "vae-wan-encode"), path, "frames", bad,
+                           sizeof bad / sizeof bad[0]);
 
   /* Numbers that are none, or that were made for -1 to 1. */
   static const float values[] = { NAN, INFINITY, -1, 1.5f };

@@ -4,7 +4,7 @@
  * promises (same bytes at any thread count, memory that does not grow with the clip and is what
  * infer said, a clean end when cancelled), and what it refuses.
  */
-#include "mini-host.h"
+#include "mini-host-check.h"
 
 #include "plugins/vae-wan/vae-config.h"
 #include "plugins/vae-wan/vae-decoder.h"
@@ -288,22 +288,7 @@ START_TEST (test_cancel)
   json_t *cases = load_cases ();
   MiniFile *file;
   MiniHost *mini = new_for_case (json_array_get (cases, 1), &file, 2);
-  int cancelled = 0;
-  for (int after = 0; after < 30000; after = after * 2 + 1)
-    {
-      mini_host_cancel_after (mini, after);
-      const int r = mini_host_run (mini);
-      ck_assert_msg (r == SORA_CANCELLED || r == SORA_OK, "after %d: %d %s", after, r,
-                     mini_host_error (mini));
-      cancelled += r == SORA_CANCELLED;
-      ck_assert_int_eq (mini_host_live_tensors (mini), 0);
-      ck_assert_int_eq (mini_host_n_weights_open (mini), 0);
-      if (after % 4 == 3)
-        mini_host_release (mini);
-    }
-  ck_assert_int_ge (cancelled, 10);
-  mini_host_cancel_after (mini, -1);
-  ck_assert_int_eq (mini_host_run (mini), SORA_OK);
+  mini_host_check_cancel (mini, 10);
   mini_host_free (mini);
   mini_file_close (file);
   json_decref (cases);
@@ -312,29 +297,14 @@ END_TEST
 
 START_TEST (test_bad_inputs)
 {
-  static const struct
-  {
-    int dtype, ndim;
-    int64_t shape[5];
-    const char *says;
-  } bad[] = {
+  static const MiniBadInput bad[] = {
     { SORA_F32, 4, { 3, 1, 2, 2 }, "3 channels, expected 4" },
     { SORA_F32, 3, { 4, 2, 2 }, "3 axes" },
     { SORA_U8, 4, { 4, 1, 2, 2 }, "u8" },
     { SORA_F32, 4, { 4, 1, 5000, 1 }, "5000" },
   };
   const SoraStageClass *stage = mini_host_load (MODULE, "vae-wan");
-  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-    {
-      float *zeros = calloc (4 * 5000, sizeof *zeros);
-      MiniHost *mini = mini_host_new (stage, FOLDER_A, 1);
-      mini_host_input (mini, "latents", bad[i].dtype, bad[i].ndim, bad[i].shape, zeros);
-      ck_assert_int_eq (mini_host_infer (mini), SORA_FAILED);
-      ck_assert_msg (strstr (mini_host_error (mini), bad[i].says) != NULL, "'%s' does not say '%s'",
-                     mini_host_error (mini), bad[i].says);
-      mini_host_free (mini);
-      free (zeros);
-    }
+  mini_host_check_refuses (stage, FOLDER_A, "latents", bad, sizeof bad / sizeof bad[0]);
 
   /* Numbers that are none do not become black pictures in silence. */
   const int64_t shape[] = { 4, 1, 2, 2 };
