@@ -98,7 +98,6 @@ infer_request (const SoraHost *host, SoraContext *ctx, const SoraTextRequest *re
     r = host->set_output_spec (ctx, "tokens", &ids);
   if (r != SORA_OK)
     return r;
-  cost.packed_bytes = sora_text_packed_bytes (request);
   cost.work_bytes = sora_text_work_bytes (request);
   cost.output_bytes
       = (uint64_t)(prompt->n + negative->n) * (uint64_t)request->config.d_model * 4 + 8 * prompt->n;

@@ -10,22 +10,6 @@
 #include "spm.h"
 #include "text-umt5.h"
 
-/* weights=auto: packed weights up to so much are kept. */
-#define KEEP_BYTES (2ull << 30)
-
-static uint64_t
-all_packed_bytes (const SoraUmt5Config *config)
-{
-  return sora_umt5_layer_bytes (config) * (uint64_t)config->num_layers;
-}
-
-uint64_t
-sora_text_packed_bytes (const SoraTextRequest *request)
-{
-  return request->keep ? all_packed_bytes (&request->config)
-                       : sora_umt5_layer_bytes (&request->config);
-}
-
 uint64_t
 sora_text_work_bytes (const SoraTextRequest *request)
 {
@@ -36,8 +20,8 @@ sora_text_work_bytes (const SoraTextRequest *request)
       most = request->texts[i].n > most ? request->texts[i].n : most;
       all += request->texts[i].n;
     }
-  return sora_umt5_work_bytes (&request->config, (int64_t)most) + request->source_bytes
-         + (uint64_t)all * (uint64_t)request->config.d_model * 4;
+  return sora_umt5_work_bytes (&request->config, (int64_t)all, (int64_t)most)
+         + request->mapped_bytes;
 }
 
 void
@@ -91,16 +75,16 @@ tokenise (const SoraHost *host, SoraContext *ctx, const SoraSpm *spm, const char
   return SORA_OK;
 }
 
-/* Query, key and value are packed together, the others one by one.  What is not there is said where
- * the tensors are checked. */
+/* Query, key and value are multiplied by together, and the two halves of the gate.  What is not there is
+ * said where the tensors are checked. */
 static uint64_t
-source_bytes (const SoraHost *host, SoraContext *ctx, const SoraUmt5Config *config)
+mapped_bytes (const SoraHost *host, SoraContext *ctx, const SoraUmt5Config *config)
 {
   static const struct
   {
     int which;
     uint64_t n;
-  } parts[] = { { SORA_UMT5_Q, 3 }, { SORA_UMT5_WI_0, 1 } };
+  } parts[] = { { SORA_UMT5_Q, 3 }, { SORA_UMT5_WI_0, 2 } };
   uint64_t most = 0;
 
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
@@ -123,7 +107,6 @@ sora_text_request_read (const SoraHost *host, SoraContext *ctx, SoraTextRequest 
   const void *data;
   size_t size;
   char why[300] = "";
-  const char *weights;
   SoraSpm *spm;
   int r = read_config (host, ctx, &request->config);
 
@@ -131,12 +114,7 @@ sora_text_request_read (const SoraHost *host, SoraContext *ctx, SoraTextRequest 
     return r;
   if (host->param_i64 (ctx, "max-tokens", &request->max_tokens) != SORA_OK)
     return host->fail (ctx, "parameter 'max-tokens' cannot be read");
-  if (host->param_string (ctx, "weights", &weights) != SORA_OK)
-    return host->fail (ctx, "parameter 'weights' cannot be read");
-  request->keep
-      = strcmp (weights, "keep") == 0
-        || (strcmp (weights, "auto") == 0 && all_packed_bytes (&request->config) <= KEEP_BYTES);
-  request->source_bytes = source_bytes (host, ctx, &request->config);
+  request->mapped_bytes = mapped_bytes (host, ctx, &request->config);
   r = host->model_file (ctx, "model", file, &data, &size);
   if (r == SORA_NOT_FOUND)
     return host->fail (ctx, "the model has no '%s'; a sentencepiece model is needed", file);

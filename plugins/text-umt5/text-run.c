@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * text-run.c: brings in the weights, layer by layer, and computes on host->compute; host calls stay
- * on the stage's thread.
+ * text-run.c: walks through the layers and computes on host->compute; host calls stay on the stage's
+ * thread.
  */
 #include <math.h>
 #include <stdio.h>
@@ -19,7 +19,6 @@ typedef struct
   const SoraKitWeights *from;
   SoraUmt5Segment segments[SORA_TEXT_N];
   int64_t layer;
-  int keep; /* the packed layer */
   SoraTensorView views[SORA_UMT5_LAYER_TENSORS];
 } Work;
 
@@ -35,15 +34,16 @@ begin_on_compute (SoraKitTeam *team, void *data)
     work->instance->encoder = sora_umt5_new (work->config, team);
   if (work->instance->encoder == NULL)
     return SORA_FAILED;
-  sora_umt5_begin (work->instance->encoder);
-  for (int i = 0; r == SORA_OK && i < SORA_TEXT_N; i++)
-    r = sora_umt5_embed (work->instance->encoder, team, &work->views[0], &work->segments[i]);
+  r = sora_umt5_begin (work->instance->encoder, team, work->segments, SORA_TEXT_N);
+  if (r == SORA_OK)
+    r = sora_umt5_embed (work->instance->encoder, team, &work->views[0]);
   return r;
 }
 
-/* The file's pages of a tensor go when it is packed, so that no layer stands in memory twice. */
+/* The file's pages of a tensor leave the process when it was used; the kernel keeps them as long as it
+ * has the room. */
 static void
-tensor_packed (void *data, int which)
+tensor_done (void *data, int which)
 {
   Work *work = data;
   SoraUmt5Tensor tensor;
@@ -56,30 +56,21 @@ static int
 layer_on_compute (SoraKitTeam *team, void *data)
 {
   Work *work = data;
-  SoraUmt5 *encoder = work->instance->encoder;
-  const SoraUmt5Watch watch = { tensor_packed, work };
-  int r = SORA_OK;
+  const SoraUmt5Watch watch = { tensor_done, work };
 
-  if (!sora_umt5_layer_is_packed (encoder, work->layer))
-    r = sora_umt5_pack_layer (encoder, team, work->layer, work->views, &watch);
-  for (int i = 0; r == SORA_OK && i < SORA_TEXT_N; i++)
-    r = sora_umt5_run_layer (encoder, team, work->layer, &work->segments[i]);
-  if (!work->keep)
-    sora_umt5_drop_layer (encoder, work->layer);
-  return r;
+  return sora_umt5_run_layer (work->instance->encoder, team, work->views, &watch);
 }
 
 static int
 finish_on_compute (SoraKitTeam *team, void *data)
 {
   Work *work = data;
-  int r = SORA_OK;
+  int r = sora_umt5_finish (work->instance->encoder, team, &work->views[0]);
 
   for (int i = 0; r == SORA_OK && i < SORA_TEXT_N; i++)
     {
-      SoraUmt5Segment *s = &work->segments[i];
+      const SoraUmt5Segment *s = &work->segments[i];
 
-      r = sora_umt5_finish (work->instance->encoder, team, &work->views[0], s);
       for (int64_t j = 0; r == SORA_OK && j < s->n * work->config->d_model; j++)
         if (!isfinite (s->x[j]))
           r = sora_kit_team_fail (
@@ -94,9 +85,9 @@ run_layer (const SoraKitWeights *from, SoraContext *ctx, Work *work)
 {
   const SoraHost *host = work->host;
   SoraUmt5Tensor tensor;
-  int packed = sora_umt5_layer_is_packed (work->instance->encoder, work->layer), r = SORA_OK;
+  int r = SORA_OK;
 
-  for (int i = 0; r == SORA_OK && !packed && i < SORA_UMT5_LAYER_TENSORS; i++)
+  for (int i = 0; r == SORA_OK && i < SORA_UMT5_LAYER_TENSORS; i++)
     {
       sora_umt5_layer_tensor (work->config, work->layer, i, &tensor);
       r = sora_kit_weights_view (from, tensor.name, tensor.ndim, tensor.shape, &work->views[i]);
@@ -183,14 +174,6 @@ is_known (const void *data, const char *name)
   return 0;
 }
 
-static void
-give_back (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance)
-{
-  sora_umt5_free (instance->encoder);
-  instance->encoder = NULL;
-  sora_kit_hold_drop (host, ctx, &instance->hold);
-}
-
 static int
 run_request (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance,
              const SoraTextRequest *request)
@@ -198,13 +181,11 @@ run_request (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance,
   static const char *const ports[SORA_TEXT_N] = { "embedding", "negative" };
   const SoraUmt5Config *config = &request->config;
   SoraTensor *outputs[SORA_TEXT_N] = { NULL };
-  Work work = { .host = host, .instance = instance, .config = config, .keep = request->keep };
+  Work work = { .host = host, .instance = instance, .config = config };
   char what[64];
   const SoraKitLoad load = { "text_encoder", what, is_known, run_piece, config->num_layers + 2, NULL };
-  int r = sora_kit_hold (host, ctx, &instance->hold, sora_text_packed_bytes (request));
+  int r = host->reserve (ctx, SORA_MEMORY_WORK, sora_text_work_bytes (request));
 
-  if (r == SORA_OK)
-    r = host->reserve (ctx, SORA_MEMORY_WORK, sora_text_work_bytes (request));
   for (int i = 0; r == SORA_OK && i < SORA_TEXT_N; i++)
     {
       const int64_t shape[] = { (int64_t)request->texts[i].n, config->d_model };
@@ -224,8 +205,8 @@ run_request (const SoraHost *host, SoraContext *ctx, SoraTextInstance *instance,
   if (r == SORA_OK)
     r = sora_kit_load (host, ctx, &load, &work);
   /* Before anything is pushed: what comes next needs the room. */
-  if (!request->keep)
-    give_back (host, ctx, instance);
+  if (instance->encoder != NULL)
+    sora_umt5_end (instance->encoder);
   for (int i = 0; i < SORA_TEXT_N; i++)
     if (r == SORA_OK)
       r = host->push (ctx, ports[i], outputs[i]);

@@ -85,20 +85,8 @@ static const SoraParam max_tokens_param = {
   .i64_min = 1,
   .i64_max = 512,
 };
-static const char *const weights_choices[] = { "auto", "keep", "stream", NULL };
-static const SoraParam weights_param = {
-  .struct_size = sizeof (SoraParam),
-  .type = SORA_PARAM_ENUM,
-  .flags = SORA_PARAM_LOAD,
-  .name = "weights",
-  .help = "keep: packed weights stay for the next job; stream: they come and go layer by layer, "
-          "which takes "
-          "little memory; auto: keep up to 2 GiB",
-  .str_default = "auto",
-  .choices = weights_choices,
-};
 static const SoraParam *const params[]
-    = { &prompt_param, &negative_param, &max_tokens_param, &weights_param, NULL };
+    = { &prompt_param, &negative_param, &max_tokens_param, NULL };
 
 static const SoraModelSlot model_slot = {
   .struct_size = sizeof (SoraModelSlot),

@@ -26,16 +26,13 @@ typedef struct
 {
   SoraUmt5Config config;
   int64_t max_tokens;
-  int keep; /* packed weights stay while the instance is warm; else they come and go layer by layer
-             */
-  uint64_t source_bytes; /* of the files, that packing needs at once */
+  uint64_t mapped_bytes; /* of the files, that a product has mapped at once */
   SoraTextTokens texts[SORA_TEXT_N];
 } SoraTextRequest;
 
 typedef struct
 {
-  SoraUmt5 *encoder;
-  SoraKitHold hold;
+  SoraUmt5 *encoder; /* what stays warm: a few primitives */
 } SoraTextInstance;
 
 /** sora_text_request_read: configuration, parameters, ids.  Clear @request whatever it returns: a
@@ -43,9 +40,7 @@ typedef struct
 int sora_text_request_read (const SoraHost *host, SoraContext *ctx, SoraTextRequest *request);
 void sora_text_request_clear (SoraTextRequest *request);
 
-/** sora_text_packed_bytes: Returns: what is held of packed weights at once. */
-uint64_t sora_text_packed_bytes (const SoraTextRequest *request);
-/** sora_text_work_bytes: Returns: what a run takes besides. */
+/** sora_text_work_bytes: Returns: what a run takes, mapped weights included. */
 uint64_t sora_text_work_bytes (const SoraTextRequest *request);
 /** sora_text_table_name: Returns: the name of the embedding table, which differs between files. */
 const char *sora_text_table_name (const SoraHost *host, SoraContext *ctx);

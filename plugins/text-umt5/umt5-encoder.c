@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * umt5-encoder.c: the layers of UMT5's encoder (transformers, modeling_umt5.py).  Unlike T5, every
- * layer has a relative position bias of its own.  The weights of a layer come and go one layer at a
- * time: UMT5-XXL is 22 GB in f32, and a job reads it once.
+ * layer has a relative position bias of its own.  A job reads each weight once, so weights are
+ * multiplied by as they are stored: UMT5-XXL is 11 GB in bf16, and would be 22 GB expanded.
  */
 #include "umt5-encoder.h"
 
@@ -15,25 +15,22 @@
 #include "kit-convert.h"
 #include "kit-memory.h"
 #include "kit-norm.h"
+#include "kit-stored.h"
 
-/* Primitives that stay warm, of any length of text; one run has about thirty.  */
+/* Primitives of attention that stay warm, of any length of text; one text has four.  */
 #define KEEP_PRIMITIVES 256
-
-typedef struct
-{
-  SoraKitLinear *qkv, *o, *wi_0, *wi_1, *wo;
-  float *bias;   /* [buckets, heads] */
-  float *norm_1; /* [d_model] */
-  float *norm_2; /* [d_model] */
-  int packed;
-} Layer;
 
 struct SoraUmt5
 {
   SoraUmt5Config config;
   SoraKitCache *cache;
-  Layer *layers;
-  Layer spare; /* memory of a layer that was dropped: the next one is packed into the same pages */
+  /* Of a run: */
+  SoraUmt5Segment *segments;
+  int n_segments;
+  int64_t rows; /* of all segments */
+  SoraKitStored *stored;
+  float *x;    /* [rows, d_model]: the hidden states */
+  float *work; /* what a layer needs, see work_floats() */
 };
 
 /* --------------------------------------------------------------------- what it consists of -- */
@@ -75,33 +72,39 @@ sora_umt5_layer_tensor (const SoraUmt5Config *config, int64_t layer, int which,
   tensor->ndim = shapes[which][1] == 0 ? 1 : 2;
 }
 
-uint64_t
-sora_umt5_layer_bytes (const SoraUmt5Config *config)
-{
-  int64_t d = config->d_model, inner = config->num_heads * config->d_kv, ff = config->d_ff;
-
-  return sora_kit_linear_bytes (3 * inner, d) + sora_kit_linear_bytes (d, inner)
-         + 2 * sora_kit_linear_bytes (ff, d) + sora_kit_linear_bytes (d, ff)
-         + 4 * (uint64_t)(config->num_buckets * config->num_heads + 2 * d);
-}
-
-/* Floats of the buffers of one layer's work: h and y [n, d]; then q k v [n, 3 inner], a [n, inner]
- * and the bias [heads, n, n], or the two halves of the gate [n, ff]. */
+/* The buffers of one layer's work: q k v [rows, 3 inner], a [rows, inner] and the bias [heads, longest,
+ * longest], or the gate [rows, ff].  What a norm gives stands there before. */
 static uint64_t
-work_floats (const SoraUmt5Config *config, int64_t n)
+work_floats (const SoraUmt5Config *config, int64_t rows, int64_t longest)
 {
-  int64_t attention = 4 * config->num_heads * config->d_kv + config->num_heads * n;
-  int64_t more = attention > 2 * config->d_ff ? attention : 2 * config->d_ff;
+  int64_t floats = 4 * rows * config->num_heads * config->d_kv
+                   + config->num_heads * longest * longest;
 
-  return (uint64_t)n * (uint64_t)(2 * config->d_model + more);
+  floats = floats > rows * config->d_ff ? floats : rows * config->d_ff;
+  return (uint64_t)(floats > rows * config->d_model ? floats : rows * config->d_model);
+}
+
+/* The most columns that a product takes. */
+static int64_t
+widest (const SoraUmt5Config *config)
+{
+  int64_t inner = config->num_heads * config->d_kv,
+          most = config->d_model > inner ? config->d_model : inner;
+
+  return most > config->d_ff ? most : config->d_ff;
 }
 
 uint64_t
-sora_umt5_work_bytes (const SoraUmt5Config *config, int64_t n)
+sora_umt5_work_bytes (const SoraUmt5Config *config, int64_t rows, int64_t longest)
 {
-  return 4 * work_floats (config, n) + sora_kit_keys_bytes (config->num_heads, config->d_kv, n)
-         + (uint64_t)sora_kit_threads_expected () * sora_kit_thread_bytes (config->d_kv)
-         + (4u << 20);
+  int threads = sora_kit_threads_expected ();
+
+  return sora_kit_alloc_bytes (4 * (uint64_t)(rows * config->d_model))
+         + sora_kit_alloc_bytes (4 * work_floats (config, rows, longest))
+         + sora_kit_stored_bytes (rows, widest (config), threads)
+         + sora_kit_keys_bytes (config->num_heads, config->d_kv, longest)
+         + (uint64_t)threads * sora_kit_thread_bytes (config->d_kv)
+         + 4 * (uint64_t)(config->num_buckets * config->num_heads + config->d_model) + (4u << 20);
 }
 
 double
@@ -130,22 +133,19 @@ sora_umt5_bucket (int64_t distance, int64_t num_buckets, int64_t max_distance)
   return base + (large < half - 1 ? large : half - 1);
 }
 
-/* --------------------------------------------------------------------------------- weights -- */
+/* ----------------------------------------------------------------------------------- a run -- */
 
 SoraUmt5 *
 sora_umt5_new (const SoraUmt5Config *config, SoraKitTeam *team)
 {
   SoraUmt5 *self = calloc (1, sizeof *self);
 
-  if (self == NULL)
+  if (self != NULL)
     {
-      sora_kit_team_fail (team, "out of memory for the text encoder");
-      return NULL;
+      self->config = *config;
+      self->cache = sora_kit_cache_new ();
     }
-  self->config = *config;
-  self->cache = sora_kit_cache_new ();
-  self->layers = calloc ((size_t)config->num_layers, sizeof *self->layers);
-  if (self->cache == NULL || self->layers == NULL)
+  if (self == NULL || self->cache == NULL)
     {
       sora_kit_team_fail (team, "out of memory for the text encoder");
       sora_umt5_free (self);
@@ -155,32 +155,13 @@ sora_umt5_new (const SoraUmt5Config *config, SoraKitTeam *team)
 }
 
 void
-sora_umt5_begin (SoraUmt5 *self)
+sora_umt5_end (SoraUmt5 *self)
 {
-  sora_kit_cache_trim (self->cache, KEEP_PRIMITIVES);
-}
-
-static void
-layer_clear (Layer *l)
-{
-  sora_kit_linear_free (l->qkv);
-  sora_kit_linear_free (l->o);
-  sora_kit_linear_free (l->wi_0);
-  sora_kit_linear_free (l->wi_1);
-  sora_kit_linear_free (l->wo);
-  sora_kit_free (l->bias);
-  sora_kit_free (l->norm_1);
-  sora_kit_free (l->norm_2);
-  *l = (Layer){ 0 };
-}
-
-void
-sora_umt5_drop_layer (SoraUmt5 *self, int64_t layer)
-{
-  layer_clear (&self->spare);
-  self->spare = self->layers[layer];
-  self->spare.packed = 0;
-  self->layers[layer] = (Layer){ 0 };
+  sora_kit_stored_free (self->stored);
+  sora_kit_free (self->x);
+  sora_kit_free (self->work);
+  self->stored = NULL;
+  self->x = self->work = NULL;
 }
 
 void
@@ -188,39 +169,33 @@ sora_umt5_free (SoraUmt5 *self)
 {
   if (self == NULL)
     return;
-  for (int64_t i = 0; self->layers != NULL && i < self->config.num_layers; i++)
-    layer_clear (&self->layers[i]);
-  layer_clear (&self->spare);
-  free (self->layers);
+  sora_umt5_end (self);
   sora_kit_cache_free (self->cache);
   free (self);
 }
 
 int
-sora_umt5_layer_is_packed (const SoraUmt5 *self, int64_t layer)
+sora_umt5_begin (SoraUmt5 *self, SoraKitTeam *team, SoraUmt5Segment *segments, int n_segments)
 {
-  return self->layers[layer].packed;
-}
+  const SoraUmt5Config *c = &self->config;
+  int64_t longest = 0;
 
-static int
-pack_linear (SoraUmt5 *self, SoraKitTeam *team, SoraKitActivation activation,
-             const SoraTensorView *views, int n_views, SoraKitLinear **linear)
-{
-  SoraKitLinearPart parts[3] = { 0 };
-  int64_t rows = 0;
-
-  for (int i = 0; i < n_views; i++)
+  sora_umt5_end (self);
+  sora_kit_cache_trim (self->cache, KEEP_PRIMITIVES);
+  self->segments = segments;
+  self->n_segments = n_segments;
+  self->rows = 0;
+  for (int i = 0; i < n_segments; i++)
     {
-      parts[i] = (SoraKitLinearPart){ .weights = views[i].data,
-                                      .weights_dtype = views[i].dtype,
-                                      .rows = views[i].shape[0] };
-      rows += views[i].shape[0];
+      self->rows += segments[i].n;
+      longest = segments[i].n > longest ? segments[i].n : longest;
     }
-  if (*linear == NULL)
-    *linear = sora_kit_linear_new (self->cache, rows, views[0].shape[1], activation, 0, team);
-  if (*linear == NULL)
-    return SORA_FAILED;
-  return sora_kit_linear_pack (*linear, team, parts, n_views);
+  self->x = sora_kit_alloc ((uint64_t)(self->rows * c->d_model), sizeof *self->x);
+  self->work = sora_kit_alloc (work_floats (c, self->rows, longest), sizeof *self->work);
+  self->stored = sora_kit_stored_new (team, self->rows, widest (c));
+  if (self->x == NULL || self->work == NULL || self->stored == NULL)
+    return sora_kit_team_fail (team, "out of memory for %lld tokens", (long long)self->rows);
+  return SORA_OK;
 }
 
 static int
@@ -228,8 +203,7 @@ to_floats (SoraKitTeam *team, const SoraTensorView *view, float **floats)
 {
   size_t n = (size_t)view->shape[0] * (size_t)(view->ndim > 1 ? view->shape[1] : 1);
 
-  if (*floats == NULL)
-    *floats = sora_kit_alloc (n, sizeof **floats);
+  *floats = sora_kit_alloc (n, sizeof **floats);
   if (*floats == NULL)
     return sora_kit_team_fail (team, "out of memory for the text encoder");
   if (sora_kit_to_f32 (view->data, view->dtype, *floats, n) != SORA_OK)
@@ -239,106 +213,99 @@ to_floats (SoraKitTeam *team, const SoraTensorView *view, float **floats)
   return SORA_OK;
 }
 
-int
-sora_umt5_pack_layer (SoraUmt5 *self, SoraKitTeam *team, int64_t layer,
-                      const SoraTensorView views[SORA_UMT5_LAYER_TENSORS],
-                      const SoraUmt5Watch *watch)
-{
-  Layer *l = &self->layers[layer];
-
-  if (l->qkv == NULL)
-    {
-      *l = self->spare;
-      self->spare = (Layer){ 0 };
-    }
-  l->packed = 0;
-  const struct
-  {
-    SoraKitLinear **linear; /* else: */
-    float **floats;
-    int first, n; /* of the tensors */
-    SoraKitActivation activation;
-  } parts[] = {
-    { &l->qkv, NULL, SORA_UMT5_Q, 3, SORA_KIT_ACTIVATION_NONE },
-    { &l->o, NULL, SORA_UMT5_O, 1, SORA_KIT_ACTIVATION_NONE },
-    { &l->wi_0, NULL, SORA_UMT5_WI_0, 1, SORA_KIT_ACTIVATION_GELU_TANH },
-    { &l->wi_1, NULL, SORA_UMT5_WI_1, 1, SORA_KIT_ACTIVATION_NONE },
-    { &l->wo, NULL, SORA_UMT5_WO, 1, SORA_KIT_ACTIVATION_NONE },
-    { NULL, &l->bias, SORA_UMT5_BIAS, 1, SORA_KIT_ACTIVATION_NONE },
-    { NULL, &l->norm_1, SORA_UMT5_NORM_1, 1, SORA_KIT_ACTIVATION_NONE },
-    { NULL, &l->norm_2, SORA_UMT5_NORM_2, 1, SORA_KIT_ACTIVATION_NONE },
-  };
-  for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-    {
-      const SoraTensorView *from = &views[parts[i].first];
-      int r = parts[i].linear != NULL ? pack_linear (self, team, parts[i].activation, from,
-                                                     parts[i].n, parts[i].linear)
-                                      : to_floats (team, from, parts[i].floats);
-
-      if (r != SORA_OK)
-        return r;
-      for (int j = 0; watch != NULL && j < parts[i].n; j++)
-        watch->packed (watch->data, parts[i].first + j);
-    }
-  l->packed = 1;
-  return SORA_OK;
-}
-
 /* -------------------------------------------------------------------------------- the work -- */
 
 typedef struct
 {
+  SoraUmt5 *self;
+  const float *from; /* [rows, d_model] */
   float *to;
-  const float *from, *weight;
-  int64_t width;
-  float eps;
-} Rows;
+  const float *weight;
+  int input; /* nonzero: what comes of it goes into products */
+} Norm;
 
 static void
 norm_rows (void *data, int64_t row, int64_t count)
 {
-  const Rows *r = data;
+  const Norm *norm = data;
+  const SoraUmt5Config *c = &norm->self->config;
+  int64_t d = c->d_model;
 
-  sora_kit_rms_norm (r->from + row * r->width, r->width, r->to + row * r->width, r->width, count,
-                     r->width, r->weight, r->eps);
+  sora_kit_rms_norm (norm->from + row * d, d, norm->to + row * d, d, count, d, norm->weight,
+                     (float)c->eps);
+  if (norm->input)
+    sora_kit_stored_input (norm->self->stored, row, count, norm->to + row * d, d, d);
 }
 
-static void
-add_rows (void *data, int64_t row, int64_t count)
+/* The norm before a half of a layer, with @view's weights: its rows are what is multiplied next. */
+static int
+norm_input (SoraUmt5 *self, SoraKitTeam *team, const SoraTensorView *view)
 {
-  const Rows *r = data;
+  float *weight = NULL;
+  int r = to_floats (team, view, &weight);
+  Norm norm = { self, self->x, self->work, weight, 1 };
 
-  sora_kit_gate_add (r->to + row * r->width, r->width, r->from + row * r->width, r->width, count,
-                     r->width, NULL);
+  if (r == SORA_OK)
+    r = sora_kit_rows_parallel (team, self->rows, 0, norm_rows, &norm);
+  sora_kit_free (weight);
+  return r;
 }
 
-static void
-multiply_rows (void *data, int64_t row, int64_t count)
+typedef struct
 {
-  const Rows *r = data;
+  SoraUmt5 *self;
+  const float *from;
+  int64_t width;
+} Input;
 
-  sora_kit_multiply (r->to + row * r->width, r->from + row * r->width, count * r->width);
+static void
+input_rows (void *data, int64_t row, int64_t count)
+{
+  const Input *in = data;
+
+  sora_kit_stored_input (in->self->stored, row, count, in->from + row * in->width, in->width,
+                         in->width);
+}
+
+/* A product by the tensors from @first on, which are not needed after it. */
+static int
+multiply (SoraUmt5 *self, SoraKitTeam *team, const SoraTensorView *views, const SoraUmt5Watch *watch,
+          int first, int n, SoraKitStoredMode mode, float *y, int64_t ldy)
+{
+  SoraKitStoredPart parts[3];
+  int r;
+
+  for (int i = 0; i < n; i++)
+    parts[i] = (SoraKitStoredPart){ views[first + i].data, views[first + i].dtype,
+                                    views[first + i].shape[0] };
+  r = sora_kit_stored_run (self->stored, team, views[first].shape[1], parts, n, mode, y, ldy);
+  for (int i = 0; watch != NULL && i < n; i++)
+    watch->done (watch->data, first + i);
+  return r;
 }
 
 int
-sora_umt5_embed (SoraUmt5 *self, SoraKitTeam *team, const SoraTensorView *table,
-                 SoraUmt5Segment *segment)
+sora_umt5_embed (SoraUmt5 *self, SoraKitTeam *team, const SoraTensorView *table)
 {
   int64_t d = self->config.d_model;
   size_t row_bytes = (size_t)d * sora_kit_dtype_size (table->dtype);
+  float *x = self->x;
 
-  for (int64_t i = 0; i < segment->n; i++)
-    {
-      if (segment->ids[i] < 0 || segment->ids[i] >= self->config.vocab_size)
-        return sora_kit_team_fail (team, "token %lld has the id %lld, the vocabulary %lld",
-                                   (long long)i, (long long)segment->ids[i],
-                                   (long long)self->config.vocab_size);
-      if (sora_kit_to_f32 ((const char *)table->data + (size_t)segment->ids[i] * row_bytes,
-                           table->dtype, segment->x + i * d, (size_t)d)
-          != SORA_OK)
-        return sora_kit_team_fail (team, "embedding of the type %s, expected f32, f16 or bf16",
-                                   sora_kit_dtype_name (table->dtype));
-    }
+  for (int i = 0; i < self->n_segments; i++)
+    for (int64_t j = 0; j < self->segments[i].n; j++, x += d)
+      {
+        int64_t id = self->segments[i].ids[j];
+
+        if (id < 0 || id >= self->config.vocab_size)
+          return sora_kit_team_fail (team, "token %lld has the id %lld, the vocabulary %lld",
+                                     (long long)j, (long long)id,
+                                     (long long)self->config.vocab_size);
+        if (sora_kit_to_f32 ((const char *)table->data + (size_t)id * row_bytes, table->dtype, x,
+                             (size_t)d)
+            != SORA_OK)
+          return sora_kit_team_fail (team, "embedding of the type %s, expected f32, f16 or bf16",
+                                     sora_kit_dtype_name (table->dtype));
+      }
   return SORA_OK;
 }
 
@@ -368,88 +335,94 @@ bias_rows (void *data, int64_t query, int64_t count)
       }
 }
 
+/* One text's rows of q, k, v to its rows of a. */
 static int
-attend (SoraUmt5 *self, SoraKitTeam *team, Layer *l, SoraUmt5Segment *segment, float *h, float *y,
-        float *more)
+attend_segment (SoraUmt5 *self, SoraKitTeam *team, const float *table, int64_t n, const float *qkv,
+                float *a, float *bias)
 {
   const SoraUmt5Config *c = &self->config;
-  int64_t n = segment->n, inner = c->num_heads * c->d_kv;
-  float *qkv = more, *a = qkv + 3 * n * inner;
-  Bias bias = { c, l->bias, a + n * inner, n };
-  Rows norm = { h, segment->x, l->norm_1, c->d_model, (float)c->eps };
-  Rows residual = { .to = segment->x, .from = y, .width = c->d_model };
+  int64_t inner = c->num_heads * c->d_kv;
+  Bias b = { c, table, bias, n };
   SoraKitAttention attention
-      = { .queries = n, .q = qkv, .ldq = 3 * inner, .out = a, .scale = 1.0f, .bias = bias.bias };
+      = { .queries = n, .q = qkv, .ldq = 3 * inner, .out = a, .scale = 1.0f, .bias = bias };
   SoraKitKeys *keys = sora_kit_keys_new (self->cache, c->num_heads, c->d_kv, n, team);
-  int r = keys == NULL ? SORA_FAILED : sora_kit_rows_parallel (team, n, 0, norm_rows, &norm);
+  int r = keys == NULL ? SORA_FAILED : sora_kit_rows_parallel (team, n, 0, bias_rows, &b);
 
-  if (r == SORA_OK)
-    r = sora_kit_rows_parallel (team, n, 0, bias_rows, &bias);
-  if (r == SORA_OK)
-    r = sora_kit_linear_run (l->qkv, team, n, h, 0, qkv, 0);
   if (r == SORA_OK)
     r = sora_kit_keys_pack (keys, team, qkv + inner, 3 * inner, qkv + 2 * inner, 3 * inner);
   if (r == SORA_OK)
     r = sora_kit_attention (keys, team, &attention);
-  if (r == SORA_OK)
-    r = sora_kit_linear_run (l->o, team, n, a, 0, y, 0);
-  if (r == SORA_OK)
-    r = sora_kit_rows_parallel (team, n, 0, add_rows, &residual);
   sora_kit_keys_free (keys);
   return r;
 }
 
 static int
-feed_forward (SoraUmt5 *self, SoraKitTeam *team, Layer *l, SoraUmt5Segment *segment, float *h,
-              float *y, float *more)
+attend (SoraUmt5 *self, SoraKitTeam *team, const SoraTensorView *views, const SoraUmt5Watch *watch)
 {
   const SoraUmt5Config *c = &self->config;
-  int64_t n = segment->n;
-  float *gate = more, *up = more + n * c->d_ff;
-  Rows norm = { h, segment->x, l->norm_2, c->d_model, (float)c->eps };
-  Rows product = { .to = gate, .from = up, .width = c->d_ff };
-  Rows residual = { .to = segment->x, .from = y, .width = c->d_model };
-  int r = sora_kit_rows_parallel (team, n, 0, norm_rows, &norm);
+  int64_t inner = c->num_heads * c->d_kv, row = 0;
+  float *qkv = self->work, *a = qkv + 3 * self->rows * inner, *table = NULL;
+  Input input = { self, a, inner };
+  int r = to_floats (team, &views[SORA_UMT5_BIAS], &table);
 
   if (r == SORA_OK)
-    r = sora_kit_linear_run (l->wi_0, team, n, h, 0, gate, 0);
+    r = norm_input (self, team, &views[SORA_UMT5_NORM_1]);
   if (r == SORA_OK)
-    r = sora_kit_linear_run (l->wi_1, team, n, h, 0, up, 0);
+    r = multiply (self, team, views, watch, SORA_UMT5_Q, 3, SORA_KIT_STORED_SET, qkv, 3 * inner);
+  for (int i = 0; r == SORA_OK && i < self->n_segments; row += self->segments[i++].n)
+    r = attend_segment (self, team, table, self->segments[i].n, qkv + 3 * row * inner,
+                        a + row * inner, a + self->rows * inner);
   if (r == SORA_OK)
-    r = sora_kit_rows_parallel (team, n, 0, multiply_rows, &product);
+    r = sora_kit_rows_parallel (team, self->rows, 0, input_rows, &input);
   if (r == SORA_OK)
-    r = sora_kit_linear_run (l->wo, team, n, gate, 0, y, 0);
-  if (r == SORA_OK)
-    r = sora_kit_rows_parallel (team, n, 0, add_rows, &residual);
+    r = multiply (self, team, views, watch, SORA_UMT5_O, 1, SORA_KIT_STORED_ADD, self->x,
+                  c->d_model);
+  sora_kit_free (table);
   return r;
 }
 
-int
-sora_umt5_run_layer (SoraUmt5 *self, SoraKitTeam *team, int64_t layer, SoraUmt5Segment *segment)
+static int
+feed_forward (SoraUmt5 *self, SoraKitTeam *team, const SoraTensorView *views,
+              const SoraUmt5Watch *watch)
 {
-  int64_t n = segment->n, d = self->config.d_model;
-  float *h = sora_kit_alloc (work_floats (&self->config, n), sizeof *h), *y = h + n * d;
-  int r;
+  const SoraUmt5Config *c = &self->config;
+  Input input = { self, self->work, c->d_ff };
+  int r = norm_input (self, team, &views[SORA_UMT5_NORM_2]);
 
-  if (h == NULL)
-    return sora_kit_team_fail (team, "out of memory for %lld tokens", (long long)n);
-  r = attend (self, team, &self->layers[layer], segment, h, y, y + n * d);
   if (r == SORA_OK)
-    r = feed_forward (self, team, &self->layers[layer], segment, h, y, y + n * d);
-  sora_kit_free (h);
+    r = multiply (self, team, views, watch, SORA_UMT5_WI_0, 2, SORA_KIT_STORED_GATE, self->work,
+                  c->d_ff);
+  if (r == SORA_OK)
+    r = sora_kit_rows_parallel (team, self->rows, 0, input_rows, &input);
+  if (r == SORA_OK)
+    r = multiply (self, team, views, watch, SORA_UMT5_WO, 1, SORA_KIT_STORED_ADD, self->x,
+                  c->d_model);
   return r;
 }
 
 int
-sora_umt5_finish (SoraUmt5 *self, SoraKitTeam *team, const SoraTensorView *weight,
-                  SoraUmt5Segment *segment)
+sora_umt5_run_layer (SoraUmt5 *self, SoraKitTeam *team,
+                     const SoraTensorView views[SORA_UMT5_LAYER_TENSORS],
+                     const SoraUmt5Watch *watch)
+{
+  int r = attend (self, team, views, watch);
+
+  return r == SORA_OK ? feed_forward (self, team, views, watch) : r;
+}
+
+int
+sora_umt5_finish (SoraUmt5 *self, SoraKitTeam *team, const SoraTensorView *weight)
 {
   float *floats = NULL;
   int r = to_floats (team, weight, &floats);
-  Rows norm = { segment->x, segment->x, floats, self->config.d_model, (float)self->config.eps };
+  Norm norm = { self, self->x, NULL, floats, 0 };
 
-  if (r == SORA_OK)
-    r = sora_kit_rows_parallel (team, segment->n, 0, norm_rows, &norm);
+  for (int i = 0; r == SORA_OK && i < self->n_segments; i++)
+    {
+      norm.to = self->segments[i].x;
+      r = sora_kit_rows_parallel (team, self->segments[i].n, 0, norm_rows, &norm);
+      norm.from += self->segments[i].n * self->config.d_model;
+    }
   sora_kit_free (floats);
   return r;
 }

@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "kit-linear.h"
+#include "kit-parallel.h"
 
 typedef struct SoraUmt5 SoraUmt5;
 
@@ -54,10 +54,10 @@ enum
 /**
  * SoraUmt5Segment:
  * @ids: [@n], each within the vocabulary
- * @x: f32 [@n, d_model]: the hidden states, and at the end the result
+ * @x: f32 [@n, d_model]: where the result goes
  *
- * One text.  Texts do not see each other; they go through each layer one after the other, so that
- * its weights are brought in once.
+ * One text.  Texts do not see each other; their rows go through each product together, so that its
+ * weights are read once.
  */
 typedef struct
 {
@@ -70,11 +70,9 @@ typedef struct
 void sora_umt5_layer_tensor (const SoraUmt5Config *config, int64_t layer, int which,
                              SoraUmt5Tensor *tensor);
 
-/** sora_umt5_layer_bytes: Returns: bytes that one packed layer takes. */
-uint64_t sora_umt5_layer_bytes (const SoraUmt5Config *config);
-/** sora_umt5_work_bytes: Returns: bytes of memory that a run on at most @n tokens takes, besides
- * the weights. */
-uint64_t sora_umt5_work_bytes (const SoraUmt5Config *config, int64_t n);
+/** sora_umt5_work_bytes: Returns: bytes of memory that a run takes besides the mapped weights, with
+ * @rows tokens in all texts and @longest in one. */
+uint64_t sora_umt5_work_bytes (const SoraUmt5Config *config, int64_t rows, int64_t longest);
 /** sora_umt5_flops: Returns: operations of a run on @n tokens. */
 double sora_umt5_flops (const SoraUmt5Config *config, int64_t n);
 
@@ -94,60 +92,55 @@ int64_t sora_umt5_bucket (int64_t distance, int64_t num_buckets, int64_t max_dis
  * @config: checked
  * @team: takes the reason of a failure
  *
- * Returns: (nullable): an encoder without weights
+ * Returns: (nullable): an encoder; it holds no weights
  */
 SoraUmt5 *sora_umt5_new (const SoraUmt5Config *config, SoraKitTeam *team);
 void sora_umt5_free (SoraUmt5 *encoder);
 
-/** sora_umt5_begin: before a run: forgets what was made for texts of other lengths, before it piles
- * up. */
-void sora_umt5_begin (SoraUmt5 *encoder);
-
-/** sora_umt5_layer_is_packed: Returns: nonzero if layer @layer has its weights. */
-int sora_umt5_layer_is_packed (const SoraUmt5 *encoder, int64_t layer);
-
-/* Who is told that a tensor of the layer was packed and will not be read again. */
-typedef struct
-{
-  void (*packed) (void *data, int which);
-  void *data;
-} SoraUmt5Watch;
-
 /**
- * sora_umt5_pack_layer:
- * @views: the tensors of layer @layer, in the order of the enum above; f32, f16 or bf16, shapes
- * checked
- * @watch: (nullable): is told of each tensor, on this thread
+ * sora_umt5_begin:
+ * @team: no later one of this run may have more threads
+ * @segments: the texts, which live until sora_umt5_end()
+ * @n_segments: how many
  *
- * Brings the weights of one layer into the order that it computes with.  Returns: a #SoraResult
+ * Before a run: takes its memory, and forgets what was made for texts of other lengths, before it
+ * piles up.  Returns: a #SoraResult
  */
-int sora_umt5_pack_layer (SoraUmt5 *encoder, SoraKitTeam *team, int64_t layer,
-                          const SoraTensorView views[SORA_UMT5_LAYER_TENSORS],
-                          const SoraUmt5Watch *watch);
-
-/** sora_umt5_drop_layer: forgets the weights of layer @layer; the next one to be packed takes its
- * memory. */
-void sora_umt5_drop_layer (SoraUmt5 *encoder, int64_t layer);
+int sora_umt5_begin (SoraUmt5 *encoder, SoraKitTeam *team, SoraUmt5Segment *segments,
+                     int n_segments);
 
 /**
  * sora_umt5_embed:
  * @table: [vocab, d_model]; only the rows of the ids are read
  *
- * The first hidden states of a segment.  Returns: a #SoraResult
+ * The first hidden states.  Returns: a #SoraResult
  */
-int sora_umt5_embed (SoraUmt5 *encoder, SoraKitTeam *team, const SoraTensorView *table,
-                     SoraUmt5Segment *segment);
+int sora_umt5_embed (SoraUmt5 *encoder, SoraKitTeam *team, const SoraTensorView *table);
+
+/* Who is told that a tensor of the layer (of the enum above) will not be read again. */
+typedef struct
+{
+  void (*done) (void *data, int which);
+  void *data;
+} SoraUmt5Watch;
 
 /**
  * sora_umt5_run_layer:
+ * @views: the layer's tensors, in the order of the enum above, as they are stored: f32, f16 or bf16,
+ * shapes checked
+ * @watch: (nullable): is told of each large tensor, on this thread
  *
- * One packed layer on one segment, in place: RMS norm, attention with the layer's own relative bias
- * and without scaling, residual; RMS norm, gated GELU (tanh), residual.  Tested to 1e-4 of the
- * largest value over whole models against transformers in f32.  Returns: a #SoraResult
+ * One layer on all texts: RMS norm, attention with the layer's own relative bias and without scaling,
+ * residual; RMS norm, gated GELU (tanh), residual.  Tested to 1e-4 of the largest value over whole
+ * models against transformers in f32.  Returns: a #SoraResult
  */
-int sora_umt5_run_layer (SoraUmt5 *encoder, SoraKitTeam *team, int64_t layer,
-                         SoraUmt5Segment *segment);
+int sora_umt5_run_layer (SoraUmt5 *encoder, SoraKitTeam *team,
+                         const SoraTensorView views[SORA_UMT5_LAYER_TENSORS],
+                         const SoraUmt5Watch *watch);
 
-/** sora_umt5_finish: the last norm, in place, with @weight [d_model].  Returns: a #SoraResult */
-int sora_umt5_finish (SoraUmt5 *encoder, SoraKitTeam *team, const SoraTensorView *weight,
-                      SoraUmt5Segment *segment);
+/** sora_umt5_finish: the last norm, with @weight [d_model], into the segments.  Returns: a #SoraResult
+ */
+int sora_umt5_finish (SoraUmt5 *encoder, SoraKitTeam *team, const SoraTensorView *weight);
+
+/** sora_umt5_end: gives the memory of a run back, wherever it stands. */
+void sora_umt5_end (SoraUmt5 *encoder);

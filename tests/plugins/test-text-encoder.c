@@ -120,7 +120,8 @@ encode (Model *model, const int64_t *ids, int64_t n, int threads)
   sora_kit_team_init (&team, NULL, NULL, threads);
   encoder = sora_umt5_new (c, &team);
   model_get (model, "shared.weight", &view);
-  ck_assert_msg (sora_umt5_embed (encoder, &team, &view, &segment) == SORA_OK, "%s", team.error);
+  ck_assert_msg (sora_umt5_begin (encoder, &team, &segment, 1) == SORA_OK, "%s", team.error);
+  ck_assert_msg (sora_umt5_embed (encoder, &team, &view) == SORA_OK, "%s", team.error);
   for (int64_t layer = 0; layer < c->num_layers; layer++)
     {
       for (int i = 0; i < SORA_UMT5_LAYER_TENSORS; i++)
@@ -131,14 +132,11 @@ encode (Model *model, const int64_t *ids, int64_t n, int threads)
           for (int j = 0; j < tensor.ndim; j++)
             ck_assert_int_eq (views[i].shape[j], tensor.shape[j]);
         }
-      ck_assert_msg (sora_umt5_pack_layer (encoder, &team, layer, views, NULL) == SORA_OK, "%s",
+      ck_assert_msg (sora_umt5_run_layer (encoder, &team, views, NULL) == SORA_OK, "%s",
                      team.error);
-      ck_assert_msg (sora_umt5_run_layer (encoder, &team, layer, &segment) == SORA_OK, "%s",
-                     team.error);
-      sora_umt5_drop_layer (encoder, layer);
     }
   model_get (model, "encoder.final_layer_norm.weight", &view);
-  ck_assert_msg (sora_umt5_finish (encoder, &team, &view, &segment) == SORA_OK, "%s", team.error);
+  ck_assert_msg (sora_umt5_finish (encoder, &team, &view) == SORA_OK, "%s", team.error);
   sora_umt5_free (encoder);
   return x;
 }
