@@ -216,12 +216,13 @@ bench_case_result (const char *name, GArray *parts, double flops, double all_flo
 {
   const guint n = parts->len;
   g_autofree double *cpu = g_new (double, n), *wall = g_new (double, n),
-                    *fraction = g_new (double, n);
+                    *fraction = g_new (double, n), *peak = g_new (double, n);
   for (guint i = 0; i < n; i++)
     {
       const BenchPart *part = &g_array_index (parts, BenchPart, i);
       cpu[i] = part->cpu;
       wall[i] = part->wall;
+      peak[i] = part->peak;
       fraction[i] = flops / part->cpu / part->peak;
     }
   BenchResult *result = g_new0 (BenchResult, 1);
@@ -231,6 +232,7 @@ bench_case_result (const char *name, GArray *parts, double flops, double all_flo
   result->wall = median (wall, n) * scale;
   result->flops = all_flops;
   result->fraction = median (fraction, n);
+  result->peak = median (peak, n);
   result->lowest = fraction[0];
   result->highest = fraction[n - 1];
   return result;

@@ -69,6 +69,8 @@ typedef struct
  * @fraction: of the FMA peak of as many threads, in processor time: the median of the repetitions'
  * own
  * @lowest, @highest: of the fractions
+ * @peak: of the FMA loop between the work, operations a second of processor time of one thread: the
+ * repetitions' median
  * @load: seconds of processor time that the first run took longer: weights are packed, code is
  * generated
  * @memory: most that the process had resident
@@ -79,7 +81,7 @@ typedef struct
 {
   char *name;
   char *precision;
-  double cpu, wall, flops, fraction, lowest, highest, load;
+  double cpu, wall, flops, fraction, lowest, highest, peak, load;
   guint64 memory;
   int blocks, all_blocks;
 } BenchResult;

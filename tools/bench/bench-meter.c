@@ -8,7 +8,7 @@
 #include "bench-peak.h"
 
 #define BURST 0.02 /* s of processor time */
-#define EVERY 0.1  /* of work between two of them */
+#define EVERY 0.2  /* of work between two of them */
 
 static void
 take_peak (BenchMeter *meter)

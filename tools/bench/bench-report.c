@@ -130,14 +130,15 @@ bench_report_json (const BenchMachine *machine, const char *model, const GPtrArr
     {
       const BenchResult *r = results->pdata[i];
       json_array_append_new (
-          rows, json_pack ("{s:s, s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:i, s:i}",
-                           "case", r->name, "precision",
-                           r->precision != NULL ? json_string (r->precision) : json_null (), "wall",
-                           r->wall, "cpu", r->cpu, "flops", r->flops, "flops_per_cpu_second",
-                           r->flops / r->cpu, "fraction_of_fma_peak", r->fraction,
-                           "lowest_fraction", r->lowest, "highest_fraction", r->highest, "load_cpu",
-                           r->load, "peak_resident", (json_int_t)r->memory, "blocks_run", r->blocks,
-                           "blocks", r->all_blocks));
+          rows,
+          json_pack ("{s:s, s:o, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:i, s:i}",
+                     "case", r->name, "precision",
+                     r->precision != NULL ? json_string (r->precision) : json_null (), "wall",
+                     r->wall, "cpu", r->cpu, "flops", r->flops, "flops_per_cpu_second",
+                     r->flops / r->cpu, "fraction_of_fma_peak", r->fraction, "lowest_fraction",
+                     r->lowest, "highest_fraction", r->highest, "fma_peak_between", r->peak,
+                     "load_cpu", r->load, "peak_resident", (json_int_t)r->memory, "blocks_run",
+                     r->blocks, "blocks", r->all_blocks));
     }
   print_json (json_pack ("{s:s, s:s, s:i, s:i, s:s, s:o, s:o, s:o, s:o}", "version",
                          sora_version (), "cpu", machine->cpu, "cores", machine->cores, "threads",
