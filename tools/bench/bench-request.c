@@ -6,7 +6,10 @@
 #include "config.h"
 #include "bench-case-private.h"
 #include "sora-error.h"
+#include "sora-model.h"
 #include "sora-pipeline.h"
+#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MODEL "sora-shapes-1"
@@ -23,9 +26,50 @@ typedef enum
 
 static const char *const names[N_STAGES] = { "text", "denoise", "decode" };
 
-/* The pipeline's defaults that are for one of @stages. */
+/* @target: "denoise.steps"; one of another stage is passed over. */
 static gboolean
-set_defaults (SoraEnvironment *environment, BenchStage *const *stages, GError **error)
+set_public (BenchStage *const *stages, const char *target, const char *value, GError **error)
+{
+  const char *dot = target != NULL ? strchr (target, '.') : NULL;
+  for (int i = 0; dot != NULL && i < N_STAGES; i++)
+    if (strlen (names[i]) == (gsize)(dot - target) && g_str_has_prefix (target, names[i]))
+      return bench_stage_set (stages[i], dot + 1, value, error);
+  return TRUE;
+}
+
+/* What the model says suits it: an object of public parameters. */
+static gboolean
+set_model_defaults (BenchModel *model, GKeyFile *pipeline, BenchStage *const *stages,
+                    GError **error)
+{
+  g_autoptr (GBytes) file = bench_model_file (model, SORA_MODEL_DEFAULTS);
+  gsize size;
+  const char *text = file != NULL ? g_bytes_get_data (file, &size) : NULL;
+  json_t *root = text != NULL ? json_loadb (text, size, 0, NULL) : NULL;
+  const char *key;
+  json_t *value;
+  gboolean ok = TRUE;
+  json_object_foreach (root, key, value)
+  {
+    g_autofree char *target = g_key_file_get_string (pipeline, "Parameters", key, NULL);
+    char *said = json_is_string (value) ? g_strdup (json_string_value (value)) : NULL;
+    if (said == NULL)
+      {
+        char *dumped = json_dumps (value, JSON_ENCODE_ANY);
+        said = g_strdup (dumped);
+        free (dumped);
+      }
+    ok = ok && set_public (stages, target, said, error);
+    g_free (said);
+  }
+  json_decref (root);
+  return ok;
+}
+
+/* The pipeline's defaults that are for one of @stages, and above them the model's. */
+static gboolean
+set_defaults (SoraEnvironment *environment, BenchModel *model, BenchStage *const *stages,
+              GError **error)
 {
   g_autoptr (SoraPipeline) pipeline
       = sora_pipeline_find ((const char *const *)environment->pipeline_dirs, PIPELINE, error);
@@ -39,13 +83,10 @@ set_defaults (SoraEnvironment *environment, BenchStage *const *stages, GError **
     {
       g_autofree char *target = g_key_file_get_string (file, "Parameters", *key, NULL),
                       *value = g_key_file_get_string (file, "Defaults", *key, NULL);
-      char *dot = target != NULL ? strchr (target, '.') : NULL;
-      for (int i = 0; dot != NULL && i < N_STAGES; i++)
-        if (strlen (names[i]) == (gsize)(dot - target) && g_str_has_prefix (target, names[i])
-            && !bench_stage_set (stages[i], dot + 1, value, error))
-          return FALSE;
+      if (!set_public (stages, target, value, error))
+        return FALSE;
     }
-  return TRUE;
+  return set_model_defaults (model, file, stages, error);
 }
 
 static gboolean
@@ -146,7 +187,8 @@ bench_case_request (const BenchCase *what, const BenchSettings *settings, GPtrAr
       ok = ok && stages[i] != NULL;
     }
   ok = ok && bench_stage_set (stages[TEXT], "prompt", PROMPT, error)
-       && set_defaults (settings->environment, stages, error) && run_once (stages, run, error);
+       && set_defaults (settings->environment, model, stages, error)
+       && run_once (stages, run, error);
   for (int i = 0; ok && i < N_STAGES; i++)
     loads[i] = run[i].cpu;
   for (int r = 0; ok && r < settings->repeat; r++)
