@@ -30,6 +30,7 @@ typedef struct
   float *x;
   const float *y, *gate; /* y: of the rows from `first` on; NULL: there is nothing to add */
   float *h;
+  const SoraKitRows8 *h8; /* NULL: h itself is wanted; else it in 8 bits, and h is scratch */
   const float *weight, *bias;
   int64_t first, width;
   float eps;
@@ -53,21 +54,49 @@ rows_alike (const Joint *j, int64_t row, int64_t count)
   return n;
 }
 
+/* The norm of a row into @h.  */
+static void
+norm_row (const Joint *j, const float *x, float *h, int64_t count, int64_t time)
+{
+  if (j->norm)
+    sora_kit_layer_norm (x, j->width, h, j->width, count, j->width,
+                         j->weight != NULL ? j->weight + time * j->norm_stride : NULL,
+                         j->bias != NULL ? j->bias + time * j->norm_stride : NULL, j->eps);
+  else
+    memcpy (h, x, (size_t)(count * j->width) * sizeof *x);
+}
+
+/* Row by row: what is rounded stays in the first cache, in one row of `h`.  */
+static void
+joint_rounded (const Joint *j, int64_t row, int64_t count, int64_t time, const float *gate)
+{
+  float *h = j->h + row * j->width;
+  for (int64_t i = row; i < row + count; i++)
+    {
+      float *x = j->x + i * j->width;
+      if (j->y != NULL)
+        sora_kit_gate_add (x, j->width, j->y + (i - j->first) * j->width, j->width, 1, j->width,
+                           gate);
+      norm_row (j, x, h, 1, time);
+      sora_kit_quantise (h, j->width, j->h8, i, 1);
+    }
+}
+
 static void
 joint_alike (const Joint *j, int64_t row, int64_t count)
 {
   int64_t time = j->of_token != NULL ? j->of_token[row % j->tokens] : 0;
   const float *gate = j->gate != NULL ? j->gate + time * TIME_STRIDE (j->width) : NULL;
   float *x = j->x + row * j->width;
+  if (j->h8 != NULL)
+    {
+      joint_rounded (j, row, count, time, gate);
+      return;
+    }
   if (j->y != NULL)
     sora_kit_gate_add (x, j->width, j->y + (row - j->first) * j->width, j->width, count, j->width,
                        gate);
-  if (j->norm)
-    sora_kit_layer_norm (x, j->width, j->h + row * j->width, j->width, count, j->width,
-                         j->weight != NULL ? j->weight + time * j->norm_stride : NULL,
-                         j->bias != NULL ? j->bias + time * j->norm_stride : NULL, j->eps);
-  else
-    memcpy (j->h + row * j->width, x, (size_t)(count * j->width) * sizeof *x);
+  norm_row (j, x, j->h + row * j->width, count, time);
 }
 
 static void
@@ -144,6 +173,7 @@ typedef struct
   int64_t index;
   int first_text;
   const float *m, *next; /* modulation of this block and of what follows */
+  const SoraKitRows8 *following; /* where what follows wants its input in 8 bits; NULL: in f32 */
   Joint joint;
 } Block;
 
@@ -170,6 +200,27 @@ rows_of_text (const DitForward *self, int text, int64_t first, int64_t count, in
   return sora_kit_min (first + count, end) - *from;
 }
 
+/* A layer whose input is some rows of `h`.  @normed: they come from a Joint, which has rounded them
+ * for a fast layer. */
+static int
+run_linear (const Block *b, const DitLinear *linear, int64_t first, int64_t count, int normed,
+            float *y)
+{
+  const DitForward *self = b->self;
+  SoraKitRows8 rounded = { 0 };
+  if (linear->fast != NULL)
+    rounded = sora_kit_rows8_at (&self->h8, first);
+  const DitRows rows = { self->h + first * self->model->config.dim, &rounded, normed };
+  return dit_linear_run (linear, b->team, count, &rows, y);
+}
+
+/* Where a Joint puts what goes into @linear: in 8 bits, or NULL for f32.  */
+static const SoraKitRows8 *
+rows_for (const DitForward *self, const DitLinear *linear)
+{
+  return linear->fast != NULL ? &self->h8 : NULL;
+}
+
 /* Queries of some rows into `h`, where their norm was, and keys and values to where they are
  * packed.  */
 static int
@@ -191,7 +242,7 @@ make_keys (Block *b, int64_t first, int64_t count)
                    .heads = c->heads,
                    .head_dim = c->head_dim,
                    .eps = (float)c->eps };
-  TRY (sora_kit_linear_run (b->layer->qkv, b->team, count, h, 0, q, 0));
+  TRY (run_linear (b, &b->layer->qkv, first, count, 1, q));
   TRY (sora_kit_rows_parallel (b->team, count, 0, dit_turn_rows, &turn));
   for (int i = 0; i < self->batch; i++)
     if ((n = rows_of_text (self, i, first, count, &from)) > 0)
@@ -251,10 +302,9 @@ feed_forward (const Block *b, int64_t first, int64_t count)
   for (int64_t row = 0; row < count; row += DIT_FF_ROWS)
     {
       int64_t rows = sora_kit_min (DIT_FF_ROWS, count - row);
-      TRY (sora_kit_linear_run (b->layer->ff_1, b->team, rows, self->h + (first + row) * dim, 0,
-                                self->hidden, 0));
-      TRY (sora_kit_linear_run (b->layer->ff_2, b->team, rows, self->hidden, 0,
-                                self->wide + row * dim, 0));
+      const DitRows hidden = { self->hidden, &self->hidden8, 0 };
+      TRY (run_linear (b, &b->layer->ff_1, first + row, rows, 1, self->hidden));
+      TRY (dit_linear_run (&b->layer->ff_2, b->team, rows, &hidden, self->wide + row * dim));
     }
   return SORA_OK;
 }
@@ -267,12 +317,12 @@ follow (Block *b, int64_t first, int64_t count)
   const DitConfig *c = &self->model->config;
   const DitLayer *layer = b->layer;
   int64_t dim = c->dim;
-  float *h = self->h + first * dim;
   Joint joint = b->joint;
   joint.first = first;
   joint.y = self->wide;
 
-  TRY (sora_kit_linear_run (layer->self_o, b->team, count, h, 0, self->wide, 0));
+  TRY (run_linear (b, &layer->self_o, first, count, 0, self->wide));
+  joint.h8 = rows_for (self, &layer->cross_q);
   joint.gate = b->m + 2 * dim;
   joint.norm = c->cross_norm;
   joint.norm_stride = 0;
@@ -286,10 +336,11 @@ follow (Block *b, int64_t first, int64_t count)
                    .heads = c->heads,
                    .head_dim = c->head_dim,
                    .eps = (float)c->eps };
-  TRY (sora_kit_linear_run (layer->cross_q, b->team, count, h, 0, self->wide, 0));
+  TRY (run_linear (b, &layer->cross_q, first, count, 1, self->wide));
   TRY (sora_kit_rows_parallel (b->team, count, 0, dit_turn_rows, &turn));
   TRY (attend_to_text (b, first, count));
-  TRY (sora_kit_linear_run (layer->cross_o, b->team, count, h, 0, self->wide, 0));
+  TRY (run_linear (b, &layer->cross_o, first, count, 0, self->wide));
+  joint.h8 = rows_for (self, &layer->ff_1);
   joint.gate = NULL;
   joint.norm = 1;
   joint.norm_stride = TIME_STRIDE (dim);
@@ -298,6 +349,7 @@ follow (Block *b, int64_t first, int64_t count)
   TRY (sora_kit_rows_parallel (b->team, count, 0, joint_rows, &joint));
 
   TRY (feed_forward (b, first, count));
+  joint.h8 = b->following;
   joint.gate = b->m + 5 * dim;
   joint.bias = b->next;
   joint.weight = b->next + dim;
@@ -310,6 +362,7 @@ dit_blocks_begin (DitForward *self, SoraKitTeam *team, const DitMoment *moment)
   Joint joint = joint_of (self, moment);
   joint.bias = modulate (self, 0, moment);
   joint.weight = joint.bias + joint.width;
+  joint.h8 = rows_for (self, &self->model->layers[0].qkv);
   return sora_kit_rows_parallel (team, self->batch * self->geometry.tokens, 0, joint_rows, &joint);
 }
 
@@ -325,6 +378,10 @@ dit_block_run (DitForward *self, SoraKitTeam *team, int first_text, int64_t inde
                   .first_text = first_text,
                   .m = modulate (self, index, moment),
                   .next = modulate (self, index + 1, moment),
+                  .following
+                  = index + 1 < self->model->config.layers
+                        ? rows_for (self, &self->model->layers[index + 1].qkv)
+                        : NULL,
                   .joint = joint_of (self, moment) };
   for (int64_t row = 0; row < rows; row += self->chunk)
     TRY (make_keys (&block, row, sora_kit_min (self->chunk, rows - row)));

@@ -17,6 +17,13 @@
 /* Transformers of one model: Wan 2.2 A14B has one for strong and one for weak noise. */
 #define DIT_MAX_EXPERTS 2
 
+/* How the layers of the blocks compute; all else is f32 in both. */
+typedef enum
+{
+  DIT_EXACT, /* f32 */
+  DIT_FAST,  /* products in 8 bits */
+} DitPrecision;
+
 /* transformer/config.json, by diffusers' names. */
 typedef struct
 {
@@ -28,6 +35,7 @@ typedef struct
   int64_t rope_max;
   int cross_norm; /* norm2 has weights, else there is none */
   double eps;
+  DitPrecision precision; /* not the file's: the job's */
 } DitConfig;
 
 /* What the model's files say of all its transformers. */

@@ -33,6 +33,7 @@ struct DitForward
   float *h;      /* [batch · tokens, D]: its norm, then queries, then what attention gave */
   float *wide;   /* [chunk, 3 D] */
   float *hidden; /* [DIT_FF_ROWS, F] */
+  SoraKitRows8 h8, hidden8; /* fast: `h` and `hidden` in 8 bits; else zeros */
   int n_times;   /* what `time` is for */
   float *time;   /* of each time: sinusoids and embeddings, freq_dim + 2 D + 6 D, then the modulation
                     of two layers: 12 D */

@@ -55,6 +55,10 @@ dit_forward_bytes (const DitConfig *c, const DitGeometry *g, const int64_t *text
       longest = text_rows[i] > longest ? text_rows[i] : longest;
       bytes += (uint64_t)c->layers * sora_kit_keys_bytes (c->heads, c->head_dim, text_rows[i] + 1);
     }
+  if (c->precision == DIT_FAST)
+    bytes += sora_kit_rows8_bytes (rows, c->dim)
+             + sora_kit_rows8_bytes (sora_kit_min (rows, DIT_FF_ROWS), c->ffn_dim)
+             + sora_kit_rows8_bytes (longest + 1, c->dim);
   /* What a text's keys are made from.  */
   floats += (uint64_t)(longest + 1) * ((uint64_t)c->text_dim + 4 * dim);
   return bytes + floats * sizeof (float);
@@ -86,9 +90,12 @@ embed_text (DitForward *self, const DitText *text, DitTextKeys *keys, SoraKitTea
   float *kv = sora_kit_alloc ((uint64_t)rows, (size_t)(2 * c->dim) * sizeof *kv);
   keys->keys = calloc ((size_t)c->layers, sizeof *keys->keys);
   keys->key_bias = sora_kit_alloc0 ((uint64_t)rows, sizeof *keys->key_bias);
+  const int fast = c->precision == DIT_FAST;
+  SoraKitRows8 b8 = { 0 };
+  const DitRows rows_in = { b, fast ? &b8 : NULL, 0 };
   int result = SORA_OK;
   if (in == NULL || a == NULL || b == NULL || kv == NULL || keys->keys == NULL
-      || keys->key_bias == NULL)
+      || keys->key_bias == NULL || (fast && sora_kit_rows8_init (&b8, rows, c->dim) != 0))
     result
         = sora_kit_team_fail (team, "out of memory for a text of %lld tokens", (long long)text->n);
   else
@@ -111,7 +118,7 @@ embed_text (DitForward *self, const DitText *text, DitTextKeys *keys, SoraKitTea
                     .eps = (float)c->eps };
       keys->keys[i] = sora_kit_keys_new (model->cache, c->heads, c->head_dim, rows, team);
       result = keys->keys[i] == NULL ? SORA_FAILED
-                                     : sora_kit_linear_run (layer->kv, team, rows, b, 0, kv, 0);
+                                     : dit_linear_run (&layer->kv, team, rows, &rows_in, kv);
       if (result == SORA_OK)
         result = sora_kit_rows_parallel (team, rows, 0, dit_turn_rows, &turn);
       if (result == SORA_OK)
@@ -121,6 +128,7 @@ embed_text (DitForward *self, const DitText *text, DitTextKeys *keys, SoraKitTea
   sora_kit_free (a);
   sora_kit_free (b);
   sora_kit_free (kv);
+  sora_kit_rows8_clear (&b8);
   return result;
 }
 
@@ -153,7 +161,12 @@ allocate (DitForward *self, SoraKitTeam *team)
   self->chunk = (int64_t)rows <= DIT_CHUNK_ROWS ? (int64_t)rows : DIT_CHUNK_ROWS / block * block;
   self->wide = sora_kit_alloc ((uint64_t)self->chunk, 3 * dim);
   if (!self->cosines || !self->sines || !self->patches || !self->x || !self->h || !self->wide
-      || !self->hidden || !self->time)
+      || !self->hidden || !self->time
+      || (c->precision == DIT_FAST
+          && (sora_kit_rows8_init (&self->h8, (int64_t)rows, c->dim) != 0
+              || sora_kit_rows8_init (&self->hidden8,
+                                      sora_kit_min ((int64_t)rows, DIT_FF_ROWS), c->ffn_dim)
+                     != 0)))
     return sora_kit_team_fail (team, "out of memory for %lld tokens", (long long)g->tokens);
   return SORA_OK;
 }
@@ -200,6 +213,8 @@ dit_forward_free (DitForward *self)
                        self->h,       self->wide,  self->hidden,  self->time };
   for (size_t i = 0; i < sizeof buffers / sizeof buffers[0]; i++)
     sora_kit_free (buffers[i]);
+  sora_kit_rows8_clear (&self->h8);
+  sora_kit_rows8_clear (&self->hidden8);
   free (self);
 }
 

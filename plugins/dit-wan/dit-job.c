@@ -152,6 +152,22 @@ choose_sampler (const SoraHost *host, SoraContext *ctx, DitJob *job, const char 
   return SORA_OK;
 }
 
+static int
+read_precision (const SoraHost *host, SoraContext *ctx, DitJob *job)
+{
+  const char *name;
+  DitPrecision precision = DIT_EXACT;
+  if (host->param_string (ctx, "precision", &name) != SORA_OK)
+    return host->fail (ctx, "a parameter of dit-wan is not known to the host");
+  if (strcmp (name, "fast") == 0)
+    precision = DIT_FAST;
+  else if (strcmp (name, "exact") != 0)
+    return host->fail (ctx, "precision is '%s', expected exact or fast", name);
+  for (int i = 0; i < job->family.n_experts; i++)
+    job->family.experts[i].precision = precision;
+  return SORA_OK;
+}
+
 int
 dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
 {
@@ -162,6 +178,8 @@ dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
   if (host->param_bool (ctx, "turbo", &turbo) != SORA_OK)
     turbo = 0; /* a host of before there was one */
   int result = dit_family_read (host, ctx, turbo, &job->family, &job->sampler);
+  if (result == SORA_OK)
+    result = read_precision (host, ctx, job);
   if (result == SORA_OK)
     result = dit_geometry_read (host, ctx, &job->family.experts[0], &job->geometry);
   if (result == SORA_OK)

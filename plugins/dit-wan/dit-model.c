@@ -4,7 +4,7 @@
  */
 #include "dit-model.h"
 
-#include "dit-tensors.h"
+#include "kit-gemm-int8.h"
 #include "kit-memory.h"
 #include "kit-weights.h"
 
@@ -18,14 +18,56 @@ typedef struct
   int64_t layer; /* -1: of the whole */
 } Loader;
 
+int
+dit_model_is_fast (const DitConfig *config, DitTensor weight, int64_t layer)
+{
+  (void)layer;
+  if (config->precision != DIT_FAST)
+    return 0;
+  switch (weight)
+    {
+    case DIT_SELF_Q_W:
+    case DIT_SELF_O_W:
+    case DIT_CROSS_Q_W:
+    case DIT_CROSS_K_W:
+    case DIT_CROSS_O_W:
+    case DIT_FF_1_W:
+      return config->dim <= SORA_KIT_GEMM_INT8_MAX_K;
+    case DIT_FF_2_W:
+      return config->ffn_dim <= SORA_KIT_GEMM_INT8_MAX_K;
+    default:
+      return 0;
+    }
+}
+
+static uint64_t
+layer_bytes (const DitConfig *c, int64_t layer)
+{
+  const int64_t d = c->dim;
+  const struct
+  {
+    DitTensor weight;
+    int64_t n, k;
+  } linears[] = { { DIT_SELF_Q_W, 3 * d, d },  { DIT_SELF_O_W, d, d },
+                  { DIT_CROSS_Q_W, d, d },     { DIT_CROSS_K_W, 2 * d, d },
+                  { DIT_CROSS_O_W, d, d },     { DIT_FF_1_W, c->ffn_dim, d },
+                  { DIT_FF_2_W, d, c->ffn_dim } };
+  uint64_t bytes = 12 * (uint64_t)d * sizeof (float);
+  for (size_t i = 0; i < sizeof linears / sizeof linears[0]; i++)
+    bytes += dit_model_is_fast (c, linears[i].weight, layer)
+                 ? sora_kit_linear_int8_bytes (linears[i].n, linears[i].k)
+                 : sora_kit_linear_bytes (linears[i].n, linears[i].k);
+  return bytes;
+}
+
 uint64_t
 dit_model_bytes (const DitConfig *c)
 {
   int64_t d = c->dim, patch = c->patch[0] * c->patch[1] * c->patch[2];
-  uint64_t layer = sora_kit_linear_bytes (3 * d, d) + 3 * sora_kit_linear_bytes (d, d)
-                   + sora_kit_linear_bytes (2 * d, d) + sora_kit_linear_bytes (c->ffn_dim, d)
-                   + sora_kit_linear_bytes (d, c->ffn_dim) + 12 * (uint64_t)d * sizeof (float);
-  return (uint64_t)c->layers * layer + sora_kit_linear_bytes (d, c->in_channels * patch)
+  uint64_t bytes = 0;
+  for (int64_t layer = 0; layer < c->layers; layer++)
+    bytes += layer_bytes (c, layer);
+  return bytes + sora_kit_linear_bytes (d, c->in_channels * patch)
          + sora_kit_linear_bytes (d, c->text_dim) + 2 * sora_kit_linear_bytes (d, d)
          + sora_kit_linear_bytes (d, c->freq_dim) + sora_kit_linear_bytes (6 * d, d)
          + sora_kit_linear_bytes (c->out_channels * patch, d) + 2 * (uint64_t)d * sizeof (float);
@@ -49,26 +91,47 @@ load_vector (const Loader *loader, DitTensor tensor)
                                shape);
 }
 
+/* One layer of @parts, in its form.  */
+static DitLinear
+pack_linear (const Loader *loader, SoraKitActivation activation, const SoraKitLinearPart *parts,
+             int n, int64_t rows, int64_t columns, int fast)
+{
+  SoraKitTeam *team = loader->from.team;
+  DitLinear linear = { 0 };
+  int result = SORA_FAILED;
+  if (fast)
+    linear.fast = sora_kit_linear_int8_new (rows, columns, activation, team);
+  else
+    linear.exact = sora_kit_linear_new (loader->model->cache, rows, columns, activation, 1, team);
+  if (linear.fast != NULL)
+    result = sora_kit_linear_int8_pack (linear.fast, team, parts, n);
+  if (linear.exact != NULL)
+    result = sora_kit_linear_pack (linear.exact, team, parts, n);
+  if (result != SORA_OK)
+    dit_linear_clear (&linear);
+  return linear;
+}
+
 /* One linear layer of the parts whose weights are given; each bias stands after its weight in the
  * table.
  */
-static SoraKitLinear *
+static DitLinear
 load_linear (const Loader *loader, SoraKitActivation activation, const DitTensor *weights, int n)
 {
   char name[DIT_NAME_SIZE];
   int64_t shape[DIT_MAX_RANK], rows = 0, columns = 1;
   SoraKitLinearPart parts[3];
-  SoraKitTeam *team = loader->from.team;
+  const DitLinear none = { 0 };
   for (int i = 0; i < n; i++)
     {
       SoraTensorView w, b;
       if (stopped (loader))
-        return NULL;
+        return none;
       int ndim = dit_tensor_shape (weights[i], &loader->model->config, shape);
       if (sora_kit_weights_view (&loader->from, dit_tensor_name (weights[i], loader->layer, name),
                                  ndim, shape, &w)
           != SORA_OK)
-        return NULL;
+        return none;
       columns = 1;
       for (int axis = 1; axis < ndim; axis++)
         columns *= shape[axis];
@@ -76,19 +139,16 @@ load_linear (const Loader *loader, SoraKitActivation activation, const DitTensor
                                  dit_tensor_name ((DitTensor)(weights[i] + 1), loader->layer, name),
                                  1, shape, &b)
           != SORA_OK)
-        return NULL;
+        return none;
       parts[i] = (SoraKitLinearPart){ w.data, w.dtype, b.dtype, b.data, shape[0] };
       rows += shape[0];
     }
-  SoraKitLinear *linear
-      = sora_kit_linear_new (loader->model->cache, rows, columns, activation, 1, team);
-  if (linear == NULL)
-    return NULL;
-  if (sora_kit_linear_pack (linear, team, parts, n) != SORA_OK)
-    {
-      sora_kit_linear_free (linear);
-      return NULL;
-    }
+  const DitLinear linear
+      = pack_linear (loader, activation, parts, n, rows, columns,
+                     loader->layer >= 0
+                         && dit_model_is_fast (&loader->model->config, weights[0], loader->layer));
+  if (linear.exact == NULL && linear.fast == NULL)
+    return none;
   for (int i = 0; i < n; i++)
     {
       sora_kit_weights_done (&loader->from, dit_tensor_name (weights[i], loader->layer, name));
@@ -98,7 +158,7 @@ load_linear (const Loader *loader, SoraKitActivation activation, const DitTensor
   return linear;
 }
 
-static SoraKitLinear *
+static DitLinear
 load_one (const Loader *loader, SoraKitActivation activation, DitTensor weight)
 {
   return load_linear (loader, activation, &weight, 1);
@@ -132,14 +192,14 @@ load_layer (const Loader *loader, DitLayer *layer)
 static void
 load_whole (const Loader *loader, DitModel *self)
 {
-  self->patch = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_PATCH_W);
-  self->text_1 = load_one (loader, SORA_KIT_ACTIVATION_GELU_TANH, DIT_TEXT_1_W);
-  self->text_2 = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_TEXT_2_W);
-  self->time_1 = load_one (loader, SORA_KIT_ACTIVATION_SILU, DIT_TIME_1_W);
-  self->time_2 = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_TIME_2_W);
-  self->time_proj = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_TIME_PROJ_W);
+  self->patch = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_PATCH_W).exact;
+  self->text_1 = load_one (loader, SORA_KIT_ACTIVATION_GELU_TANH, DIT_TEXT_1_W).exact;
+  self->text_2 = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_TEXT_2_W).exact;
+  self->time_1 = load_one (loader, SORA_KIT_ACTIVATION_SILU, DIT_TIME_1_W).exact;
+  self->time_2 = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_TIME_2_W).exact;
+  self->time_proj = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_TIME_PROJ_W).exact;
   self->out_table = load_vector (loader, DIT_OUT_TABLE);
-  self->out = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_OUT_W);
+  self->out = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_OUT_W).exact;
 }
 
 int
@@ -175,12 +235,12 @@ dit_model_load (DitModel *self, const SoraKitWeights *from, int64_t piece)
 static void
 layer_free (DitLayer *layer)
 {
-  SoraKitLinear *linears[] = { layer->qkv,     layer->self_o, layer->cross_q, layer->kv,
-                               layer->cross_o, layer->ff_1,   layer->ff_2 };
+  DitLinear *linears[] = { &layer->qkv,     &layer->self_o, &layer->cross_q, &layer->kv,
+                           &layer->cross_o, &layer->ff_1,   &layer->ff_2 };
   float *vectors[] = { layer->table,        layer->norm_q,   layer->norm_k,  layer->cross_norm_q,
                        layer->cross_norm_k, layer->norm_2_w, layer->norm_2_b };
   for (size_t i = 0; i < sizeof linears / sizeof linears[0]; i++)
-    sora_kit_linear_free (linears[i]);
+    dit_linear_clear (linears[i]);
   for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++)
     sora_kit_free (vectors[i]);
 }

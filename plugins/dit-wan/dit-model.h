@@ -6,18 +6,19 @@
 #define DIT_MODEL_H
 
 #include "dit-config.h"
-#include "kit-linear.h"
+#include "dit-linear.h"
+#include "dit-tensors.h"
 #include "kit-weights.h"
 
 typedef struct
 {
-  SoraKitLinear *qkv, *self_o;           /* [3D, D], [D, D] */
-  SoraKitLinear *cross_q, *kv, *cross_o; /* [D, D], [2D, D], [D, D] */
-  SoraKitLinear *ff_1, *ff_2;            /* [F, D] with GELU, [D, F] */
-  float *table;                          /* [6, D] */
-  float *norm_q, *norm_k;                /* [D], of self-attention */
-  float *cross_norm_q, *cross_norm_k;    /* [D] */
-  float *norm_2_w, *norm_2_b;            /* [D]; NULL without cross_attn_norm */
+  DitLinear qkv, self_o;              /* [3D, D], [D, D] */
+  DitLinear cross_q, kv, cross_o;     /* [D, D], [2D, D], [D, D] */
+  DitLinear ff_1, ff_2;               /* [F, D] with GELU, [D, F] */
+  float *table;                       /* [6, D] */
+  float *norm_q, *norm_k;             /* [D], of self-attention */
+  float *cross_norm_q, *cross_norm_k; /* [D] */
+  float *norm_2_w, *norm_2_b;         /* [D]; NULL without cross_attn_norm */
 } DitLayer;
 
 typedef struct
@@ -28,6 +29,18 @@ typedef struct
   float *out_table; /* [2, D] */
   DitLayer *layers;
 } DitModel;
+
+/**
+ * dit_model_is_fast:
+ * @config: with the job's precision
+ * @weight: of a layer of a block
+ * @layer: which block
+ *
+ * Which layers compute in 8 bits: docs/numerics.md has what each costs.
+ *
+ * Returns: nonzero if that one does
+ */
+int dit_model_is_fast (const DitConfig *config, DitTensor weight, int64_t layer);
 
 /** dit_model_bytes: Returns: bytes that the packed weights take, within 5 %. */
 uint64_t dit_model_bytes (const DitConfig *config);
