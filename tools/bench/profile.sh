@@ -8,11 +8,12 @@ set -eu
 bench=${SORA_BENCH:-sora-bench}
 case=${1:-embedded}
 [ $# -eq 0 ] || shift
-data=$(mktemp)
-trap 'rm -f "$data"' EXIT
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+data=$folder/perf.data
 # oneDNN tells perf which code it has written (DNNL_JIT_PROFILE is 2.x's name of it too).
-ONEDNN_JIT_PROFILE=6 DNNL_JIT_PROFILE=6 JITDUMPDIR=${TMPDIR:-/tmp} \
-  perf record -q -e cpu-clock -F 1999 -o "$data" "$bench" --quiet --threads 1 --repeat 10 "$@" "$case" > /dev/null
+ONEDNN_JIT_PROFILE=6 DNNL_JIT_PROFILE=6 JITDUMPDIR=$folder \
+  perf record -q -e cpu-clock -F 1999 -o "$data" "$bench" --quiet --threads 1 --repeat 20 "$@" "$case" > /dev/null
 perf report -i "$data" --sort dso,sym --percent-limit 0 2> /dev/null | awk '
   BEGIN {
     # Of the plugins; what a compiler adds to a name for an instruction set is cut off first.
