@@ -3,6 +3,7 @@
  * Host functions of a running stage: tensors, flow, compute, progress, randomness, memory.
  */
 #include "config.h"
+#include "sora-cache-private.h"
 #include "sora-compute.h"
 #include "sora-host-private.h"
 #include "sora-recipe.h"
@@ -127,6 +128,7 @@ sora_host_seed (SoraContext *ctx, uint64_t *seed)
 {
   if (!sora_context_enter (ctx, "seed", SORA_PHASE_RUN, 0))
     return SORA_FAILED;
+  sora_task_is_personal (ctx->task);
   *seed = ctx->task->runner->plan->request->seed;
   return SORA_OK;
 }
@@ -136,6 +138,7 @@ sora_host_random_key (SoraContext *ctx, const char *name, uint8_t key[32])
 {
   if (!sora_context_enter (ctx, "random_key", SORA_PHASE_RUN, 0))
     return SORA_FAILED;
+  sora_task_is_personal (ctx->task);
   sora_recipe_random_key (ctx->task->runner->plan->request->seed, ctx->node->run, ctx->node->id,
                           name, key);
   return SORA_OK;

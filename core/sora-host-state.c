@@ -3,6 +3,7 @@
  * Host functions: checkpoints, scratch, previews, result files, provenance.
  */
 #include "config.h"
+#include "sora-cache-private.h"
 #include "sora-checkpoint.h"
 #include "sora-host-private.h"
 #include "sora-recipe.h"
@@ -165,6 +166,7 @@ sora_host_file_create (SoraContext *ctx, const char *port, const char *name, con
     return sora_context_break (ctx,
                                "the plugin created a file on '%s', which is no %s output of it",
                                port, SORA_SEMANTIC_FILE);
+  sora_task_is_personal (ctx->task);
   *fd = sora_output_create (ctx->task->runner->output, ctx->node->id, output->port->name, name,
                             media_type, &error);
   if (*fd < 0)
@@ -184,6 +186,8 @@ sora_host_info (SoraContext *ctx, const char *key, const char **value)
   /* An instance outlives its job: what it learns in create must be true of the next one, too. */
   if (ctx->phase == SORA_PHASE_CREATE && strcmp (key, "version") != 0)
     return SORA_NOT_FOUND;
+  if (ctx->phase == SORA_PHASE_RUN && strcmp (key, "version") != 0)
+    sora_task_is_personal (ctx->task);
   *value = sora_runner_get_info (ctx->task->runner, key, &warning, &error);
   if (warning != NULL)
     ctx->log (ctx, SORA_LOG_WARNING, warning);

@@ -186,6 +186,48 @@ list_files (SoraModel *model, GError **error)
   return g_steal_pointer (&files);
 }
 
+/* Does the file belong to one of the components, "text_encoder,tokenizer"?  A single file holds all. */
+static gboolean
+is_of (SoraModel *model, const char *name, const char *components)
+{
+  g_auto (GStrv) wanted = g_strsplit (components != NULL ? components : "", ",", -1);
+  gsize length = strcspn (name, "/");
+
+  if (model->parts != NULL || model->single != NULL || wanted[0] == NULL || name[length] == '\0')
+    return TRUE;
+  for (char **w = wanted; *w != NULL; w++)
+    if (strlen (g_strstrip (*w)) == length && strncmp (name, *w, length) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+char *
+sora_model_describe_files (SoraModel *model, const char *components, GError **error)
+{
+  g_autoptr (GPtrArray) files = list_files (model, error);
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  for (guint i = 0; files != NULL && i < files->len; i++)
+    {
+      const char *name = g_ptr_array_index (files, i);
+      struct stat st;
+      if (!is_of (model, name, components))
+        continue;
+      int fd = sora_model_open_file (model, name, &st, error);
+      if (fd < 0)
+        return NULL;
+      close (fd);
+      SoraFileIdentity id = sora_file_identity (&st);
+      if (!is_settled (&id))
+        return NULL;
+      g_string_append_printf (text,
+                              "%s\n%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT
+                              " %" G_GINT64_FORMAT " %" G_GINT64_FORMAT "\n",
+                              name, id.dev, id.ino, id.size, id.mtime, id.ctime);
+    }
+  return files != NULL ? g_string_free (g_steal_pointer (&text), FALSE) : NULL;
+}
+
 /* For the progress alone: whether a file can be read is seen when it is. */
 static guint64
 size_of_files (SoraModel *model, const GPtrArray *files)

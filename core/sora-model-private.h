@@ -61,6 +61,9 @@ struct SoraModel
 SoraModel *sora_model_new (int dirfd, char *path);
 /* Opens a file of the model and remembers what it was; a file that is not what it was before is an error. */
 int sora_model_open_file (SoraModel *model, const char *name, struct stat *st, GError **error);
+/* What the files of @components ("text_encoder,tokenizer"; %NULL: all) are: names, devices, inodes, sizes, times.
+ * NULL without an error if one was changed so lately that it may be again. */
+char *sora_model_describe_files (SoraModel *model, const char *components, GError **error);
 /* What messages call the file that the model calls @name. */
 char *sora_model_display (SoraModel *model, const char *name);
 /* Are @a and @b, opened at different times, one and the same?  The folder and the weights that were chosen in it, and

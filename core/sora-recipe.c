@@ -140,6 +140,32 @@ sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, gboolean (*stopped) (gpoi
   return g_strdup (g_checksum_get_string (sum));
 }
 
+char *
+sora_recipe_cache_key (SoraNode *node, GError **error)
+{
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+
+  add_text (sum, "sora-cache-1");
+  add_text (sum, sora_version ());
+  add_text (sum, sora_isa ());
+  add_text (sum, node->klass->id);
+  add_text (sum, node->plugin->version);
+  add_params (sum, node, FALSE);
+  if (!add_module (sum, node, error))
+    return NULL;
+  for (guint i = 0; i < node->n_slots; i++)
+    {
+      g_autofree char *files = node->models[i] == NULL
+                                   ? g_strdup ("none")
+                                   : sora_model_describe_files (
+                                       node->models[i], node->klass->models[i]->components, error);
+      if (files == NULL)
+        return NULL;
+      add_text (sum, files);
+    }
+  return g_strdup (g_checksum_get_string (sum));
+}
+
 void
 sora_recipe_random_key (guint64 seed, guint run, const char *stage, const char *name,
                         guint8 key[32])

@@ -16,6 +16,10 @@ char *sora_recipe_instance_key (SoraNode *node);
  * says so. */
 char *sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, gboolean (*stopped) (gpointer data),
                              gpointer data, GError **error);
+/* What a stage without inputs gives, whatever the job: as sora_recipe_stage_key() without run, stage and
+ * seed, and with the files of its models' components by what they are (device, inode, size, times): a digest
+ * would read them all before the first job.  NULL without an error: one was changed just now. */
+char *sora_recipe_cache_key (SoraNode *node, GError **error);
 /* 32 bytes of SHA-256 over (seed, run, stage, name). */
 void sora_recipe_random_key (guint64 seed, guint run, const char *stage, const char *name,
                              guint8 key[32]);

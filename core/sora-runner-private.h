@@ -48,6 +48,10 @@ struct SoraTask
   GPtrArray *outputs;        /* of GPtrArray of SoraLink, a port each */
   SoraFlow *pulled, *pushed; /* of the stage's thread */
   char *recipe;              /* of the stage's thread: key of its checkpoint, once asked for */
+  /* Of the cache, of the stage's thread: */
+  char *cache_key;
+  GPtrArray *noted;  /* of SoraTensor, an output each; NULL: it is not kept */
+  gboolean personal; /* what it gives may be this job's alone */
   /* Under the lock. */
   SoraTaskState state;
   SoraLink *link;
@@ -67,7 +71,7 @@ struct SoraRunner
   SoraPlan *plan;
   SoraRunnerCallbacks callbacks;
   gpointer data;
-  char *output_dir, *state_dir, *output_name;
+  char *output_dir, *state_dir, *output_name, *cache_dir;
   gboolean overwrite, single;
   guint64 peak_resident;
   GHashTable *info; /* char* -> char* */

@@ -71,6 +71,7 @@ sora_runner_unref (SoraRunner *runner)
   sora_plan_unref (runner->plan);
   g_free (runner->output_dir);
   g_free (runner->state_dir);
+  g_free (runner->cache_dir);
   g_free (runner->output_name);
   g_free (runner);
 }
@@ -81,6 +82,15 @@ sora_runner_set_output_name (SoraRunner *runner, const char *prefix, gboolean ov
   g_free (runner->output_name);
   runner->output_name = g_strdup (prefix);
   runner->overwrite = overwrite;
+}
+
+void
+sora_runner_set_cache (SoraRunner *runner, const char *dir)
+{
+  /* Who wants no trace of the prompt in the clip wants none beside it. */
+  gboolean none = g_strcmp0 (runner->plan->request->metadata, "none") == 0;
+  g_free (runner->cache_dir);
+  runner->cache_dir = none ? NULL : g_strdup (dir);
 }
 
 void

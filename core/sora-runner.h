@@ -138,6 +138,17 @@ guint64 sora_runner_peak_reserved (SoraRunner *runner);
 guint64 sora_runner_peak_resident (SoraRunner *runner);
 
 /**
+ * sora_runner_set_cache:
+ * @runner: a runner, before run
+ * @dir: (nullable): a folder of one user, see sora_cache_default_dir(); it is made where there is
+ *   something to keep.  %NULL (the default): nothing is kept
+ *
+ * What stages without inputs give (embeddings of prompts) is kept there and taken from there.  A
+ * request with metadata "none" does neither.
+ */
+void sora_runner_set_cache (SoraRunner *runner, const char *dir);
+
+/**
  * sora_runner_set_single:
  * @runner: a runner, before run
  * @single: whether this is the last job of the process, as in a command line's

@@ -5,6 +5,7 @@
  */
 #include "config.h"
 #include "sora-runner-private.h"
+#include "sora-cache-private.h"
 #include "sora-compute.h"
 #include "sora-error.h"
 
@@ -40,6 +41,8 @@ sora_task_free (SoraTask *task)
   g_free (task->pulled);
   g_free (task->pushed);
   g_free (task->recipe);
+  g_free (task->cache_key);
+  g_clear_pointer (&task->noted, g_ptr_array_unref);
   g_free (task);
 }
 
@@ -269,6 +272,7 @@ sora_task_push (SoraTask *task, guint output, SoraTensor *consumed)
   task->pushed[output].tensors++;
   task->pushed[output].rows += view.ndim > 0 ? view.shape[0] : 1;
   guint64 nbytes = view.nbytes;
+  sora_task_note_output (task, output, tensor);
 
   g_mutex_lock (&runner->lock);
   if (runner->stopping)
@@ -403,8 +407,12 @@ task_run (SoraTask *task, GError **error)
   task->ctx.instance = task->instance;
   task->ctx.log = sora_runner_log;
   task->ctx.log_data = runner;
-  int result = task->node->klass->run (sora_host_table (), &task->ctx, task->instance->instance);
-  sora_context_check_return (&task->ctx, "run");
+  int result;
+  if (!sora_task_replay (task, &result))
+    {
+      result = task->node->klass->run (sora_host_table (), &task->ctx, task->instance->instance);
+      sora_context_check_return (&task->ctx, "run");
+    }
 
   /* Cancelled because the job is: not an error of this stage. */
   gboolean ok = FALSE;
@@ -412,6 +420,9 @@ task_run (SoraTask *task, GError **error)
     ok = sora_context_result (&task->ctx, "run", result, SORA_ERROR_FAILED, error)
          && check_complete (task, error)
          && sora_output_sync (runner->output, task->node->id, error);
+  if (ok)
+    sora_task_keep (task);
+  g_clear_pointer (&task->noted, g_ptr_array_unref);
   if (!ok && error != NULL && *error != NULL
       && g_error_matches (*error, SORA_ERROR, SORA_ERROR_FAILED)
       && sora_output_is_full (runner->output, task->node->id))

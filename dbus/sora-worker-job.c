@@ -3,6 +3,7 @@
  * Runs or checks one request in the worker, and sends up what comes of it.
  */
 #include "config.h"
+#include "core/sora-cache.h"
 #include "sora-worker.h"
 
 #include <errno.h>
@@ -200,6 +201,12 @@ run_plan (Job *job, SoraPlan *plan, GVariant *options, const char *output_dir, G
     sora_runner_set_output_name (runner, name, TRUE);
   if (g_variant_lookup (options, "job", "&s", &name))
     sora_runner_set_info (runner, "job", name);
+  gboolean cache = FALSE;
+  if (g_variant_lookup (options, "cache", "b", &cache) && cache)
+    {
+      g_autofree char *dir = sora_cache_default_dir ();
+      sora_runner_set_cache (runner, dir);
+    }
 
   g_mutex_lock (&worker->lock);
   worker->runner = sora_runner_ref (runner);

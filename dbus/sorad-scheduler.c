@@ -376,13 +376,16 @@ prepare_process (SoradScheduler *scheduler, guint32 uid, GError **error)
 }
 
 static GVariant *
-run_options (const SoradJob *job)
+run_options (const SoradConfig *config, const SoradJob *job)
 {
   GVariantDict options;
   g_variant_dict_init (&options, NULL);
   g_variant_dict_insert (&options, "job", "s", job->id);
   if (job->submission->name)
     g_variant_dict_insert (&options, "name", "s", job->submission->name);
+  /* One user's service, one user's cache. */
+  if (config->session)
+    g_variant_dict_insert (&options, "cache", "b", TRUE);
   return g_variant_dict_end (&options);
 }
 
@@ -407,7 +410,7 @@ start_job (SoradScheduler *scheduler, SoradJob *job, const GError *error)
   sorad_process_send_inputs (scheduler->process, job->number, job->submission->inputs);
   sorad_process_send (
       scheduler->process, SORA_MESSAGE_RUN, job->number,
-      g_variant_new ("(@a{sv}@a{sv})", job->submission->request, run_options (job)));
+      g_variant_new ("(@a{sv}@a{sv})", job->submission->request, run_options (scheduler->config, job)));
   if (job->preview_wanted)
     sorad_process_send (scheduler->process, SORA_MESSAGE_WANT_PREVIEW, job->number,
                         g_variant_new ("(b)", TRUE));

@@ -6,6 +6,7 @@
 #include "soractl-console.h"
 #include "soractl-job.h"
 #include "soractl-progress.h"
+#include "sora-cache.h"
 #include "sora-error.h"
 #include "sora-runner.h"
 #include <gio/gio.h>
@@ -196,6 +197,8 @@ soractl_run_local (SoractlGlobal *global, SoractlJob *job)
   g_autoptr (SoraRunner) runner = sora_runner_new (plan, folder, NULL, &callbacks, &local);
   sora_runner_set_output_name (runner, stem, job->overwrite);
   sora_runner_set_single (runner, TRUE);
+  g_autofree char *cache = sora_cache_default_dir ();
+  sora_runner_set_cache (runner, cache);
 
   gint64 start = g_get_monotonic_time ();
   gboolean ok = soractl_run_interruptibly (runner, &error);

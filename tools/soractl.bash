@@ -12,7 +12,7 @@ _soractl ()
     local cur prev words cword
     _init_completion -n = || return
 
-    local verbs="generate run jobs show cancel wait result delete preview plugins pipelines models inspect check stage bench"
+    local verbs="generate run jobs show cancel wait result delete preview plugins pipelines models cache inspect check stage bench"
     local verb= bus= i
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
@@ -72,6 +72,7 @@ _soractl ()
             else
                 COMPREPLY=($(compgen -W "$(_soractl_ids models)" -- "$cur"))
             fi ;;
+        cache) COMPREPLY=($(compgen -W "clear" -- "$cur")) ;;
         run) COMPREPLY=($(compgen -W "$(_soractl_ids pipelines)" -- "$cur")) ;;
         bench) COMPREPLY=($(compgen -W "peaks $(soractl bench --list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur")) ;;
         show | cancel | wait | result | delete | preview)

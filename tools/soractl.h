@@ -39,6 +39,7 @@ typedef struct
 extern const SoractlVerb soractl_verbs[];
 
 int soractl_verb_bench (SoractlGlobal *global, int argc, char **argv);
+int soractl_verb_cache (SoractlGlobal *global, int argc, char **argv);
 int soractl_verb_cancel (SoractlGlobal *global, int argc, char **argv);
 int soractl_verb_check (SoractlGlobal *global, int argc, char **argv);
 int soractl_verb_delete (SoractlGlobal *global, int argc, char **argv);

@@ -6,6 +6,7 @@ bld=$SORA_TEST_BUILDDIR
 export SORA_PLUGIN_PATH=$bld/stage/plugins SORA_PIPELINE_PATH=$src/pipelines SORA_MODEL_PATH=$src/tests/golden/models
 soractl=$bld/tools/soractl
 work=$(mktemp -d)
+export XDG_CACHE_HOME=$work/cache
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/out"
 cd "$work/out"

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Private to libsora-core: entries of the cache, and what a task does with them.
+ */
+#pragma once
+#include "sora-cache.h"
+#include "sora-runner-private.h"
+
+G_BEGIN_DECLS
+
+/* Entries may take so much together; the ones that were used longest ago go first. */
+#define SORA_CACHE_BYTES (256u << 20)
+/* A single one. */
+#define SORA_CACHE_ENTRY_BYTES (64u << 20)
+
+/* The entry of @key (64 hexadecimal digits), or NULL.  A damaged one is removed. */
+GBytes *sora_cache_load (const char *dir, const char *key);
+/* Writes it beside, syncs and renames; then removes what is above @limit bytes. */
+gboolean sora_cache_save (const char *dir, const char *key, GBytes *entry, guint64 limit,
+                          GError **error);
+
+/* Under no lock, before run: gives what an earlier job's stage gave.  TRUE: all of it is pushed, or
+ * @result says why not, and run is not to be called. */
+gboolean sora_task_replay (SoraTask *task, int *result);
+/* What goes out is kept, too, if the stage is one whose outputs are. */
+void sora_task_note_output (SoraTask *task, guint output, SoraTensor *tensor);
+/* After a run that succeeded: writes what was noted. */
+void sora_task_keep (SoraTask *task);
+/* It asked for what is this job's alone: seed, provenance, files. */
+void sora_task_is_personal (SoraTask *task);
+
+G_END_DECLS
