@@ -8,6 +8,9 @@
  * does all three, and threads take whole groups: a layer is one parallel region, and a small layer
  * none (on a busy machine a region costs more than its work).  Where they are large they must not
  * be read again for every few tiles: then groups are large, and all threads share each step.
+ *
+ * Of frames in pairs the same is done along time, by F(2, 3) with points 0, ±1 and infinity: four
+ * sums and differences of frames, as many products, and two results.
  */
 #include "kit-conv.h"
 #include "kit-memory.h"
@@ -25,22 +28,39 @@ static const int64_t small_weights = INT64_C (2) << 20, small_group = INT64_C (3
 typedef struct
 {
   const SoraKitPlaneConv *conv;
-  const SoraKitConvSource *source;
+  const float *frames[4]; /* as SoraKitConvSource has them; of a pair, in order, NULL: zeros */
+  int first_part, parts;  /* what of the weights is used */
+  int64_t source_w;
   int upsample;
-  const float *add;
-  float *out;
+  int results; /* frames */
+  const float *add[2];
+  float *out[2];
   int64_t h, w;         /* of the output */
   int64_t across;       /* tiles in a row */
   int64_t first, count; /* the group */
   int64_t icp, ocp;
   int64_t v_step, m_step; /* floats from one of the 36 matrices to the next */
-  float *v[SORA_KIT_CONV_TAPS], *m;
+  float *v[4], *m[2];
+  int threads;
 } Group;
+
+/* Matrices of the input that make a result, and results. */
+static int
+parts_of (int taps)
+{
+  return taps == SORA_KIT_CONV_PAIRS ? 4 : taps;
+}
+
+static int
+results_of (int taps)
+{
+  return taps == SORA_KIT_CONV_PAIRS ? 2 : 1;
+}
 
 static int64_t
 weights_bytes (int64_t icp, int64_t ocp, int taps)
 {
-  return 36 * 4 * taps * icp * ocp;
+  return 36 * 4 * parts_of (taps) * icp * ocp;
 }
 
 static int
@@ -53,7 +73,8 @@ static int64_t
 group_tiles (int64_t icp, int64_t ocp, int taps, int64_t h, int64_t w)
 {
   const int64_t tiles = ((h + 3) / 4) * ((w + 3) / 4);
-  const int64_t a_tile = 36 * 4 * (taps * icp + ocp), half = weights_bytes (icp, ocp, taps) / 2;
+  const int64_t a_tile = 36 * 4 * (parts_of (taps) * icp + results_of (taps) * ocp),
+                half = weights_bytes (icp, ocp, taps) / 2;
   const int64_t near = is_small (icp, ocp, taps) ? small_group
                        : half > large_group      ? half
                                                  : large_group;
@@ -65,7 +86,7 @@ uint64_t
 sora_kit_plane_conv_bytes (int64_t ic, int64_t oc, int taps)
 {
   const uint64_t icp = (uint64_t)sora_kit_pad16 (ic), ocp = (uint64_t)sora_kit_pad16 (oc);
-  return (36 * (uint64_t)taps * icp * ocp + ocp) * sizeof (float);
+  return (36 * (uint64_t)parts_of (taps) * icp * ocp + ocp) * sizeof (float);
 }
 
 /* 16 floats more than needed: a step that is a power of two would put all 36 rows into one set of
@@ -80,7 +101,9 @@ matrix_step (int64_t tiles, int64_t channels)
 static int64_t
 group_floats (int64_t icp, int64_t ocp, int taps, int64_t tiles)
 {
-  return 36 * (taps * matrix_step (tiles, icp) + matrix_step (tiles, ocp));
+  return 36
+         * (parts_of (taps) * matrix_step (tiles, icp)
+            + results_of (taps) * matrix_step (tiles, ocp));
 }
 
 uint64_t
@@ -122,21 +145,34 @@ transform_weights (double g0, double g1, double g2, double *out, int step)
   out[5 * step] = g2;
 }
 
-/* All output channels of one input channel and one tap, zeros in the padding.  Sixteen at a time,
+/* What one of the matrices has of the taps at a place, which are oldest first: newest first, or for
+ * pairs what F(2, 3) makes of them. */
+SORA_KIT_INLINE double
+along_time (const float *g, int taps, int64_t part)
+{
+  if (taps != SORA_KIT_CONV_PAIRS)
+    return g[9 * (taps - 1 - part)];
+  const double even = ((double)g[0] + (double)g[18]) / 2, odd = (double)g[9] / 2;
+  return part == 0 ? g[0] : part == 1 ? even + odd : part == 2 ? even - odd : g[18];
+}
+
+/* All output channels of one input channel and one part, zeros in the padding.  Sixteen at a time,
  * so that each of the 36 matrices gets a whole line: they lie megabytes apart. */
 SORA_KIT_MULTIVERSION static void
-pack_channel (const SoraKitPlaneConv *conv, const float *weights, int64_t ic, int64_t tap)
+pack_channel (const SoraKitPlaneConv *conv, const float *weights, int64_t ic, int64_t part)
 {
   const int64_t icp = sora_kit_pad16 (conv->ic), ocp = sora_kit_pad16 (conv->oc),
-                rows = conv->taps * icp;
-  const int64_t row = (conv->taps - 1 - tap) * icp + ic; /* newest first */
+                rows = parts_of (conv->taps) * icp, row = part * icp + ic;
+  const int64_t taps = conv->taps == SORA_KIT_CONV_PAIRS ? 3 : conv->taps;
   for (int64_t first = 0; first < ocp; first += 16)
     {
       float line[36][16] = { { 0 } };
       for (int64_t oc = first; ic < conv->ic && oc < first + 16 && oc < conv->oc; oc++)
         {
-          const float *g = weights + ((oc * conv->ic + ic) * conv->taps + tap) * 9;
-          double half[3][6], full[36];
+          const float *from = weights + (oc * conv->ic + ic) * taps * 9;
+          double g[9], half[3][6], full[36];
+          for (int i = 0; i < 9; i++)
+            g[i] = along_time (from + i, conv->taps, part);
           for (int y = 0; y < 3; y++)
             transform_weights (g[3 * y], g[3 * y + 1], g[3 * y + 2], half[y], 1);
           for (int x = 0; x < 6; x++)
@@ -168,7 +204,7 @@ sora_kit_plane_conv_pack (SoraKitPlaneConv *conv, SoraKitTeam *team, int64_t ic,
   conv->ic = ic;
   conv->oc = oc;
   conv->taps = taps;
-  conv->u = sora_kit_alloc (36 * (uint64_t)taps * icp * ocp, sizeof (float));
+  conv->u = sora_kit_alloc (36 * (uint64_t)parts_of (taps) * icp * ocp, sizeof (float));
   conv->bias = sora_kit_alloc0 (ocp, sizeof (float));
   if (conv->u == NULL || conv->bias == NULL)
     return sora_kit_team_fail (
@@ -176,7 +212,7 @@ sora_kit_plane_conv_pack (SoraKitPlaneConv *conv, SoraKitTeam *team, int64_t ic,
         (long long)ic, (long long)oc);
   memcpy (conv->bias, bias, (size_t)oc * sizeof (float));
   Pack pack = { conv, weights };
-  return sora_kit_parallel (team, (int64_t)icp * taps, pack_tile, &pack);
+  return sora_kit_parallel (team, (int64_t)icp * parts_of (taps), pack_tile, &pack);
 }
 
 /* ---- the three steps */
@@ -211,9 +247,11 @@ sora_kit_plane_conv_pack (SoraKitPlaneConv *conv, SoraKitTeam *team, int64_t ic,
 
 static const float zeros[16] __attribute__ ((aligned (64)));
 
-/* One 6×6 patch of one frame to a row of each of the 36 matrices. */
-SORA_KIT_MULTIVERSION static void
-patch_in (const float *const pixel[36], int64_t channels, float *to, int64_t step)
+/* One 6×6 patch of a frame, or of the sum or difference of two, to a row of each of the 36
+ * matrices. `sign` is a constant in each copy. */
+SORA_KIT_INLINE void
+patch_rows (const float *const pixel[36], const float *const other[36], int sign, int64_t channels,
+            float *to, int64_t step)
 {
   for (int64_t c = 0; c < channels; c += 16)
     {
@@ -223,8 +261,12 @@ patch_in (const float *const pixel[36], int64_t channels, float *to, int64_t ste
           SoraKitV d[6];
           for (int y = 0; y < 6; y++)
             {
-              const float *p = pixel[6 * y + x];
+              const float *p = pixel[6 * y + x], *q = sign != 0 ? other[6 * y + x] : NULL;
               d[y] = sora_kit_v_load (p != NULL ? p + c : zeros);
+              if (sign > 0)
+                d[y] += sora_kit_v_load (q != NULL ? q + c : zeros);
+              else if (sign < 0)
+                d[y] -= sora_kit_v_load (q != NULL ? q + c : zeros);
             }
           TRANSFORM_IN (d[0], d[1], d[2], d[3], d[4], d[5], t[0][x], t[1][x], t[2][x], t[3][x],
                         t[4][x], t[5][x]);
@@ -241,52 +283,92 @@ patch_in (const float *const pixel[36], int64_t channels, float *to, int64_t ste
     }
 }
 
+SORA_KIT_MULTIVERSION static void
+patch_in (const float *const pixel[36], const float *const other[36], int sign, int64_t channels,
+          float *to, int64_t step)
+{
+  if (sign == 0)
+    patch_rows (pixel, NULL, 0, channels, to, step);
+  else if (sign > 0)
+    patch_rows (pixel, other, 1, channels, to, step);
+  else
+    patch_rows (pixel, other, -1, channels, to, step);
+}
+
+/* Where the 36 pixels of a patch stand; NULL: zeros. */
+static void
+find_pixels (const Group *g, const float *frame, int64_t tile, const float *pixel[36])
+{
+  const int64_t top = tile / g->across * 4 - 1, left = tile % g->across * 4 - 1;
+  for (int64_t y = 0; y < 6; y++)
+    for (int64_t x = 0; x < 6; x++)
+      {
+        const int64_t py = top + y, px = left + x;
+        const int inside = frame != NULL && py >= 0 && py < g->h && px >= 0 && px < g->w;
+        pixel[6 * y + x]
+            = inside ? frame + ((py >> g->upsample) * g->source_w + (px >> g->upsample)) * g->icp
+                     : NULL;
+      }
+}
+
+/* Of a pair, what F(2, 3) makes of four frames in order. */
+static const struct
+{
+  int frame, other, sign;
+} pair_parts[4] = { { 0, 2, -1 }, { 1, 2, 1 }, { 2, 1, -1 }, { 3, 1, -1 } };
+
 static int
 input_task (SoraKitTeam *team, void *data, int64_t task, int slot)
 {
   const Group *g = data;
   const int64_t chunks = (g->count + TILES_A_TASK - 1) / TILES_A_TASK;
-  const int64_t tap = task / chunks, begin = task % chunks * TILES_A_TASK;
+  const int64_t part = task / chunks, begin = task % chunks * TILES_A_TASK;
   const int64_t end = begin + TILES_A_TASK < g->count ? begin + TILES_A_TASK : g->count;
-  const float *frame = g->source->frames[tap];
+  const int pair = g->results == 2;
   for (int64_t i = begin; i < end; i++)
     {
-      const int64_t top = (g->first + i) / g->across * 4 - 1,
-                    left = (g->first + i) % g->across * 4 - 1;
-      const float *pixel[36];
-      for (int64_t y = 0; y < 6; y++)
-        for (int64_t x = 0; x < 6; x++)
-          {
-            const int64_t py = top + y, px = left + x;
-            const int inside = py >= 0 && py < g->h && px >= 0 && px < g->w;
-            pixel[6 * y + x]
-                = inside
-                      ? frame + ((py >> g->upsample) * g->source->w + (px >> g->upsample)) * g->icp
-                      : NULL;
-          }
-      patch_in (pixel, g->icp, g->v[tap] + i * g->icp, g->v_step);
+      const float *pixel[36], *other[36];
+      find_pixels (g, g->frames[pair ? pair_parts[part].frame : part], g->first + i, pixel);
+      if (pair)
+        find_pixels (g, g->frames[pair_parts[part].other], g->first + i, other);
+      patch_in (pixel, other, pair ? pair_parts[part].sign : 0, g->icp, g->v[part] + i * g->icp,
+                g->v_step);
     }
   return SORA_OK;
+}
+
+static SoraKitGemm
+product (const Group *g, int64_t task)
+{
+  const int64_t rows = parts_of (g->conv->taps) * g->icp;
+  SoraKitGemm gemm = {
+    .m = g->count,
+    .n = g->ocp,
+    .k = g->icp,
+    .parts = g->parts,
+    .lda = g->icp,
+    .b = g->conv->u + task * rows * g->ocp,
+    .b_rows = rows,
+    .b_row = g->first_part * g->icp,
+    .c = g->m[0] + task * g->m_step,
+    .ldc = g->ocp,
+    .c2 = g->results == 2 ? g->m[1] + task * g->m_step : NULL,
+  };
+  for (int p = 0; p < g->parts; p++)
+    gemm.a[p] = g->v[p] + task * g->v_step;
+  return gemm;
 }
 
 static int
 product_task (SoraKitTeam *team, void *data, int64_t task, int slot)
 {
   const Group *g = data;
-  const int64_t rows = g->conv->taps * g->icp;
-  SoraKitGemm gemm = {
-    .m = g->count,
-    .n = g->ocp,
-    .k = g->icp,
-    .parts = g->source->count,
-    .lda = g->icp,
-    .b = g->conv->u + task * rows * g->ocp,
-    .b_rows = rows,
-    .c = g->m + task * g->m_step,
-    .ldc = g->ocp,
-  };
-  for (int p = 0; p < g->source->count; p++)
-    gemm.a[p] = g->v[p] + task * g->v_step;
+  SoraKitGemm gemm = product (g, task), next;
+  if (task + g->threads < 36) /* this thread's next one, as likely as not */
+    {
+      next = product (g, task + g->threads);
+      gemm.next = &next;
+    }
   sora_kit_gemm_run (&gemm);
   return SORA_OK;
 }
@@ -337,9 +419,11 @@ output_task (SoraKitTeam *team, void *data, int64_t task, int slot)
     {
       const int64_t top = (g->first + i) / g->across * 4, left = (g->first + i) % g->across * 4;
       const int64_t at = (top * g->w + left) * g->ocp;
-      patch_out (g->m + i * g->ocp, g->m_step, g->ocp, g->conv->bias,
-                 g->add != NULL ? g->add + at : NULL, g->conv->relu, g->out + at, g->w * g->ocp,
-                 g->h - top < 4 ? (int)(g->h - top) : 4, g->w - left < 4 ? (int)(g->w - left) : 4);
+      for (int j = 0; j < g->results; j++)
+        patch_out (g->m[j] + i * g->ocp, g->m_step, g->ocp, g->conv->bias,
+                   g->add[j] != NULL ? g->add[j] + at : NULL, g->conv->relu, g->out[j] + at,
+                   g->w * g->ocp, g->h - top < 4 ? (int)(g->h - top) : 4,
+                   g->w - left < 4 ? (int)(g->w - left) : 4);
     }
   return SORA_OK;
 }
@@ -347,14 +431,15 @@ output_task (SoraKitTeam *team, void *data, int64_t task, int slot)
 static void
 place (Group *g, float *work)
 {
-  const int taps = g->conv->taps;
-  for (int p = 0; p < taps; p++)
+  const int parts = parts_of (g->conv->taps);
+  for (int p = 0; p < parts; p++)
     g->v[p] = work + p * 36 * g->v_step;
-  g->m = work + taps * 36 * g->v_step;
+  for (int j = 0; j < results_of (g->conv->taps); j++)
+    g->m[j] = work + (parts * g->v_step + j * g->m_step) * 36;
 }
 
-/* A whole group on one thread.  In what all share, `count` is the tiles of a full group and `m` the
- * work of all slots. */
+/* A whole group on one thread.  In what all share, `count` is the tiles of a full group and `m[0]`
+ * the work of all slots. */
 static int
 group_task (SoraKitTeam *team, void *data, int64_t task, int slot)
 {
@@ -362,9 +447,10 @@ group_task (SoraKitTeam *team, void *data, int64_t task, int slot)
   const int64_t n = g.count, tiles = (g.h + 3) / 4 * g.across;
   g.first = task * n;
   g.count = tiles - g.first < n ? tiles - g.first : n;
-  place (&g, g.m + slot * group_floats (g.icp, g.ocp, g.conv->taps, n));
+  g.threads = 1;
+  place (&g, g.m[0] + slot * group_floats (g.icp, g.ocp, g.conv->taps, n));
   const int64_t chunks = (g.count + TILES_A_TASK - 1) / TILES_A_TASK;
-  for (int64_t i = 0; i < chunks * g.source->count; i++)
+  for (int64_t i = 0; i < chunks * g.parts; i++)
     input_task (team, &g, i, slot);
   for (int64_t i = 0; i < 36; i++)
     product_task (team, &g, i, slot);
@@ -373,40 +459,79 @@ group_task (SoraKitTeam *team, void *data, int64_t task, int slot)
   return SORA_OK;
 }
 
+/* All groups of what `g` says. */
+static int
+run_groups (Group *g, SoraKitTeam *team, float *work)
+{
+  g->icp = sora_kit_pad16 (g->conv->ic);
+  g->ocp = sora_kit_pad16 (g->conv->oc);
+  g->across = (g->w + 3) / 4;
+  const int taps = g->conv->taps;
+  const int64_t tiles = (g->h + 3) / 4 * g->across,
+                n = group_tiles (g->icp, g->ocp, taps, g->h, g->w);
+  g->v_step = matrix_step (n, g->icp);
+  g->m_step = matrix_step (n, g->ocp);
+
+  if (is_small (g->icp, g->ocp, taps))
+    {
+      g->count = n;
+      g->m[0] = work; /* of all slots */
+      return sora_kit_parallel (team, (tiles + n - 1) / n, group_task, g);
+    }
+  place (g, work);
+  g->threads = team->threads;
+  for (g->first = 0; g->first < tiles; g->first += n)
+    {
+      g->count = tiles - g->first < n ? tiles - g->first : n;
+      const int64_t chunks = (g->count + TILES_A_TASK - 1) / TILES_A_TASK;
+      int result = sora_kit_parallel (team, chunks * g->parts, input_task, g);
+      if (result == SORA_OK)
+        result = sora_kit_parallel (team, 36, product_task, g);
+      if (result == SORA_OK)
+        result = sora_kit_parallel (team, chunks, output_task, g);
+      if (result != SORA_OK)
+        return result;
+    }
+  return SORA_OK;
+}
+
 int
 sora_kit_plane_conv_run (const SoraKitPlaneConv *conv, SoraKitTeam *team,
                          const SoraKitConvSource *source, int upsample, const float *add,
                          float *out, void *work)
 {
-  Group g = { .conv = conv, .source = source, .upsample = upsample != 0, .add = add, .out = out };
-  g.icp = sora_kit_pad16 (conv->ic);
-  g.ocp = sora_kit_pad16 (conv->oc);
+  Group g = { .conv = conv,
+              .parts = source->count,
+              .source_w = source->w,
+              .upsample = upsample != 0,
+              .results = 1,
+              .add = { add },
+              .out = { out } };
+  memcpy (g.frames, source->frames, sizeof source->frames);
   g.h = source->h << g.upsample;
   g.w = source->w << g.upsample;
-  g.across = (g.w + 3) / 4;
-  const int64_t tiles = (g.h + 3) / 4 * g.across,
-                n = group_tiles (g.icp, g.ocp, conv->taps, g.h, g.w);
-  g.v_step = matrix_step (n, g.icp);
-  g.m_step = matrix_step (n, g.ocp);
+  if (conv->taps == SORA_KIT_CONV_PAIRS)
+    {
+      if (source->count != 1)
+        return sora_kit_team_fail (team, "a convolution of pairs was given one frame with a past");
+      g.first_part = 3; /* the newest tap alone */
+    }
+  return run_groups (&g, team, work);
+}
 
-  if (is_small (g.icp, g.ocp, conv->taps))
-    {
-      g.count = n;
-      g.m = work; /* of all slots */
-      return sora_kit_parallel (team, (tiles + n - 1) / n, group_task, &g);
-    }
-  place (&g, work);
-  for (g.first = 0; g.first < tiles; g.first += n)
-    {
-      g.count = tiles - g.first < n ? tiles - g.first : n;
-      const int64_t chunks = (g.count + TILES_A_TASK - 1) / TILES_A_TASK;
-      int result = sora_kit_parallel (team, chunks * source->count, input_task, &g);
-      if (result == SORA_OK)
-        result = sora_kit_parallel (team, 36, product_task, &g);
-      if (result == SORA_OK)
-        result = sora_kit_parallel (team, chunks, output_task, &g);
-      if (result != SORA_OK)
-        return result;
-    }
-  return SORA_OK;
+int
+sora_kit_plane_conv_run_pair (const SoraKitPlaneConv *conv, SoraKitTeam *team,
+                              const float *const frames[4], int64_t h, int64_t w,
+                              const float *const add[2], float *const out[2], void *work)
+{
+  Group g = { .conv = conv,
+              .parts = 4,
+              .source_w = w,
+              .results = 2,
+              .add = { add != NULL ? add[0] : NULL, add != NULL ? add[1] : NULL },
+              .out = { out[0], out[1] },
+              .h = h,
+              .w = w };
+  memcpy (g.frames, frames, sizeof g.frames);
+  return run_groups (&g, team, work);
 }

@@ -9,8 +9,9 @@
  *
  *  - #SoraKitPlaneConv, taps × 3 × 3: Winograd's F(4×4, 3×3) over the planes (Lavin and Gray, "Fast
  * Algorithms for Convolutional Neural Networks", section 4.3), a quarter of the multiplications;
- * the taps of time are one sum over a longer K, so that they share one output transform.  oneDNN's
- * own Winograd is gone after 3.1 and knows planes only.
+ * the taps of time are one sum over a longer K, so that they share one output transform; of frames
+ * that come in twos, F(2, 3) along time saves another third.  oneDNN's own Winograd is gone after
+ * 3.1 and knows planes only.
  *  - #SoraKitPointConv, taps × 1 × 1: products over pixels.
  *  - #SoraKitFewConv, taps × 3 × 3 into few channels (pictures): each pixel's products once, then
  * sums over neighbours.
@@ -27,6 +28,9 @@
 #include "kit-parallel.h"
 
 #define SORA_KIT_CONV_TAPS 3
+
+/* In place of the taps of a #SoraKitPlaneConv: three, whose frames come in twos. */
+#define SORA_KIT_CONV_PAIRS (-2)
 
 /**
  * SoraKitConvSource:
@@ -48,7 +52,7 @@ typedef struct
 {
   int64_t ic, oc;
   int taps;
-  float *u;    /* [36] packed [taps * ICp, OCp] */
+  float *u;    /* [36] packed [taps * ICp, OCp], of pairs [4 * ICp, OCp] */
   float *bias; /* [OCp] */
   int relu;    /* nonzero: max (0, .) of the result; set it after packing */
 } SoraKitPlaneConv;
@@ -62,7 +66,7 @@ uint64_t sora_kit_plane_conv_bytes (int64_t ic, int64_t oc, int taps);
  * @team: who works
  * @ic: input channels
  * @oc: output channels
- * @taps: 1…3 along time
+ * @taps: 1…3 along time, or %SORA_KIT_CONV_PAIRS
  * @weights: f32 [oc, ic, taps, 3, 3], PyTorch's order
  * @bias: f32 [oc]
  *
@@ -101,6 +105,26 @@ uint64_t sora_kit_plane_conv_work (int64_t ic, int64_t oc, int taps, int64_t h, 
 int sora_kit_plane_conv_run (const SoraKitPlaneConv *conv, SoraKitTeam *team,
                              const SoraKitConvSource *source, int upsample, const float *add,
                              float *out, void *work);
+
+/**
+ * sora_kit_plane_conv_run_pair:
+ * @conv: a layer that was packed for %SORA_KIT_CONV_PAIRS
+ * @team: who works
+ * @frames: (array length=4): the two last ones of the past, oldest first, and the two new ones, all
+ *   [h, w, ICp]; %NULL: zeros
+ * @h: height
+ * @w: width
+ * @add: (nullable) (array length=2): [h, w, OCp], added to the results; may be those of @out
+ * @out: (array length=2): [h, w, OCp]; no frame of @frames
+ * @work: sora_kit_plane_conv_work() bytes, 64-byte aligned
+ *
+ * Two frames at once.  sora_kit_plane_conv_run() takes a frame without a past through such a layer.
+ *
+ * Returns: as sora_kit_plane_conv_run()
+ */
+int sora_kit_plane_conv_run_pair (const SoraKitPlaneConv *conv, SoraKitTeam *team,
+                                  const float *const frames[4], int64_t h, int64_t w,
+                                  const float *const add[2], float *const out[2], void *work);
 
 /* ---- taps × 1 × 1 */
 

@@ -102,8 +102,8 @@ sora_vae_plane (SoraVaeStream *s, int index, const SoraVaeFrame *from, const Sor
   sora_vae_count_flops (s, layer, to, 9);
   if (s->pool.pretend)
     {
-      const uint64_t bytes
-          = sora_kit_plane_conv_work (layer->ic, layer->oc, layer->taps, to->h, to->w, s->threads);
+      const uint64_t bytes = sora_kit_plane_conv_work (
+          layer->ic, layer->oc, sora_vae_plane_taps (layer), to->h, to->w, s->threads);
       s->work_bytes = bytes > s->work_bytes ? bytes : s->work_bytes;
       return SORA_OK;
     }
@@ -127,33 +127,75 @@ sora_vae_point (SoraVaeStream *s, int index, const SoraVaeFrame *from, const Sor
 }
 
 int
-sora_vae_resnet (SoraVaeStream *s, int *index, SoraVaeFrame *x, int keep)
+sora_vae_planes (SoraVaeStream *s, int index, int n, const SoraVaeFrame *from,
+                 const SoraVaeFrame *add, const SoraVaeFrame *to)
+{
+  if (n == 1)
+    return sora_vae_plane (s, index, from, add, to);
+  const SoraVaeLayer *layer = &s->coder->layers[index];
+  const SoraVaePast *past = &s->past[index];
+  const float *frames[4] = { 0 }, *added[2] = { 0 };
+  float *results[2];
+  for (int i = 0; i < 2; i++)
+    sora_vae_count_flops (s, layer, &to[i], 9);
+  if (s->pool.pretend)
+    {
+      const uint64_t bytes = sora_kit_plane_conv_work (
+          layer->ic, layer->oc, sora_vae_plane_taps (layer), to->h, to->w, s->threads);
+      s->work_bytes = bytes > s->work_bytes ? bytes : s->work_bytes;
+      return SORA_OK;
+    }
+  for (int i = 0; i < 2; i++)
+    {
+      if (past->frames[1 - i] >= 0)
+        frames[i] = sora_vae_data (s, past->frames[1 - i]);
+      frames[2 + i] = sora_vae_data (s, from[i].at);
+      if (add != NULL)
+        added[i] = sora_vae_data (s, add[i].at);
+      results[i] = sora_vae_data (s, to[i].at);
+    }
+  return sora_kit_plane_conv_run_pair (&s->coder->packed[index].plane, s->team, frames, from->h,
+                                       from->w, added, results, s->work);
+}
+
+int
+sora_vae_resnet (SoraVaeStream *s, int *index, SoraVaeFrame *x, int n, int keep)
 {
   const int shortcut = s->coder->layers[*index].kind == SORA_VAE_POINT;
   const int norm1 = *index + shortcut, conv1 = norm1 + 1, norm2 = norm1 + 2, conv2 = norm1 + 3;
   const int64_t oc = s->coder->layers[conv1].oc;
-  SoraVaeFrame a, h = { -1 }, y = *x;
-  int r = sora_vae_get_frame (s, x->h, x->w, x->c, &a);
-  if (r == SORA_OK && (shortcut || keep))
-    r = sora_vae_get_frame (s, x->h, x->w, oc, &y);
-  if (r == SORA_OK && shortcut)
-    r = sora_vae_point (s, *index, x, NULL, &y);
+  SoraVaeFrame a[2] = { { 0 } }, h[2] = { { 0 } }, y[2] = { { 0 } };
+  int r = SORA_OK;
+  for (int i = 0; i < n && r == SORA_OK; i++)
+    {
+      y[i] = x[i];
+      r = sora_vae_get_frame (s, x->h, x->w, x->c, &a[i]);
+      if (r == SORA_OK && (shortcut || keep))
+        r = sora_vae_get_frame (s, x->h, x->w, oc, &y[i]);
+      if (r == SORA_OK && shortcut)
+        r = sora_vae_point (s, *index, &x[i], NULL, &y[i]);
+      if (r == SORA_OK)
+        r = sora_vae_norm_frame (s, norm1, &x[i], &a[i], 1);
+      if (shortcut && !keep)
+        sora_vae_put_frame (s, &x[i]);
+    }
+  for (int i = 0; i < n && r == SORA_OK; i++)
+    r = sora_vae_get_frame (s, x->h, x->w, oc, &h[i]);
   if (r == SORA_OK)
-    r = sora_vae_norm_frame (s, norm1, x, &a, 1);
-  if (shortcut && !keep)
-    sora_vae_put_frame (s, x);
-  if (r == SORA_OK)
-    r = sora_vae_get_frame (s, a.h, a.w, oc, &h);
-  if (r == SORA_OK)
-    r = sora_vae_plane (s, conv1, &a, NULL, &h);
+    r = sora_vae_planes (s, conv1, n, a, NULL, h);
   if (r != SORA_OK)
     return r;
-  sora_vae_remember (s, conv1, &a);
-  r = sora_vae_norm_frame (s, norm2, &h, &h, 1);
+  for (int i = 0; i < n; i++)
+    sora_vae_remember (s, conv1, &a[i]);
+  for (int i = 0; i < n && r == SORA_OK; i++)
+    r = sora_vae_norm_frame (s, norm2, &h[i], &h[i], 1);
   if (r == SORA_OK)
-    r = sora_vae_plane (s, conv2, &h, shortcut ? &y : x, &y);
-  sora_vae_remember (s, conv2, &h);
-  *x = y;
+    r = sora_vae_planes (s, conv2, n, h, shortcut ? y : x, y);
+  for (int i = 0; i < n; i++)
+    {
+      sora_vae_remember (s, conv2, &h[i]);
+      x[i] = y[i];
+    }
   *index = conv2 + 1;
   return r;
 }
@@ -229,8 +271,8 @@ sora_vae_attention (SoraVaeStream *s, int *index, SoraVaeFrame *x)
 int
 sora_vae_middle (SoraVaeStream *s, int *index, SoraVaeFrame *x)
 {
-  int r = sora_vae_resnet (s, index, x, 0);
+  int r = sora_vae_resnet (s, index, x, 1, 0);
   if (r == SORA_OK)
     r = sora_vae_attention (s, index, x);
-  return r == SORA_OK ? sora_vae_resnet (s, index, x, 0) : r;
+  return r == SORA_OK ? sora_vae_resnet (s, index, x, 1, 0) : r;
 }

@@ -96,7 +96,7 @@ walk_levels (SoraVaeStream *s, int from, int to, int *index, SoraVaeFrame *x)
     {
       for (int j = 0; j < config->n_down_resnets && r == SORA_OK; j++)
         {
-          r = sora_vae_resnet (s, index, x, 0);
+          r = sora_vae_resnet (s, index, x, 1, 0);
           if (r == SORA_OK && config->down_attention[i])
             r = sora_vae_attention (s, index, x);
         }
@@ -122,7 +122,7 @@ walk_residual_level (SoraVaeStream *s, int level, int *index, SoraVaeFrame *x)
   SoraVaeFrame around = *x;
   int r = SORA_OK;
   for (int i = 0; i < config->n_down_resnets && r == SORA_OK; i++)
-    r = sora_vae_resnet (s, index, x, i == 0);
+    r = sora_vae_resnet (s, index, x, 1, i == 0);
   if (r == SORA_OK && !last)
     {
       const int same = x->at == around.at; /* without blocks */

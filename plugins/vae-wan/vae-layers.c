@@ -33,14 +33,14 @@ add (List *list, SoraVaeLayerKind kind, int64_t ic, int64_t oc, int taps, int ra
 
 /* The shortcut comes first, as the residual's sum is begun with it. */
 static void
-add_resnet (List *list, const char *name, int64_t ic, int64_t oc)
+add_resnet (List *list, const char *name, int64_t ic, int64_t oc, int pairs)
 {
   if (ic != oc)
     add (list, SORA_VAE_POINT, ic, oc, 1, 5, "%s.conv_shortcut", name);
   add (list, SORA_VAE_NORM, ic, ic, 1, 4, "%s.norm1.gamma", name);
-  add (list, SORA_VAE_PLANE, ic, oc, 3, 5, "%s.conv1", name);
+  add (list, SORA_VAE_PLANE, ic, oc, 3, 5, "%s.conv1", name)->pairs = pairs;
   add (list, SORA_VAE_NORM, oc, oc, 1, 4, "%s.norm2.gamma", name);
-  add (list, SORA_VAE_PLANE, oc, oc, 3, 5, "%s.conv2", name);
+  add (list, SORA_VAE_PLANE, oc, oc, 3, 5, "%s.conv2", name)->pairs = pairs;
 }
 
 static void
@@ -69,11 +69,11 @@ add_middle (List *list, const char *half, int64_t dim)
 {
   char name[64];
   (void)snprintf (name, sizeof name, "%s.mid_block.resnets.0", half);
-  add_resnet (list, name, dim, dim);
+  add_resnet (list, name, dim, dim, 0);
   (void)snprintf (name, sizeof name, "%s.mid_block.attentions.0", half);
   add_attention (list, name, dim);
   (void)snprintf (name, sizeof name, "%s.mid_block.resnets.1", half);
-  add_resnet (list, name, dim, dim);
+  add_resnet (list, name, dim, dim, 0);
 }
 
 /* Returns the channels behind it: half as many, but for the residual form. */
@@ -101,17 +101,21 @@ add_decoder (List *list, const SoraVaeConfig *config)
   add (list, SORA_VAE_PLANE, config->z_dim, config->dims[0], 3, 5, "decoder.conv_in");
   add_middle (list, "decoder", config->dims[0]);
   int64_t dim = config->dims[0];
+  int pairs = 0;
   for (int i = 0; i < config->n_blocks; i++)
     {
       for (int j = 0; j < config->n_resnets; j++)
         {
           char name[64];
           (void)snprintf (name, sizeof name, "decoder.up_blocks.%d.resnets.%d", i, j);
-          add_resnet (list, name, dim, config->dims[i + 1]);
+          add_resnet (list, name, dim, config->dims[i + 1], pairs);
           dim = config->dims[i + 1];
         }
       if (i + 1 < config->n_blocks)
-        dim = add_upsampler (list, config, i, dim);
+        {
+          dim = add_upsampler (list, config, i, dim);
+          pairs |= config->upsample_time[i];
+        }
     }
   add (list, SORA_VAE_NORM, dim, dim, 1, 4, "decoder.norm_out.gamma");
   /* A picture of patches has channels enough for the common way. */
@@ -138,7 +142,7 @@ add_residual_levels (List *list, const SoraVaeConfig *config)
       for (int j = 0; j < config->n_down_resnets; j++, dim = config->down_dims[i + 1])
         {
           (void)snprintf (name, sizeof name, "encoder.down_blocks.%d.resnets.%d", i, j);
-          add_resnet (list, name, dim, config->down_dims[i + 1]);
+          add_resnet (list, name, dim, config->down_dims[i + 1], 0);
         }
       (void)snprintf (name, sizeof name, "encoder.down_blocks.%d.downsampler", i);
       if (i + 1 < config->n_blocks)
@@ -159,7 +163,7 @@ add_levels (List *list, const SoraVaeConfig *config)
       for (int j = 0; j < config->n_down_resnets; j++)
         {
           (void)snprintf (name, sizeof name, "encoder.down_blocks.%d", at++);
-          add_resnet (list, name, dim, config->down_dims[i + 1]);
+          add_resnet (list, name, dim, config->down_dims[i + 1], 0);
           dim = config->down_dims[i + 1];
           if (!config->down_attention[i])
             continue;

@@ -32,6 +32,7 @@ typedef enum
  * @taps: along time
  * @rank: axes of its weight, or of its gamma
  * @upsamples: it sees its input at twice the resolution
+ * @pairs: all frames that it sees come in twos, but the very first
  * @part: which third (query, key, value) or half (even, odd frames; mean) of the stored weight's
  * output it is
  * @parts: of how many
@@ -43,6 +44,7 @@ typedef struct
   int64_t ic, oc;
   int taps, rank;
   int upsamples;
+  int pairs;
   int part, parts;
 } SoraVaeLayer;
 

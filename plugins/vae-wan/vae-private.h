@@ -23,6 +23,13 @@ typedef struct
   float *gamma;
 } SoraVaePacked;
 
+/* What kit-conv.h calls the taps of a plane. */
+static inline int
+sora_vae_plane_taps (const SoraVaeLayer *layer)
+{
+  return layer->pairs ? SORA_KIT_CONV_PAIRS : layer->taps;
+}
+
 struct SoraVaeCoder
 {
   SoraVaeConfig config;
@@ -99,12 +106,16 @@ int sora_vae_norm_frame (SoraVaeStream *stream, int index, const SoraVaeFrame *f
                          const SoraVaeFrame *to, int silu);
 int sora_vae_plane (SoraVaeStream *stream, int index, const SoraVaeFrame *from,
                     const SoraVaeFrame *add, const SoraVaeFrame *to);
+/* The same for n frames, 1 or 2, in order; two only of a layer that sees pairs.  @add may be NULL.
+ */
+int sora_vae_planes (SoraVaeStream *stream, int index, int n, const SoraVaeFrame *from,
+                     const SoraVaeFrame *add, const SoraVaeFrame *to);
 int sora_vae_point (SoraVaeStream *stream, int index, const SoraVaeFrame *from,
                     const SoraVaeFrame *add, const SoraVaeFrame *to);
 
-/* norm, SiLU, convolution, twice; then what came in is added.  Takes *x, unless it is to be kept,
- * and gives another; *index moves on. */
-int sora_vae_resnet (SoraVaeStream *stream, int *index, SoraVaeFrame *x, int keep);
+/* norm, SiLU, convolution, twice; then what came in is added.  Takes the frames x, of which there
+ * are n, 1 or 2, unless they are to be kept, and gives others; *index moves on. */
+int sora_vae_resnet (SoraVaeStream *stream, int *index, SoraVaeFrame *x, int n, int keep);
 
 /* What goes around block `block` of a residual decoder: `from` at twice the size, into `to`; frame
  * `time` (0, 1) of those that follow from it. */

@@ -69,31 +69,29 @@ picture (SoraVaeStream *s, int index, SoraVaeFrame *x)
   return r;
 }
 
-/* What goes around a block: its input, or none: `at` is -1. */
+/* Frames that go on together: those that follow from one frame where time is upsampled, or one. */
 typedef struct
 {
-  SoraVaeFrame frame;
-  int time; /* the frame of two that comes out */
-  int last; /* it is not needed again */
-} Around;
+  SoraVaeFrame frames[2];
+  int n;
+} Frames;
 
-static int walk_block (SoraVaeStream *s, int block, int index, SoraVaeFrame x);
+static int walk_block (SoraVaeStream *s, int block, int index, Frames x);
 
-/* The frame at twice the resolution, and on to the next block. */
+/* The frame at twice the resolution; what goes around the block, of it the frame `time` of those
+ * that come out, is added. */
 static int
-walk_resample (SoraVaeStream *s, int block, int index, SoraVaeFrame x, const Around *around)
+resample (SoraVaeStream *s, int block, int index, const SoraVaeFrame *x, const SoraVaeFrame *around,
+          int time, SoraVaeFrame *y)
 {
-  const int residual = around->frame.at >= 0;
-  SoraVaeFrame y;
-  int r = sora_vae_get_frame (s, 2 * x.h, 2 * x.w, s->coder->layers[index].oc, &y);
+  const int residual = around->at >= 0;
+  int r = sora_vae_get_frame (s, 2 * x->h, 2 * x->w, s->coder->layers[index].oc, y);
   if (r == SORA_OK && residual)
-    r = sora_vae_repeat (s, block, around->time, &around->frame, &y);
+    r = sora_vae_repeat (s, block, time, around, y);
   if (r == SORA_OK)
-    r = sora_vae_plane (s, index, &x, residual ? &y : NULL, &y);
-  sora_vae_put_frame (s, &x);
-  if (around->last)
-    sora_vae_put_frame (s, &around->frame);
-  return r == SORA_OK ? walk_block (s, block + 1, index + 1, y) : r;
+    r = sora_vae_plane (s, index, x, residual ? y : NULL, y);
+  sora_vae_put_frame (s, x);
+  return r;
 }
 
 /* Two frames of one, but for the very first, which passes and leaves no trace: the next one sees
@@ -101,49 +99,73 @@ walk_resample (SoraVaeStream *s, int block, int index, SoraVaeFrame x, const Aro
 static int
 walk_time (SoraVaeStream *s, int block, int index, SoraVaeFrame x, SoraVaeFrame around)
 {
-  const Around first = { around, 0, 0 }, second = { around, 1, 1 };
+  Frames next = { .n = 1 };
+  int r = SORA_OK;
   if (!s->past[index].passed)
     {
       s->past[index].passed = 1;
-      return walk_resample (s, block, index + 2, x, &second);
+      r = resample (s, block, index + 2, &x, &around, 1, &next.frames[0]);
     }
-  SoraVaeFrame halves[2];
-  int r = SORA_OK;
-  for (int i = 0; i < 2 && r == SORA_OK; i++)
+  else
     {
-      r = sora_vae_get_frame (s, x.h, x.w, x.c, &halves[i]);
-      if (r == SORA_OK
-          && i == 1) /* both halves look at one past: it is kept with the first's layer */
-        s->past[index + 1] = s->past[index];
-      if (r == SORA_OK)
-        r = sora_vae_point (s, index + i, &x, NULL, &halves[i]);
+      next.n = 2;
+      for (int i = 0; i < 2 && r == SORA_OK; i++)
+        {
+          SoraVaeFrame half;
+          r = sora_vae_get_frame (s, x.h, x.w, x.c, &half);
+          if (r == SORA_OK
+              && i == 1) /* both halves look at one past: it is kept with the first's layer */
+            s->past[index + 1] = s->past[index];
+          if (r == SORA_OK)
+            r = sora_vae_point (s, index + i, &x, NULL, &half);
+          if (r == SORA_OK)
+            r = resample (s, block, index + 2, &half, &around, i, &next.frames[i]);
+        }
+      sora_vae_remember (s, index, &x);
     }
-  sora_vae_remember (s, index, &x);
-  if (r == SORA_OK)
-    r = walk_resample (s, block, index + 2, halves[0], &first);
-  return r == SORA_OK ? walk_resample (s, block, index + 2, halves[1], &second) : r;
+  sora_vae_put_frame (s, &around);
+  return r == SORA_OK ? walk_block (s, block + 1, index + 3, next) : r;
 }
 
 static int
-walk_block (SoraVaeStream *s, int block, int index, SoraVaeFrame x)
+walk_space (SoraVaeStream *s, int block, int index, const Frames *x, const Frames *around)
+{
+  Frames next = { .n = x->n };
+  int r = SORA_OK;
+  for (int i = 0; i < x->n && r == SORA_OK; i++)
+    {
+      r = resample (s, block, index, &x->frames[i], &around->frames[i], 0, &next.frames[i]);
+      sora_vae_put_frame (s, &around->frames[i]);
+    }
+  return r == SORA_OK ? walk_block (s, block + 1, index + 1, next) : r;
+}
+
+static int
+walk_block (SoraVaeStream *s, int block, int index, Frames x)
 {
   const SoraVaeConfig *config = &s->coder->config;
   const int last = block + 1 == config->n_blocks, residual = config->residual && !last;
-  Around around = { residual ? x : (SoraVaeFrame){ .at = -1 }, 0, 1 };
+  Frames around = x; /* what goes around it: its input, or none: `at` is -1 */
   int r = SORA_OK;
+  for (int i = 0; i < x.n && !residual; i++)
+    around.frames[i].at = -1;
   for (int i = 0; i < config->n_resnets && r == SORA_OK; i++)
-    r = sora_vae_resnet (s, &index, &x, residual && i == 0);
-  if (r != SORA_OK)
-    return r;
+    r = sora_vae_resnet (s, &index, x.frames, x.n, residual && i == 0);
+  for (int i = 0; i < x.n && !last && r == SORA_OK; i++)
+    {
+      r = sora_vae_crop (s, block, &x.frames[i]);
+      if (r == SORA_OK && residual)
+        r = sora_vae_crop (s, block, &around.frames[i]);
+    }
   if (last)
-    return picture (s, index, &x);
-  r = sora_vae_crop (s, block, &x);
-  if (r == SORA_OK && residual)
-    r = sora_vae_crop (s, block, &around.frame);
-  if (r != SORA_OK)
-    return r;
-  return config->upsample_time[block] ? walk_time (s, block, index, x, around.frame)
-                                      : walk_resample (s, block, index, x, &around);
+    for (int i = 0; i < x.n && r == SORA_OK; i++)
+      r = picture (s, index, &x.frames[i]);
+  else if (!config->upsample_time[block])
+    return r == SORA_OK ? walk_space (s, block, index, &x, &around) : r;
+  else
+    for (int i = 0; i < x.n && r == SORA_OK; i++)
+      r = walk_time (s, block, index, x.frames[i], around.frames[i]);
+  return r;
 }
 
 int
@@ -170,5 +192,5 @@ sora_vae_walk_middle (SoraVaeStream *s, SoraVaeFrame z, SoraVaeFrame *x)
 int
 sora_vae_walk_levels (SoraVaeStream *s, SoraVaeFrame x)
 {
-  return walk_block (s, 0, s->coder->levels.first, x);
+  return walk_block (s, 0, s->coder->levels.first, (Frames){ { x }, 1 });
 }

@@ -73,7 +73,8 @@ sora_vae_coder_bytes (const SoraVaeConfig *config, SoraVaeHalf half)
     switch (layers[i].kind)
       {
       case SORA_VAE_PLANE:
-        bytes += sora_kit_plane_conv_bytes (layers[i].ic, layers[i].oc, layers[i].taps);
+        bytes += sora_kit_plane_conv_bytes (layers[i].ic, layers[i].oc,
+                                            sora_vae_plane_taps (&layers[i]));
         break;
       case SORA_VAE_POINT:
         bytes += sora_kit_point_conv_bytes (layers[i].ic, layers[i].oc, layers[i].taps);
@@ -132,8 +133,8 @@ sora_vae_coder_pack (SoraVaeCoder *d, SoraKitTeam *team, int index, const void *
     switch (layer->kind)
       {
       case SORA_VAE_PLANE:
-        result = sora_kit_plane_conv_pack (&packed->plane, team, layer->ic, layer->oc, layer->taps,
-                                           values, biases);
+        result = sora_kit_plane_conv_pack (&packed->plane, team, layer->ic, layer->oc,
+                                           sora_vae_plane_taps (layer), values, biases);
         break;
       case SORA_VAE_POINT:
         result = sora_kit_point_conv_pack (&packed->point, team, layer->ic, layer->oc, layer->taps,

@@ -73,7 +73,7 @@ check_gemm (int which)
   float *a[3];
   for (int p = 0; p < 3; p++)
     a[p] = random_array (m * lda);
-  for (int variant = 0; variant < 4; variant++)
+  for (int variant = 0; variant < 5; variant++)
     {
       SoraKitGemm gemm = { .m = m,
                            .n = n,
@@ -84,17 +84,19 @@ check_gemm (int which)
                            .b = b,
                            .b_rows = rows,
                            .bias = variant & 1 ? bias : NULL,
-                           .add = variant & 2 ? add : NULL,
+                           .add = variant == 4  ? out
+                                  : variant & 2 ? add
+                                                : NULL,
                            .c = out,
                            .ldc = n + 16 };
       for (int64_t i = 0; i < m * (n + 16); i++)
-        out[i] = 1234;
+        out[i] = variant == 4 && i % (n + 16) < n ? add[i] : 1234;
       sora_kit_gemm_run (&gemm);
       for (int64_t i = 0; i < m; i++)
         {
           for (int64_t j = 0; j < n; j++)
             {
-              double want = (variant & 1 ? bias[j] : 0) + (variant & 2 ? add[i * (n + 16) + j] : 0);
+              double want = (variant & 1 ? bias[j] : 0) + (variant & 6 ? add[i * (n + 16) + j] : 0);
               for (int p = 0; p < parts; p++)
                 for (int64_t q = 0; q < k; q++)
                   want += (double)a[p][i * lda + q] * plain[(p * k + q) * n + j];
@@ -115,12 +117,81 @@ check_gemm (int which)
   sora_kit_free (out);
 }
 
+/* Two results of four parts, the first rows of B left out; the next product changes nothing. */
+static void
+check_gemm_pair (int which, const SoraKitGemm *next)
+{
+  const int64_t m = products[which].m, n = products[which].n, k = products[which].k;
+  const int64_t rows = 6 * k, lda = k + 3;
+  float *plain = random_array (rows * n), *b = sora_kit_alloc ((uint64_t)(rows * n), sizeof *b);
+  for (int64_t r = 0; r < rows; r++)
+    for (int64_t c = 0; c < n; c++)
+      b[sora_kit_gemm_offset (n, rows, r, c)] = plain[r * n + c];
+  float *a[4], *out[2];
+  for (int p = 0; p < 4; p++)
+    a[p] = random_array (m * lda);
+  for (int j = 0; j < 2; j++)
+    {
+      out[j] = sora_kit_alloc ((uint64_t)(m * (n + 16)), sizeof *out[j]);
+      for (int64_t i = 0; i < m * (n + 16); i++)
+        out[j][i] = 1234;
+    }
+  const SoraKitGemm gemm = { .m = m,
+                             .n = n,
+                             .k = k,
+                             .a = { a[0], a[1], a[2], a[3] },
+                             .lda = lda,
+                             .b = b,
+                             .b_rows = rows,
+                             .b_row = k,
+                             .c = out[0],
+                             .ldc = n + 16,
+                             .c2 = out[1],
+                             .next = next };
+  sora_kit_gemm_run (&gemm);
+  for (int64_t i = 0; i < m; i++)
+    for (int64_t j = 0; j < n + 16; j++)
+      {
+        double part[4] = { 0 };
+        for (int p = 0; p < 4 && j < n; p++)
+          for (int64_t q = 0; q < k; q++)
+            part[p] += (double)a[p][i * lda + q] * plain[((p + 1) * k + q) * n + j];
+        const double want[2] = { j < n ? part[1] + part[2] + part[0] : 1234,
+                                 j < n ? part[1] - part[2] + part[3] : 1234 };
+        for (int f = 0; f < 2; f++)
+          ck_assert_msg (fabs (out[f][i * (n + 16) + j] - want[f]) < 2e-5,
+                         "result %d, row %lld, column %lld: %g, expected %g", f, (long long)i,
+                         (long long)j, out[f][i * (n + 16) + j], want[f]);
+      }
+  for (int p = 0; p < 4; p++)
+    sora_kit_free (a[p]);
+  sora_kit_free (out[0]);
+  sora_kit_free (out[1]);
+  sora_kit_free (plain);
+  sora_kit_free (b);
+}
+
 /* On all instruction sets that this machine has. */
 START_TEST (test_gemm)
 {
+  static float some[16 * 16] __attribute__ ((aligned (64)));
+  const SoraKitGemm after = { .m = 16,
+                              .n = 16,
+                              .k = 16,
+                              .parts = 1,
+                              .a = { some },
+                              .lda = 16,
+                              .b = some,
+                              .b_rows = 16,
+                              .c = some,
+                              .ldc = 16 };
   for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++)
     if (sora_kit_gemm_use (isas[i]) == 0)
-      check_gemm (_i);
+      {
+        check_gemm (_i);
+        check_gemm_pair (_i, NULL);
+        check_gemm_pair (_i, &after);
+      }
   ck_assert_int_eq (sora_kit_gemm_use ("generic"), 0);
   ck_assert_str_eq (sora_kit_gemm_isa (), "generic");
   ck_assert_int_eq (sora_kit_gemm_use ("mmx"), -1);
@@ -328,6 +399,115 @@ START_TEST (test_conv)
 }
 END_TEST
 
+static const struct
+{
+  int64_t ic, oc, h, w;
+} pairs[] = { { 16, 16, 4, 4 },  { 7, 24, 5, 9 },     { 40, 20, 1, 1 },
+              { 96, 48, 9, 13 }, { 16, 16, 60, 150 }, { 192, 192, 9, 10 } };
+
+/* Two frames at once behind none, one and two of the past; and a frame alone. */
+START_TEST (test_pair)
+{
+  const int64_t ic = pairs[_i].ic, oc = pairs[_i].oc, h = pairs[_i].h, w = pairs[_i].w;
+  const int64_t ocp = sora_kit_pad16 (oc), numbers = h * w * ocp;
+  const uint64_t bytes = (uint64_t)numbers * sizeof (float);
+  float *weights = random_array (oc * ic * 27), *bias = random_array (oc), *frames[4], *add[2];
+  for (int i = 0; i < 4; i++)
+    frames[i] = random_frame (h, w, ic);
+  for (int i = 0; i < 2; i++)
+    add[i] = random_frame (h, w, oc);
+  for (int past = 0; past <= 2; past++)
+    {
+      float *first[2] = { NULL, NULL };
+      for (int threads = 1; threads <= 3; threads++)
+        {
+          SoraKitTeam team;
+          SoraKitPlaneConv conv = { 0 };
+          sora_kit_team_init (&team, NULL, NULL, threads);
+          const float *seen[4]
+              = { past > 1 ? frames[0] : NULL, past > 0 ? frames[1] : NULL, frames[2], frames[3] };
+          float *out[2] = { sora_kit_alloc (bytes, 1), sora_kit_alloc (bytes, 1) };
+          void *work = sora_kit_alloc (
+              sora_kit_plane_conv_work (ic, oc, SORA_KIT_CONV_PAIRS, h, w, threads), 1);
+          ck_assert_int_eq (
+              sora_kit_plane_conv_pack (&conv, &team, ic, oc, SORA_KIT_CONV_PAIRS, weights, bias),
+              SORA_OK);
+          ck_assert_int_eq (sora_kit_plane_conv_run_pair (&conv, &team, seen, h, w,
+                                                          (const float *const *)add, out, work),
+                            SORA_OK);
+          Compared c = { 0 };
+          for (int64_t i = 0; threads == 1 && i < 2 * numbers; i++)
+            {
+              const int f = (int)(i / numbers);
+              const int64_t at = i % numbers, pixel = at / ocp, o = at % ocp;
+              SoraKitConvSource source = { .count = 1 + f + past, .h = h, .w = w };
+              source.count = source.count > 3 ? 3 : source.count;
+              for (int p = 0; p < source.count; p++)
+                source.frames[p] = frames[2 + f - p];
+              compare (&c, out[f][at],
+                       o >= oc ? 0
+                               : add[f][at]
+                                     + direct (weights, bias, &source, ic, 3, 3, 0, pixel / w,
+                                               pixel % w, o));
+            }
+          ck_assert_msg (c.error <= 3e-5 * c.scale, "error %.3g of %.3g", c.error, c.scale);
+          for (int i = 0; i < 2 && threads > 1; i++)
+            {
+              ck_assert_mem_eq (out[i], first[i], bytes);
+              memcpy (out[i], add[i], bytes); /* added in place */
+            }
+          if (threads > 1)
+            {
+              ck_assert_int_eq (sora_kit_plane_conv_run_pair (&conv, &team, seen, h, w,
+                                                              (const float *const *)out, out, work),
+                                SORA_OK);
+              ck_assert_mem_eq (out[0], first[0], bytes);
+              ck_assert_mem_eq (out[1], first[1], bytes);
+            }
+          SoraKitConvSource alone
+              = { .frames = { frames[2], frames[1] }, .count = 1, .h = h, .w = w };
+          ck_assert_int_eq (sora_kit_plane_conv_run (&conv, &team, &alone, 0, NULL, out[1], work),
+                            SORA_OK);
+          Compared one = { 0 };
+          for (int64_t i = 0; i < numbers && threads == 1; i++)
+            compare (&one, out[1][i],
+                     i % ocp >= oc ? 0
+                                   : direct (weights, bias, &alone, ic, 3, 3, 0, i / ocp / w,
+                                             i / ocp % w, i % ocp));
+          ck_assert_msg (one.error <= 3e-5 * one.scale, "error %.3g of %.3g", one.error, one.scale);
+          alone.count = 2;
+          ck_assert_int_eq (sora_kit_plane_conv_run (&conv, &team, &alone, 0, NULL, out[1], work),
+                            SORA_FAILED);
+          ck_assert_ptr_nonnull (strstr (team.error, "one frame with a past"));
+          if (threads == 1)
+            {
+              first[0] = out[0];
+              /* what it was before the frame alone went the same way */
+              ck_assert_int_eq (sora_kit_plane_conv_run_pair (&conv, &team, seen, h, w,
+                                                              (const float *const *)add, out, work),
+                                SORA_OK);
+              first[1] = out[1];
+            }
+          else
+            {
+              sora_kit_free (out[0]);
+              sora_kit_free (out[1]);
+            }
+          sora_kit_plane_conv_clear (&conv);
+          sora_kit_free (work);
+        }
+      sora_kit_free (first[0]);
+      sora_kit_free (first[1]);
+    }
+  for (int i = 0; i < 4; i++)
+    sora_kit_free (frames[i]);
+  for (int i = 0; i < 2; i++)
+    sora_kit_free (add[i]);
+  sora_kit_free (weights);
+  sora_kit_free (bias);
+}
+END_TEST
+
 /* 3 × 3 at every second pixel: zeros stand past the right and the lower edge alone. */
 START_TEST (test_stride)
 {
@@ -384,10 +564,11 @@ main (void)
   printf ("products run on %s\n", sora_kit_gemm_isa ());
   Suite *suite = suite_create ("kit-conv");
   TCase *tcase = tcase_create ("conv");
-  tcase_set_timeout (tcase, 120);
+  tcase_set_timeout (tcase, 300);
   tcase_add_test (tcase, test_gemm_offset);
   tcase_add_loop_test (tcase, test_gemm, 0, sizeof products / sizeof products[0]);
   tcase_add_loop_test (tcase, test_conv, 0, sizeof shapes / sizeof shapes[0]);
+  tcase_add_loop_test (tcase, test_pair, 0, sizeof pairs / sizeof pairs[0]);
   tcase_add_loop_test (tcase, test_stride, 0, 4);
   suite_add_tcase (suite, tcase);
   SRunner *runner = srunner_create (suite);
