@@ -179,7 +179,7 @@ int
 soractl_verb_stage (SoractlGlobal *global, int argc, char **argv)
 {
   g_auto (GStrv) input_options = NULL, outputs = NULL, params = NULL, attrs = NULL, models = NULL;
-  g_autofree char *seed = NULL;
+  g_autofree char *seed = NULL, *memory = NULL;
   gboolean overwrite = FALSE;
   gint threads = 0;
   const GOptionEntry entries[] = {
@@ -197,6 +197,8 @@ soractl_verb_stage (SoractlGlobal *global, int argc, char **argv)
       "NAME=VALUE" },
     { "seed", 's', 0, G_OPTION_ARG_STRING, &seed, "Seed (0)", "NUMBER" },
     { "threads", 0, 0, G_OPTION_ARG_INT, &threads, "Threads to compute with (all cores)", "N" },
+    { "memory", 0, 0, G_OPTION_ARG_STRING, &memory, "Memory that the stage may use, such as 4G",
+      "SIZE" },
     G_OPTION_ENTRY_NULL,
   };
   int code = soractl_parse_options (global, entries, FALSE, &argc, &argv);
@@ -209,7 +211,8 @@ soractl_verb_stage (SoractlGlobal *global, int argc, char **argv)
   request->threads = (guint)threads;
   g_autoptr (GError) error = NULL;
   if (!soractl_check_threads (threads, &error)
-      || (seed != NULL && !soractl_parse_seed (seed, &request->seed, &error)))
+      || (seed != NULL && !soractl_parse_seed (seed, &request->seed, &error))
+      || (memory != NULL && !soractl_parse_size (memory, &request->memory_limit, &error)))
     return soractl_report (error);
   for (char **m = models; m != NULL && *m != NULL; m++)
     {

@@ -57,7 +57,7 @@ _soractl ()
             result) common+=" --output --name --overwrite" ;;
             preview) common+=" --output --overwrite" ;;
             models) common+=" --digest --name --delete-files --system" ;;
-            stage) common+=" --model --input --attr --output --overwrite --param --seed --threads" ;;
+            stage) common+=" --model --input --attr --output --overwrite --param --seed --threads --memory" ;;
         esac
         COMPREPLY=($(compgen -W "$common" -- "$cur"))
         return

@@ -272,7 +272,7 @@ static int
 multiply (SoraUmt5 *self, SoraKitTeam *team, const SoraTensorView *views, const SoraUmt5Watch *watch,
           int first, int n, SoraKitStoredMode mode, float *y, int64_t ldy)
 {
-  SoraKitStoredPart parts[3];
+  SoraKitStoredPart parts[3] = { { 0 } };
   int r;
 
   for (int i = 0; i < n; i++)

@@ -30,4 +30,9 @@ smaller=(-m small-a --width "$(number width)" --height "$(number height)" --fram
 # -- Too little for anything.
 rm -f -- *
 refuses "nothing fits" 1 "and may use 1000 bytes: raise the memory limit" "$soractl" generate --local "${large[@]}" --memory 1000 ball
+
+# -- One stage alone.
+refuses "a stage with too little" 1 "needs [0-9.]+ [KMG]iB of memory, and may use 1000 bytes" \
+  "$soractl" stage run text-umt5 -m small-a -p prompt=ball --memory 1000 -o text.safetensors
+"$soractl" stage run text-umt5 -m small-a -p prompt=ball --memory 1G -o text.safetensors > /dev/null || complain "a stage with enough"
 exit $fail
