@@ -151,6 +151,43 @@ START_TEST (test_real_activations)
 }
 END_TEST
 
+/* Texts and latents that the embedded model's goldens were made of. */
+START_TEST (test_goldens)
+{
+  static const char *const cases[] = { "t5-8x8", "t2-6x8" };
+  static const double times[] = { 50, 300, 600, 900 };
+  MiniFile *file = mini_file_open (SORA_TEST_GOLDEN "/embedded/dit-embedded.safetensors");
+  SoraTensorView text = { .struct_size = sizeof text }, latents = { .struct_size = sizeof latents };
+  char name[64];
+  ck_assert_ptr_nonnull (file);
+  (void)snprintf (name, sizeof name, "%s.text", cases[_i]);
+  ck_assert_int_eq (mini_file_tensor (file, name, &text), SORA_OK);
+  (void)snprintf (name, sizeof name, "%s.latents", cases[_i]);
+  ck_assert_int_eq (mini_file_tensor (file, name, &latents), SORA_OK);
+  for (size_t t = 0; t < sizeof times / sizeof times[0]; t++)
+    {
+      MiniHost *minis[2];
+      const float *outs[2];
+      size_t n;
+      for (int p = 0; p < 2; p++)
+        {
+          minis[p] = mini_host_new (stage, models[0].dir, 1);
+          mini_host_input (minis[p], "text", SORA_F32, text.ndim, text.shape, text.data);
+          mini_host_input (minis[p], "latents", SORA_F32, latents.ndim, latents.shape,
+                           latents.data);
+          mini_host_set_f64s (minis[p], "forward-timestep", &times[t], 1);
+          mini_host_set_string (minis[p], "precision", p ? "fast" : "exact");
+          outs[p] = run (minis[p], &n);
+        }
+      const double is = cosine (outs[0], outs[1], n);
+      ck_assert_msg (is >= COSINE, "%s, time %g: cosine %.7f", cases[_i], times[t], is);
+      mini_host_free (minis[0]);
+      mini_host_free (minis[1]);
+    }
+  mini_file_close (file);
+}
+END_TEST
+
 /* The packed form is smaller, infer says so, and the heap agrees. */
 START_TEST (test_memory)
 {
@@ -193,6 +230,7 @@ main (void)
   tcase_set_timeout (tests, 600);
   tcase_add_loop_test (tests, test_forward, 0, (int)(sizeof models / sizeof models[0]));
   tcase_add_test (tests, test_real_activations);
+  tcase_add_loop_test (tests, test_goldens, 0, 2);
   tcase_add_loop_test (tests, test_memory, 0, (int)(sizeof models / sizeof models[0]));
   tcase_add_test (tests, test_refused);
   suite_add_tcase (suite, tests);
