@@ -23,7 +23,8 @@ host_log (SoraContext *ctx, int level, const char *format, ...)
   va_start (args, format);
   g_autofree char *text = g_strdup_vprintf (format, args);
   va_end (args);
-  fprintf (stderr, "sora-bench: %s: %s\n", ctx != NULL ? ctx->klass->id : "a plugin", text);
+  fprintf (stderr, "%s: %s: %s\n", g_get_prgname (), ctx != NULL ? ctx->klass->id : "a plugin",
+           text);
 }
 
 static int

@@ -99,11 +99,11 @@ bench_report_table (const BenchMachine *machine, const char *model, const GPtrAr
     }
   putchar ('\n');
   soractl_table_print (table, stdout);
-  printf ("\n%s; times are medians of warm runs, CPU is processor time of all threads, OF PEAK the "
-          "rate against\n"
-          "the f32 peak that was measured between the work, LOAD the processor time that a first "
-          "run takes longer\n",
-          model);
+  printf (
+      "\nWeights of the named shapes: %s. Times are medians of warm runs; CPU is processor time\n"
+      "of all threads, OF PEAK the rate against the f32 peak that was measured between the work,\n"
+      "LOAD the processor time that a first run takes longer.\n",
+      model);
   for (guint i = 0; i < results->len && scaled; i++)
     {
       const BenchResult *r = results->pdata[i];

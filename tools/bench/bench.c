@@ -102,7 +102,7 @@ work (gpointer data)
     {
       const BenchCase *what = bench->cases->pdata[i];
       if (tell)
-        fprintf (stderr, "sora-bench: %s: %s\n", what->name, what->summary);
+        fprintf (stderr, "%s: %s: %s\n", g_get_prgname (), what->name, what->summary);
       if (!bench_case_run (what, &bench->settings, bench->results, &bench->error))
         return NULL;
     }
