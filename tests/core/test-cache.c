@@ -23,7 +23,7 @@ key_of (int i)
 static void
 save (int i, gsize size, guint64 limit)
 {
-  g_autofree char *key = key_of (i), *data = g_malloc (size);
+  g_autofree char *key = key_of (i), *data = g_malloc (size + 1);
   g_autoptr (GError) error = NULL;
 
   memset (data, i, size);
