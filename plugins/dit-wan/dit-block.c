@@ -248,9 +248,12 @@ make_keys (Block *b, int64_t first, int64_t count)
     if ((n = rows_of_text (self, i, first, count, &from)) > 0)
       {
         const float *k = q + (from - first) * 3 * dim + dim;
-        TRY (sora_kit_keys_pack_part (self->self_keys[i], b->team,
-                                      from - i * self->geometry.tokens, n, k, 3 * dim, k + dim,
-                                      3 * dim));
+        const int64_t at = from - i * self->geometry.tokens;
+        TRY (self->self_keys8[i] != NULL
+                 ? sora_kit_keys8_pack_part (self->self_keys8[i], b->team, at, n, k, 3 * dim,
+                                             k + dim, 3 * dim)
+                 : sora_kit_keys_pack_part (self->self_keys[i], b->team, at, n, k, 3 * dim, k + dim,
+                                            3 * dim));
       }
   for (int64_t i = 0; i < count; i++)
     memcpy (h + i * dim, q + i * 3 * dim, (size_t)dim * sizeof *h);
@@ -269,7 +272,8 @@ attend_to_self (const Block *b)
                              .q = q,
                              .out = q,
                              .scale = 1.0f / sqrtf ((float)c->head_dim) };
-      TRY (sora_kit_attention (self->self_keys[i], b->team, &a));
+      TRY (self->self_keys8[i] != NULL ? sora_kit_attention8 (self->self_keys8[i], b->team, &a)
+                                       : sora_kit_attention (self->self_keys[i], b->team, &a));
     }
   return SORA_OK;
 }

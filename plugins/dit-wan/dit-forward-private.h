@@ -11,7 +11,7 @@
 
 #include "dit-forward.h"
 
-#include "kit-attention.h"
+#include "kit-attention-int8.h"
 
 typedef struct
 {
@@ -26,7 +26,8 @@ struct DitForward
   int n_texts, batch; /* texts in one pass: all or 1 */
   int64_t chunk;      /* rows that are worked on at once; whole blocks of keys, or all */
   DitTextKeys texts[DIT_MAX_TEXTS];
-  SoraKitKeys *self_keys[DIT_MAX_TEXTS]; /* of each text in a pass */
+  SoraKitKeys *self_keys[DIT_MAX_TEXTS];   /* of each text in a pass, or, */
+  SoraKitKeys8 *self_keys8[DIT_MAX_TEXTS]; /* where it is the faster one, in 8 bits */
   float *cosines, *sines;                /* [tokens, head_dim / 2] */
   float *patches;                        /* [tokens, C·patch], also rows of the output */
   float *x;                              /* [batch · tokens, D]: the residual */
