@@ -129,16 +129,19 @@ parse_entry (const char *name, json_t *value, uint64_t data_size, const char *fi
     ok = parse_dtype (entry, json_object_get (value, "dtype"), file, error)
          && parse_shape (entry, json_object_get (value, "shape"), file, error)
          && parse_offsets (entry, json_object_get (value, "data_offsets"), data_size, file, error);
-  if (ok
-      && (!sora_shape_bytes (entry->dtype, entry->ndim, entry->extents, &bytes)
-          || bytes != entry->end - entry->begin))
+  gboolean countable = ok && sora_shape_bytes (entry->dtype, entry->ndim, entry->extents, &bytes);
+  if (ok && (!countable || bytes != entry->end - entry->begin))
     {
       g_autofree char *shape = sora_shape_to_string (entry->ndim, entry->extents);
-      ok = refuse (error, file,
-                   "tensor '%s' has shape %s of %s, which is not the %" G_GUINT64_FORMAT
-                   " bytes that its data_offsets span",
-                   name, shape, sora_safetensors_dtype_name (entry->dtype),
-                   (guint64)(entry->end - entry->begin));
+      const char *dtype = sora_safetensors_dtype_name (entry->dtype);
+      ok = countable ? refuse (error, file,
+                               "tensor '%s' has shape %s of %s, which is not the %" G_GUINT64_FORMAT
+                               " bytes that its data_offsets span",
+                               name, shape, dtype, (guint64)(entry->end - entry->begin))
+                     : refuse (error, file,
+                               "tensor '%s' has shape %s of %s, whose extents multiply to more than "
+                               "2^63-1 bytes",
+                               name, shape, dtype);
     }
   if (!ok)
     g_clear_pointer (&entry, entry_free);

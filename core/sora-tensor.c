@@ -62,18 +62,15 @@ sora_shape_bytes (SoraDtype dtype, int ndim, const int64_t *shape, uint64_t *byt
   gboolean empty = FALSE;
   if (size == 0 || ndim < 0 || (ndim > 0 && shape == NULL))
     return FALSE;
-  /* An extent of zero hides an overflow of the others; it is looked for first so that the order of
-   * the axes does not decide. */
+  /* An extent of zero counts as one here, as in NumPy: nothing is stored, but the strides of the
+   * other axes are still products of their extents. */
   for (int i = 0; i < ndim; i++)
     {
-      if (shape[i] < 0)
+      if (shape[i] < 0 || !g_uint64_checked_mul (&size, size, (uint64_t)MAX (shape[i], 1)))
         return FALSE;
       empty |= shape[i] == 0;
     }
-  for (int i = 0; i < ndim && !empty; i++)
-    if (!g_uint64_checked_mul (&size, size, (uint64_t)shape[i]))
-      return FALSE;
-  if (!empty && size > PTRDIFF_MAX)
+  if (size > PTRDIFF_MAX)
     return FALSE;
   *bytes = empty ? 0 : size;
   return TRUE;
@@ -110,8 +107,7 @@ tensor_alloc (SoraDtype dtype, int ndim, const int64_t *shape, uint64_t nbytes)
     {
       tensor->extents[i] = shape[i];
       strides[i] = (int64_t)stride;
-      /* Wraps only where another extent is zero, and then no stride is ever used. */
-      stride = (stride * (uint64_t)MAX (shape[i], 1)) & INT64_MAX;
+      stride *= (uint64_t)MAX (shape[i], 1); /* sora_shape_bytes() has seen that it does not wrap */
     }
   return tensor;
 }

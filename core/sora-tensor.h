@@ -40,7 +40,7 @@ SoraDtype sora_dtype_from_name (const char *name);
  * @shape: (array length=ndim): extents of 0 or more
  * @bytes: (out): the product, in bytes
  *
- * Multiplies with checks.
+ * Multiplies with checks.  Extents of 0 are left out of the bound, since strides are products of the others.
  *
  * Returns: FALSE on an unknown dtype, a negative extent, or more than 2^63-1 bytes
  */
