@@ -66,6 +66,7 @@ def smoke(folder, soractl, threads):
     import make_tokenizer
     import train_dit
     import train_text
+    import train_turbo
     import train_vae
     from eval import classify, grade
 
@@ -81,6 +82,9 @@ def smoke(folder, soractl, threads):
     error = lines("dit.jsonl", "x0_error")
     must(error[1] < 0.9 * error[0], f"the DiT's error goes from {error[0]:.2f} to {error[1]:.2f} within 200 updates")
     run(heard, "--scenes", "1")
+    run(train_turbo, "--count", "64", "--steps", "100", "--batch", "8", "--times", "2", *threads)
+    errors = lines("turbo.jsonl", "errors")[-1]
+    must(errors[-1] < 0.5, f"the student's last step errs by {errors[-1]:.2f} of the latents' variance")
     model = folder / "model"
     run(export, str(model))
     run(classify, "--count", "96", "--steps", "60")
@@ -88,6 +92,7 @@ def smoke(folder, soractl, threads):
     size = [f"--option=-p{key}={value}" for key, value in
             (("width", SIDE), ("height", SIDE), ("frames", FRAMES), ("steps", 2))]
     run(grade, "--model", str(model), "--clips", str(folder / "clips"), "--count", "2", "--soractl", soractl, *size)
+    run(grade, "--model", str(model), "--clips", str(folder / "few"), "--count", "2", "--soractl", soractl, "--option=--turbo", *size[:-1])
     run(compare_clip, str(model), "--soractl", soractl, "--width", str(SIDE), "--height", str(SIDE), "--frames", str(FRAMES))
 
 
