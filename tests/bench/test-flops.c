@@ -6,6 +6,7 @@
  */
 #include "bench-flops.h"
 #include "bench-peak.h"
+#include "bench-peak-loops.h"
 #include <check.h>
 #include <stdlib.h>
 
@@ -97,23 +98,33 @@ START_TEST (test_text_by_hand)
 END_TEST
 
 /* Each multiply-add adds a quarter; sums up to 2^24 quarters are exact in f32. */
-START_TEST (test_peak_does_what_it_counts)
+START_TEST (test_peaks_do_what_they_count)
 {
-  double fma;
-  const double sum = bench_peak_burst (&fma);
-  ck_assert_double_gt (fma, 1000);
-  ck_assert_double_eq (sum, fma / 4);
+  BenchBurst (*const loops[]) (const char **) = { bench_loop_fma, bench_loop_block };
+  for (size_t i = 0; i < G_N_ELEMENTS (loops); i++)
+    {
+      const char *name;
+      const BenchBurst burst = loops[i](&name);
+      double ops = 0;
+      if (burst == NULL)
+        continue;
+      const double sum = burst (&ops);
+      ck_assert_double_gt (ops, 2000);
+      ck_assert_double_eq (sum, ops / 2 / 4);
+    }
 }
 END_TEST
 
 START_TEST (test_peaks_are_told)
 {
-  BenchPeak read, int8;
+  BenchPeak read, int8, block;
   const BenchPeak fma = bench_peak_fma (2, 0.001);
   ck_assert_ptr_nonnull (fma.name);
   ck_assert (fma.rate > 0 && fma.wall > 0);
   ck_assert (bench_peak_read (2, 1 << 20, 0.001, &read));
   ck_assert (read.rate > 0 && read.wall > 0);
+  if (bench_peak_block (2, 0.001, &block))
+    ck_assert (block.name != NULL && block.rate > 0 && block.wall > 0);
   if (bench_peak_int8 (2, 0.001, &int8))
     ck_assert (int8.name != NULL && int8.rate > 0 && int8.wall > 0);
 }
@@ -130,7 +141,7 @@ main (void)
   tcase_add_test (tcase, test_vae_at_full_size);
   tcase_add_test (tcase, test_tiny_by_hand);
   tcase_add_test (tcase, test_text_by_hand);
-  tcase_add_test (tcase, test_peak_does_what_it_counts);
+  tcase_add_test (tcase, test_peaks_do_what_they_count);
   tcase_add_test (tcase, test_peaks_are_told);
   suite_add_tcase (suite, tcase);
   SRunner *runner = srunner_create (suite);

@@ -1,195 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The loops are as many independent sums as hide the latency, and nothing
- * that a compiler could leave out, as the sums come out and are looked at.  Method: the usual one
- * of a peak, ports times width times two; at least 8 sums are needed where two units take 4 cycles
- * each, and 12 of 512 bits fit with room into 32 registers.
+ * Each peak is measured by all threads at the same time, each with its own sums or memory.
  */
 #include "config.h"
 #include "bench-peak.h"
 #include "bench-clock.h"
+#include "bench-peak-loops.h"
 #include <string.h>
 #include <sys/mman.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
-#define SUMS 12
-/* Sums have names: of an array a compiler may make memory. */
-#define EACH(DO)                                                                                   \
-  DO (0) DO (1) DO (2) DO (3) DO (4) DO (5) DO (6) DO (7) DO (8) DO (9) DO (10) DO (11)
-#define BURST 100000 /* rounds, a multiple of 8: a millisecond or less */
-
-/* One burst gives its operations, and the sum of what it summed. */
-typedef double (*Burst) (double *ops);
-
-static volatile double sink;
-
-#if defined(__x86_64__)
-/* gcc 12's AddressSanitizer lays out a frame of wide vectors with less alignment than it then relies
- * on (gcc bug 110027); these loops touch no memory that it could watch. */
-#define LOOP(isa) __attribute__ ((target (isa), no_sanitize_address)) static double
-
-/* Eight rounds of twelve times the instruction, nothing else.  It is written out: between
- * intrinsics gcc 12 puts copies of registers, which cost a sixth of the rate. */
-#define STEP(ins, k) ins " %[b], %[a], %[s" #k "]\n\t"
-#define ROUND(ins, reg)                                                                            \
-  __asm__ volatile(                                                                                \
-      ".rept 8\n\t" STEP (ins, 0) STEP (ins, 1) STEP (ins, 2) STEP (ins, 3) STEP (ins, 4)          \
-          STEP (ins, 5) STEP (ins, 6) STEP (ins, 7) STEP (ins, 8) STEP (ins, 9) STEP (ins, 10)     \
-              STEP (ins, 11) ".endr\n\t"                                                           \
-      : [s0] "+" reg (s0), [s1] "+" reg (s1), [s2] "+" reg (s2), [s3] "+" reg (s3),                \
-        [s4] "+" reg (s4), [s5] "+" reg (s5), [s6] "+" reg (s6), [s7] "+" reg (s7),                \
-        [s8] "+" reg (s8), [s9] "+" reg (s9), [s10] "+" reg (s10), [s11] "+" reg (s11)             \
-      : [a] reg (a), [b] reg (b))
-
-LOOP ("avx512f")
-fma_avx512 (double *ops)
-{
-  const __m512 a = _mm512_set1_ps (1.0f), b = _mm512_set1_ps (0.25f);
-  __m512 s[SUMS];
-  float out[16];
-  double sum = 0;
-  __m512 s0 = _mm512_setzero_ps (), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0,
-         s8 = s0, s9 = s0, s10 = s0, s11 = s0;
-  for (int i = 0; i < BURST / 8; i++)
-    ROUND ("vfmadd231ps", "v");
-  s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3, s[4] = s4, s[5] = s5;
-  s[6] = s6, s[7] = s7, s[8] = s8, s[9] = s9, s[10] = s10, s[11] = s11;
-  for (int k = 0; k < SUMS; k++)
-    {
-      _mm512_storeu_ps (out, s[k]);
-      for (int i = 0; i < 16; i++)
-        sum += (double)out[i];
-    }
-  *ops = 2.0 * 16 * SUMS * BURST;
-  return sum;
-}
-
-LOOP ("avx2,fma")
-fma_avx2 (double *ops)
-{
-  const __m256 a = _mm256_set1_ps (1.0f), b = _mm256_set1_ps (0.25f);
-  __m256 s[SUMS];
-  float out[8];
-  double sum = 0;
-  __m256 s0 = _mm256_setzero_ps (), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0,
-         s8 = s0, s9 = s0, s10 = s0, s11 = s0;
-  for (int i = 0; i < BURST / 8; i++)
-    ROUND ("vfmadd231ps", "x");
-  s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3, s[4] = s4, s[5] = s5;
-  s[6] = s6, s[7] = s7, s[8] = s8, s[9] = s9, s[10] = s10, s[11] = s11;
-  for (int k = 0; k < SUMS; k++)
-    {
-      _mm256_storeu_ps (out, s[k]);
-      for (int i = 0; i < 8; i++)
-        sum += (double)out[i];
-    }
-  *ops = 2.0 * 8 * SUMS * BURST;
-  return sum;
-}
-
-LOOP ("avx512f,avx512vnni")
-int8_avx512 (double *ops)
-{
-  const __m512i a = _mm512_set1_epi8 (2), b = _mm512_set1_epi8 (1);
-  __m512i s[SUMS];
-  gint32 out[16];
-  double sum = 0;
-  __m512i s0 = _mm512_setzero_si512 (), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0,
-          s7 = s0, s8 = s0, s9 = s0, s10 = s0, s11 = s0;
-  for (int i = 0; i < BURST / 8; i++)
-    ROUND ("vpdpbusd", "v");
-  s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3, s[4] = s4, s[5] = s5;
-  s[6] = s6, s[7] = s7, s[8] = s8, s[9] = s9, s[10] = s10, s[11] = s11;
-  for (int k = 0; k < SUMS; k++)
-    {
-      _mm512_storeu_si512 (out, s[k]);
-      for (int i = 0; i < 16; i++)
-        sum += (double)out[i];
-    }
-  *ops = 2.0 * 64 * SUMS * BURST;
-  return sum;
-}
-
-LOOP ("avx2,avxvnni")
-int8_avx2 (double *ops)
-{
-  const __m256i a = _mm256_set1_epi8 (2), b = _mm256_set1_epi8 (1);
-  __m256i s[SUMS];
-  gint32 out[8];
-  double sum = 0;
-  __m256i s0 = _mm256_setzero_si256 (), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0,
-          s7 = s0, s8 = s0, s9 = s0, s10 = s0, s11 = s0;
-  for (int i = 0; i < BURST / 8; i++)
-    ROUND ("%{vex%} vpdpbusd", "x");
-  s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3, s[4] = s4, s[5] = s5;
-  s[6] = s6, s[7] = s7, s[8] = s8, s[9] = s9, s[10] = s10, s[11] = s11;
-  for (int k = 0; k < SUMS; k++)
-    {
-      _mm256_storeu_si256 ((__m256i *)out, s[k]);
-      for (int i = 0; i < 8; i++)
-        sum += (double)out[i];
-    }
-  *ops = 2.0 * 32 * SUMS * BURST;
-  return sum;
-}
-#undef STEP
-#undef ROUND
-#endif
-
-/* What the compiler makes of vectors of four floats on any processor. */
-static double
-fma_portable (double *ops)
-{
-  typedef float Four __attribute__ ((vector_size (16)));
-  /* Else the sums are known beforehand, or known to be the same. */
-  volatile float zero = 0, one = 1, quarter = 0.25f;
-  const Four a = { one, one, one, one }, b = { quarter, quarter, quarter, quarter };
-#define ZERO(k) Four s##k = { zero, zero, zero, zero };
-#define STEP(k) s##k = s##k * a + b;
-#define SUM(k)                                                                                     \
-  for (int i = 0; i < 4; i++)                                                                      \
-    sum += (double)s##k[i];
-  EACH (ZERO)
-  for (int i = 0; i < BURST; i++)
-    {
-      EACH (STEP)
-    }
-  double sum = 0;
-  EACH (SUM)
-#undef ZERO
-#undef STEP
-#undef SUM
-  *ops = 2.0 * 4 * SUMS * BURST;
-  return sum;
-}
-
-static Burst
-choose_fma (const char **name)
-{
-#if defined(__x86_64__)
-  __builtin_cpu_init ();
-  if (__builtin_cpu_supports ("avx512f"))
-    {
-      *name = "AVX-512 FMA";
-      return fma_avx512;
-    }
-  if (__builtin_cpu_supports ("avx2") && __builtin_cpu_supports ("fma"))
-    {
-      *name = "AVX2 FMA";
-      return fma_avx2;
-    }
-#endif
-  *name = "f32, four at a time";
-  return fma_portable;
-}
+static volatile double sink; /* what loops return: else a compiler could leave them out */
 
 /* ---- on all threads at the same time */
 
 typedef struct
 {
-  Burst burst;
+  BenchBurst burst;
   const char *memory; /* or: read this */
   gsize bytes;
   double seconds; /* of processor time to work */
@@ -319,32 +148,33 @@ BenchPeak
 bench_peak_fma (int threads, double seconds)
 {
   const char *name;
-  const Worker pattern = { .burst = choose_fma (&name), .seconds = seconds };
+  const Worker pattern = { .burst = bench_loop_fma (&name), .seconds = seconds };
   return measure (name, threads, &pattern);
+}
+
+static gboolean
+measure_if_any (const char *name, BenchBurst burst, int threads, double seconds, BenchPeak *peak)
+{
+  const Worker pattern = { .burst = burst, .seconds = seconds };
+  if (burst != NULL)
+    *peak = measure (name, threads, &pattern);
+  return burst != NULL;
 }
 
 gboolean
 bench_peak_int8 (int threads, double seconds, BenchPeak *peak)
 {
-  const char *name = NULL;
-  Worker pattern = { .seconds = seconds };
-#if defined(__x86_64__)
-  __builtin_cpu_init ();
-  if (__builtin_cpu_supports ("avx512vnni"))
-    {
-      name = "AVX-512 VNNI";
-      pattern.burst = int8_avx512;
-    }
-  else if (__builtin_cpu_supports ("avxvnni"))
-    {
-      name = "AVX VNNI";
-      pattern.burst = int8_avx2;
-    }
-#endif
-  if (pattern.burst == NULL)
-    return FALSE;
-  *peak = measure (name, threads, &pattern);
-  return TRUE;
+  const char *name;
+  const BenchBurst burst = bench_loop_int8 (&name);
+  return measure_if_any (name, burst, threads, seconds, peak);
+}
+
+gboolean
+bench_peak_block (int threads, double seconds, BenchPeak *peak)
+{
+  const char *name;
+  const BenchBurst burst = bench_loop_block (&name);
+  return measure_if_any (name, burst, threads, seconds, peak);
 }
 
 gboolean
@@ -362,13 +192,4 @@ bench_peak_read (int threads, gsize bytes, double seconds, BenchPeak *peak)
   *peak = measure ("memory", threads, &pattern);
   munmap (memory, all);
   return TRUE;
-}
-
-double
-bench_peak_burst (double *fma)
-{
-  const char *name;
-  double ops, sum = choose_fma (&name) (&ops);
-  *fma = ops / 2;
-  return sum;
 }

@@ -40,6 +40,18 @@ BenchPeak bench_peak_fma (int threads, double seconds);
 gboolean bench_peak_int8 (int threads, double seconds, BenchPeak *peak);
 
 /**
+ * bench_peak_block:
+ * @threads: how many at the same time
+ * @seconds: of processor time, on each
+ * @peak: (out): f32 multiply-adds of a product's inner loop, its operands in the nearest cache
+ *
+ * What loads cost beside the arithmetic depends on the processor, and on what shares its core.
+ *
+ * Returns: FALSE where there is no such loop for the processor
+ */
+gboolean bench_peak_block (int threads, double seconds, BenchPeak *peak);
+
+/**
  * bench_peak_read:
  * @threads: how many at the same time, each with @bytes of its own
  * @bytes: more than the caches hold
@@ -49,13 +61,3 @@ gboolean bench_peak_int8 (int threads, double seconds, BenchPeak *peak);
  * Returns: FALSE without the memory for it
  */
 gboolean bench_peak_read (int threads, gsize bytes, double seconds, BenchPeak *peak);
-
-/**
- * bench_peak_burst:
- * @fma: (out): multiply-adds done by one burst of bench_peak_fma()'s loop
- *
- * For tests: runs one burst.
- *
- * Returns: the sum of its accumulators, which follows from the number of multiply-adds
- */
-double bench_peak_burst (double *fma);

@@ -70,6 +70,7 @@ bench_report_table (const BenchMachine *machine, const char *model, const GPtrAr
           machine->cores == 1 ? "" : "s", sora_version ());
   soractl_table_row (peaks, "PEAK", "BY", "A THREAD", together);
   add_peak (peaks, "f32", &machine->fma, "GFLOP/s");
+  add_peak (peaks, "f32 product", &machine->block, "GFLOP/s");
   add_peak (peaks, "int8", &machine->int8, "GOP/s");
   add_peak (peaks, "read", &machine->read, "GB/s");
   soractl_table_print (peaks, stdout);
@@ -143,6 +144,6 @@ bench_report_json (const BenchMachine *machine, const char *model, const GPtrArr
   print_json (json_pack ("{s:s, s:s, s:i, s:i, s:s, s:o, s:o, s:o, s:o}", "version",
                          sora_version (), "cpu", machine->cpu, "cores", machine->cores, "threads",
                          machine->threads, "weights", model, "fma_peak", pack_peak (&machine->fma),
-                         "int8_peak", pack_peak (&machine->int8), "read_peak",
+                         "product_peak", pack_peak (&machine->block), "int8_peak", pack_peak (&machine->int8), "read_peak",
                          pack_peak (&machine->read), "results", rows));
 }

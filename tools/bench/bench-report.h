@@ -9,13 +9,13 @@
 /**
  * BenchMachine:
  * @cpu: the processor's name; @cores: that this process may use; @threads: that were used
- * @fma, @int8, @read: the peaks; @int8 and @read without a name: there is none
+ * @fma, @block, @int8, @read: the peaks; one without a name: there is none
  */
 typedef struct
 {
   char *cpu;
   int cores, threads;
-  BenchPeak fma, int8, read;
+  BenchPeak fma, block, int8, read;
 } BenchMachine;
 
 void bench_report_list (gboolean json);

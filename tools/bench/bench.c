@@ -96,6 +96,7 @@ work (gpointer data)
   const double seconds = options->quick ? 0.3 : 1;
   const gboolean tell = !options->quiet && !options->json;
   machine->fma = bench_peak_fma (machine->threads, seconds);
+  (void)bench_peak_block (machine->threads, seconds, &machine->block);
   (void)bench_peak_int8 (machine->threads, seconds, &machine->int8);
   (void)bench_peak_read (machine->threads, READ_BYTES, seconds, &machine->read);
   for (guint i = 0; i < bench->cases->len; i++)
