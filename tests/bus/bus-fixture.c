@@ -32,6 +32,7 @@ static const char bus_config[]
       "    <allow receive_type=\"method_call\"/><allow receive_type=\"signal\"/>\n"
       "    <allow receive_type=\"method_return\"/><allow receive_type=\"error\"/>\n"
       "  </policy>\n"
+      "  <limit name=\"max_replies_per_connection\">4096</limit>\n" /* sorad's own are tested */
       "</busconfig>\n";
 
 /* A failed test ends without its teardown: what it started must end with it. */
