@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What the worker does to itself before it loads any code of others: the sandbox level "basic".  A
- * harder one wraps the process from outside (namespaces, seccomp, Landlock) and needs nothing
- * changed here.
+ * What the worker does to itself first of all: the sandbox level "basic".  The harder levels
+ * (sora-sandbox.c) come on top of it.
  */
 #include "config.h"
 #include "sora-worker.h"

@@ -4,6 +4,7 @@
  */
 #include "config.h"
 #include "core/sora-cache.h"
+#include "sora-sandbox.h"
 #include "sora-worker.h"
 
 #include <errno.h>
@@ -268,7 +269,7 @@ sora_worker_run (SoraWorker *worker, guint64 id, GVariant *payload, GHashTable *
                  output_dir, g_strerror (errno));
   else if (plan)
     ok = run_plan (&job, plan, options, output_dir, &error);
-  sora_worker_remove_folder (output_dir); /* what is left of an unfinished result */
+  sora_sandbox_remove_folder (output_dir); /* what is left of an unfinished result */
   g_variant_builder_clear (&job.stages);
   if (ok)
     return;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "dbus/sora-bus-error.h"
+#include "sora-sandbox.h"
 
 void
 sora_worker_send_error (SoraWorker *worker, guint64 job, const GError *error)
@@ -246,29 +247,14 @@ sora_worker_end_task (SoraWorker *worker)
   g_mutex_unlock (&worker->lock);
 }
 
-void
-sora_worker_remove_folder (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-  while (dir && (name = g_dir_read_name (dir)))
-    {
-      g_autofree char *child = g_build_filename (path, name, NULL);
-      if (g_file_test (child, G_FILE_TEST_IS_DIR) && !g_file_test (child, G_FILE_TEST_IS_SYMLINK))
-        sora_worker_remove_folder (child);
-      else
-        g_unlink (child);
-    }
-  g_rmdir (path);
-}
-
 static int
 serve (SoraWorker *worker)
 {
   g_autoptr (GError) error = NULL;
   GVariantDict capabilities;
   g_variant_dict_init (&capabilities, NULL);
-  g_variant_dict_insert (&capabilities, "sandbox", "s", "basic");
+  g_variant_dict_insert (&capabilities, "sandbox", "s",
+                         sora_sandbox_level_name (worker->level));
   sora_channel_send (worker->channel, SORA_MESSAGE_HELLO, 0,
                      g_variant_new ("(us@a{sv})", SORA_PROTOCOL_VERSION, sora_version (),
                                     g_variant_dict_end (&capabilities)),
@@ -303,6 +289,45 @@ make_environment (char **plugin_dirs, char **pipeline_dirs, char **model_dirs)
       (const char *const *)(model_dirs ? model_dirs : defaults->model_dirs));
 }
 
+/* "auto" (the default) is the strongest that the machine gives. */
+static SoraSandbox *
+make_sandbox (const char *name, GError **error)
+{
+  SoraSandboxLevel level;
+  if (!name || g_str_equal (name, "auto"))
+    return sora_sandbox_new (SORA_SANDBOX_BASIC, SORA_SANDBOX_FULL);
+  if (sora_sandbox_level_from_name (name, &level))
+    return sora_sandbox_new (level, level);
+  g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+               "--sandbox=%s: expected auto, full, filtered or basic", name);
+  return NULL;
+}
+
+/* What jobs of this user need: plugins, pipelines, models; to write, the folder of the work and what
+ * is kept for later jobs. */
+static void
+grant_all (SoraSandbox *sandbox, SoraEnvironment *environment, char **plugin_dirs, char **readable,
+           const char *tmp_dir)
+{
+  g_auto (GStrv) installed = sora_registry_default_dirs (FALSE);
+  g_autofree char *cache = g_build_filename (g_get_user_cache_dir (), "sorad", NULL);
+  g_auto (GStrv) libraries = g_strsplit (g_getenv ("LD_LIBRARY_PATH") ?: "", ":", -1);
+  for (char **dir = plugin_dirs ? plugin_dirs : installed; *dir; dir++)
+    sora_sandbox_grant_folder (sandbox, *dir);
+  for (char **dir = environment->pipeline_dirs; *dir; dir++)
+    sora_sandbox_grant_folder (sandbox, *dir);
+  for (char **dir = environment->model_dirs; *dir; dir++)
+    sora_sandbox_grant_folder (sandbox, *dir);
+  for (char **dir = readable; dir && *dir; dir++)
+    sora_sandbox_grant (sandbox, *dir, FALSE);
+  for (char **dir = libraries; *dir; dir++)
+    if (g_path_is_absolute (*dir))
+      sora_sandbox_grant (sandbox, *dir, FALSE);
+  if (g_mkdir_with_parents (cache, 0700) == 0)
+    sora_sandbox_grant (sandbox, cache, TRUE);
+  sora_sandbox_grant (sandbox, tmp_dir, TRUE);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -311,7 +336,9 @@ main (int argc, char **argv)
   g_auto (GStrv) pipeline_dirs = NULL;
   g_auto (GStrv) model_dirs = NULL;
   g_autofree char *default_model = NULL;
+  g_auto (GStrv) readable = NULL;
   g_autofree char *tmp_dir = NULL;
+  g_autofree char *level = NULL;
   gint64 memory_max = 0;
   const GOptionEntry entries[] = {
     { "stdio", 0, 0, G_OPTION_ARG_NONE, &over_stdio, "Speak on standard input and output", NULL },
@@ -323,6 +350,9 @@ main (int argc, char **argv)
       "ID" },
     { "tmp-dir", 0, 0, G_OPTION_ARG_FILENAME, &tmp_dir, "Private folder for files of the work",
       "DIR" },
+    { "sandbox", 0, 0, G_OPTION_ARG_STRING, &level,
+      "auto, or the level that it must be: full, filtered or basic", "LEVEL" },
+    { "readable", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &readable, "What it may read, too", "PATH" },
     { "memory-max", 0, 0, G_OPTION_ARG_INT64, &memory_max, "Most memory to take", "BYTES" },
     { NULL },
   };
@@ -357,7 +387,14 @@ main (int argc, char **argv)
       return EXIT_FAILURE;
     }
 
+  SoraWorker worker = { 0 };
+  g_autoptr (SoraSandbox) sandbox = make_sandbox (level, &error);
   gboolean own_tmp = tmp_dir == NULL;
+  if (!sandbox)
+    {
+      g_printerr ("sora-worker: %s\n", error->message);
+      return EXIT_FAILURE;
+    }
   if (!own_tmp && g_mkdir (tmp_dir, 0700) != 0 && errno != EEXIST)
     {
       g_printerr ("sora-worker: cannot make the folder '%s': %s\n", tmp_dir, g_strerror (errno));
@@ -368,9 +405,17 @@ main (int argc, char **argv)
       g_printerr ("sora-worker: %s\n", error->message);
       return EXIT_FAILURE;
     }
+  if (own_tmp)
+    sandbox->tmp_dir = g_strdup (tmp_dir);
   g_setenv ("TMPDIR", tmp_dir, TRUE);
+  worker.environment = make_environment (plugin_dirs, pipeline_dirs, model_dirs);
+  grant_all (sandbox, worker.environment, plugin_dirs, readable, tmp_dir);
+  if (!sora_sandbox_enter (sandbox, in, out, &worker.level, &error))
+    {
+      g_printerr ("sora-worker: %s\n", error->message);
+      return EXIT_FAILURE;
+    }
 
-  SoraWorker worker = { 0 };
   worker.channel = sora_channel_new (in, out, SORA_SIDE_WORKER, &error);
   if (!worker.channel)
     {
@@ -383,7 +428,6 @@ main (int argc, char **argv)
   worker.bytes = g_byte_array_new ();
   worker.inputs
       = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_variant_unref);
-  worker.environment = make_environment (plugin_dirs, pipeline_dirs, model_dirs);
   if (default_model)
     {
       g_free (worker.environment->default_model);
@@ -400,7 +444,5 @@ main (int argc, char **argv)
   g_hash_table_unref (worker.inputs);
   g_mutex_clear (&worker.lock);
   g_cond_clear (&worker.changed);
-  if (own_tmp)
-    sora_worker_remove_folder (tmp_dir);
   return status;
 }

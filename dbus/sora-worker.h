@@ -10,6 +10,7 @@
 #include "core/sora-plan.h"
 #include "core/sora-runner.h"
 #include "dbus/sora-channel.h"
+#include "dbus/sora-sandbox.h"
 
 G_BEGIN_DECLS
 
@@ -20,6 +21,7 @@ typedef struct
   SoraChannel *channel;
   SoraEnvironment *environment;
   char *tmp_dir;
+  SoraSandboxLevel level;
 
   /* Main thread only. */
   GThread *thread;    /* carries out `message` */
@@ -50,10 +52,9 @@ void sora_worker_send_error (SoraWorker *worker, guint64 job, const GError *erro
 
 /* Before the answer, which may bring the next task at once. */
 void sora_worker_end_task (SoraWorker *worker);
-void sora_worker_remove_folder (const char *path); /* and all that is in it */
 
-/* Confines and tidies the process; before any thread or plugin.  FALSE: it is not what the level
- * that HELLO tells says, and must not go on. */
+/* The level "basic": before any thread, and before the sandbox, whose monitor has it, too.  FALSE: it
+ * could not be done, and the process must not go on. */
 gboolean sora_worker_confine (gboolean over_stdio, guint64 memory_max, GError **error);
 
 G_END_DECLS

@@ -46,6 +46,8 @@ static const Key keys[] = {
   KEY ("Worker", "HeartbeatSeconds", KEY_UINT, heartbeat_seconds, 2, 3600),
   KEY ("Worker", "StallSeconds", KEY_UINT, stall_seconds, 0, 7 * 86400),
   KEY ("Worker", "CancelGraceMilliseconds", KEY_UINT, cancel_grace_ms, 10, 60000),
+  KEY ("Worker", "Sandbox", KEY_STRING, sandbox, 0, 0),
+  KEY ("Worker", "ReadableFolders", KEY_LIST, readable, 0, 0),
   KEY ("Worker", "MemoryMax", KEY_UINT64, memory_max, 0, G_MAXINT64),
 };
 
@@ -108,6 +110,17 @@ find_key (const char *group, const char *name)
 }
 
 static gboolean
+check_values (const SoradConfig *config, GError **error)
+{
+  static const char *const levels[] = { "auto", "full", "filtered", "basic", NULL };
+  if (g_strv_contains (levels, config->sandbox))
+    return TRUE;
+  g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+               "[Worker] Sandbox=%s: expected auto, full, filtered or basic", config->sandbox);
+  return FALSE;
+}
+
+static gboolean
 read_file (SoradConfig *config, GKeyFile *file, GError **error)
 {
   g_auto (GStrv) groups = g_key_file_get_groups (file, NULL);
@@ -150,6 +163,7 @@ sorad_config_load (gboolean session, const char *file, GError **error)
   config->heartbeat_seconds = 10;
   config->stall_seconds = 3600;
   config->cancel_grace_ms = 1000;
+  config->sandbox = g_strdup ("auto");
 
   g_autofree char *path = g_strdup (file);
   if (!path && !session)
@@ -165,7 +179,7 @@ sorad_config_load (gboolean session, const char *file, GError **error)
       g_propagate_prefixed_error (error, g_steal_pointer (&local), "%s: ", path);
       return NULL;
     }
-  if (!read_file (config, key_file, error))
+  if (!read_file (config, key_file, error) || !check_values (config, error))
     {
       g_prefix_error (error, "%s: ", path);
       return NULL;
@@ -184,5 +198,7 @@ sorad_config_free (SoradConfig *config)
   g_free (config->default_model);
   g_free (config->state_dir);
   g_free (config->worker);
+  g_free (config->sandbox);
+  g_strfreev (config->readable);
   g_free (config);
 }

@@ -31,6 +31,8 @@ typedef struct
   guint heartbeat_seconds; /* silence after which it is held to be hung */
   guint stall_seconds;     /* a job without any progress; 0: for ever */
   guint cancel_grace_ms;
+  char *sandbox;      /* "auto", or the level that every worker must have */
+  char **readable;    /* what workers may read beside plugins, pipelines and models; may be NULL */
   guint64 memory_max; /* 0: all of the machine's */
 
   /* [Daemon] */

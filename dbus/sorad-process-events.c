@@ -5,6 +5,8 @@
 #include "config.h"
 #include "sorad-process-private.h"
 
+#include "sora-sandbox.h"
+
 #include <unistd.h>
 
 #define MAX_PENDING 64
@@ -36,10 +38,12 @@ sorad_event_free (SoradEvent *event)
 static void
 take_hello (SoradProcess *process, GVariant *payload)
 {
-  const char *level = "none";
+  const char *name = "none";
+  SoraSandboxLevel level;
   g_autoptr (GVariant) capabilities = g_variant_get_child_value (payload, 2);
-  g_variant_lookup (capabilities, "sandbox", "&s", &level);
-  process->sandbox = g_str_equal (level, "basic") ? "basic" : "none";
+  g_variant_lookup (capabilities, "sandbox", "&s", &name);
+  process->sandbox
+      = sora_sandbox_level_from_name (name, &level) ? sora_sandbox_level_name (level) : "none";
 }
 
 static void

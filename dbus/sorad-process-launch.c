@@ -55,6 +55,8 @@ worker_arguments (const SoradConfig *config, const char *work_dir)
   add_dirs (argv, "--plugin-dir", config->plugin_dirs);
   add_dirs (argv, "--pipeline-dir", config->pipeline_dirs);
   add_dirs (argv, "--model-dir", config->model_dirs);
+  add_dirs (argv, "--readable", config->readable);
+  g_ptr_array_add (argv, g_strdup_printf ("--sandbox=%s", config->sandbox));
   if (config->default_model)
     g_ptr_array_add (argv, g_strdup_printf ("--default-model=%s", config->default_model));
   g_ptr_array_add (argv, g_strdup_printf ("--tmp-dir=%s", work_dir));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * How a worker process is started: program, arguments, environment.  A harder sandbox wraps it
- * here.
+ * How a worker process is started: program, arguments, environment.  It confines
+ * itself, to the level that the settings ask for.
  */
 #pragma once
 #include "sorad-config.h"

@@ -25,6 +25,7 @@ struct SoradProcess
   gboolean shut; /* the stream, by us, since the process had ended and somebody still held it */
   gboolean broke_protocol;
   const char *sandbox; /* as its HELLO told */
+  char *shown;         /* fingerprint of the models that it was shown */
   char *exit_text;
   char *kill_reason;
   GError *stream_error;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/sora-runner.h"
+#include "sora-sandbox.h"
 #include "sorad-process-launch.h"
 
 #define END_GRACE_MS 2000 /* the worker waits one second for its task, and needs time to leave */
@@ -36,6 +37,7 @@ sorad_process_unref (SoradProcess *process)
   g_free (process->kill_reason);
   g_clear_error (&process->stream_error);
   g_free (process->work_dir);
+  g_free (process->shown);
   sora_channel_unref (process->channel);
   g_async_queue_unref (process->outbox);
   g_mutex_clear (&process->lock);
@@ -171,6 +173,7 @@ sorad_process_spawn (const SoradConfig *config, SoradStore *store,
       return NULL;
     }
   g_autofree char *work_dir = sorad_store_work_dir (store, ++last_number);
+  g_autofree char *shown = sora_sandbox_fingerprint (config->model_dirs);
   g_autoptr (GSubprocess) subprocess = sorad_process_launch (config, work_dir, sockets[1], error);
   if (!subprocess)
     return NULL;
@@ -184,6 +187,7 @@ sorad_process_spawn (const SoradConfig *config, SoradStore *store,
   process->subprocess = g_steal_pointer (&subprocess);
   process->work_dir = g_steal_pointer (&work_dir);
   process->channel = g_steal_pointer (&channel);
+  process->shown = g_steal_pointer (&shown);
   process->sandbox = "none"; /* until it says more */
   process->outbox = g_async_queue_new_full (sorad_outgoing_free);
   g_mutex_init (&process->lock);
@@ -239,4 +243,11 @@ const char *
 sorad_process_sandbox (SoradProcess *process)
 {
   return process->sandbox;
+}
+
+gboolean
+sorad_process_is_current (SoradProcess *process)
+{
+  g_autofree char *now = sora_sandbox_fingerprint (process->config->model_dirs);
+  return g_str_equal (now, process->shown);
 }

@@ -45,7 +45,9 @@ void sorad_process_send_inputs (SoradProcess *process, guint64 job,
                                 GPtrArray *inputs); /* of SoradInput */
 /* Also stops inputs that are still being sent. */
 void sorad_process_send_cancel (SoradProcess *process, guint64 job);
-/* How the process is confined, as it told in its HELLO: "basic", or "none" until then. */
+/* FALSE: models are elsewhere than when it was started, and it cannot see where; a new one can. */
+gboolean sorad_process_is_current (SoradProcess *process);
+/* How the process is confined, as it told in its HELLO: a level's name, or "none" until then. */
 const char *sorad_process_sandbox (SoradProcess *process);
 /* SIGKILL; died() follows with SORA_ERROR_WORKER_DIED and @reason. */
 void sorad_process_kill (SoradProcess *process, const char *reason);

@@ -366,7 +366,8 @@ prepare_process (SoradScheduler *scheduler, guint32 uid, GError **error)
     .died = on_died,
   };
   g_clear_handle_id (&scheduler->idle_timer, g_source_remove);
-  if (scheduler->process && scheduler->process_uid == uid)
+  if (scheduler->process && scheduler->process_uid == uid
+      && sorad_process_is_current (scheduler->process))
     return TRUE;
   close_process (scheduler);
   scheduler->process

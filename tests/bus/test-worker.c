@@ -39,8 +39,9 @@ setup (void)
 {
   plugins = g_dir_make_tmp ("sora-plugins-XXXXXX", NULL);
   lay ("rogue");
-  fixture = bus_fixture_new (
-      &(BusSetup){ .plugin_dir = plugins, .pipeline_dir = ABS_SRCDIR "/tests/bus/pipelines" });
+  fixture = bus_fixture_new (&(BusSetup){ .plugin_dir = plugins,
+                                          .pipeline_dir = ABS_SRCDIR "/tests/bus/pipelines",
+                                          .settings = "[Worker]\nSandbox=full\n" });
   bus = fixture->connection;
 }
 
@@ -128,7 +129,7 @@ START_TEST (worker_tells_its_confinement)
   g_autofree char *job = submit ("wait", NULL, 0);
   bus_wait_property (bus, job, "Stage", "act");
   g_autofree char *level = bus_get_string (bus, job, "SandboxLevel");
-  ck_assert_str_eq (level, "basic");
+  ck_assert_str_eq (level, "full");
   g_autoptr (GVariant) cancelled = bus_call (bus, job, JOB, "Cancel", NULL, NULL);
   ck_assert_ptr_nonnull (cancelled);
 }
@@ -442,8 +443,9 @@ START_TEST (plugins_that_cannot_be_used_say_why)
   lay ("refusing");
   lay ("rogue");
   lay ("verbose");
-  fixture = bus_fixture_new (
-      &(BusSetup){ .plugin_dir = plugins, .pipeline_dir = ABS_SRCDIR "/tests/bus/pipelines" });
+  fixture = bus_fixture_new (&(BusSetup){ .plugin_dir = plugins,
+                                          .pipeline_dir = ABS_SRCDIR "/tests/bus/pipelines",
+                                          .settings = "[Worker]\nSandbox=full\n" });
   bus = fixture->connection;
   assert_problem ("refusing", "cannot run on this machine: the machine has no seventh core");
   assert_problem ("verbose", "is too large, at most 4194304 can be sent");

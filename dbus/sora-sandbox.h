@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The sandbox of a process that runs plugins: what it may see and do, and at which level.  The
+ * process that was started stays outside as the monitor; what is returned to is a child of it,
+ * inside.  docs/sandbox.md says what each level protects from what.
+ */
+#pragma once
+#include <glib.h>
+
+G_BEGIN_DECLS
+
+/* From weak to strong; each has what those before it have. */
+typedef enum
+{
+  SORA_SANDBOX_BASIC,    /* no new privileges, no core dumps, limits, nothing inherited */
+  SORA_SANDBOX_FILTERED, /* Landlock (files) and seccomp (system calls) */
+  SORA_SANDBOX_FULL,     /* namespaces: a file system of its own, no network, own processes */
+} SoraSandboxLevel;
+
+typedef struct
+{
+  char *source; /* what is shown, without symbolic links */
+  char *target; /* where, as those who ask for it write it */
+  gboolean write;
+} SoraGrant;
+
+typedef struct
+{
+  SoraSandboxLevel least, most; /* refuse below; try no more than */
+  GPtrArray *grants;            /* of SoraGrant */
+  guint64 tmp_bytes;            /* of the private /tmp */
+  char *tmp_dir;                /* that the monitor removes at the end; may be NULL */
+} SoraSandbox;
+
+SoraSandbox *sora_sandbox_new (SoraSandboxLevel least, SoraSandboxLevel most);
+void sora_sandbox_free (SoraSandbox *sandbox);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoraSandbox, sora_sandbox_free)
+
+const char *sora_sandbox_level_name (SoraSandboxLevel level);
+/* FALSE: there is no level of that name. */
+gboolean sora_sandbox_level_from_name (const char *name, SoraSandboxLevel *level);
+
+/* Shows @path, and where it is a link what it leads to; what is not there is passed over. */
+void sora_sandbox_grant (SoraSandbox *sandbox, const char *path, gboolean write);
+/* A folder of plugins or models: also what links and model.conf files in it lead to. */
+void sora_sandbox_grant_folder (SoraSandbox *sandbox, const char *path);
+/* Changes when a folder of models begins to lead elsewhere, so that a process that was granted what
+ * there was before would not find what there is now. */
+char *sora_sandbox_fingerprint (char **folders);
+
+/* Before any thread.  Returns in the child that is inside, with the level that was reached; the
+ * caller's process ends with the child's status, and removes @tmp_dir.  @keep_fd (and standard
+ * input, output and error) is the child's alone.  FALSE: it cannot be confined as was asked. */
+gboolean sora_sandbox_enter (SoraSandbox *sandbox, int keep_fd, int keep_other_fd,
+                             SoraSandboxLevel *level, GError **error);
+
+void sora_sandbox_remove_folder (const char *path); /* and all that is in it */
+
+/* -- The parts, in the order in which they are applied */
+
+/* In the first process of the new namespaces: the file system it will see.  The reason on failure.
+ */
+char *sora_sandbox_view (const SoraSandbox *sandbox);
+/* What of the machine every level shows, read-only. */
+extern const char *const sora_sandbox_system[];
+/* Landlock's version in this kernel; 0: none. */
+int sora_sandbox_landlock_abi (void);
+gboolean sora_sandbox_landlock (const SoraSandbox *sandbox, gboolean own_view, GError **error);
+gboolean sora_sandbox_filter_supported (void);
+gboolean sora_sandbox_filter (GError **error);
+
+G_END_DECLS

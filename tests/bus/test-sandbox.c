@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * What a plugin can reach from within the worker: nothing, at the levels "full" and "filtered"; and
+ * all of it at "basic", which shows that each way is one.
+ */
+#include "config.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <glib/gstdio.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bus-fixture.h"
+
+static char *plugins;
+static BusFixture *fixture;
+static GDBusConnection *bus;
+static pid_t victim;
+static int listener = -1;
+static char *secret, *outside, *port, *victim_text, *bus_path;
+
+static void
+make_targets (void)
+{
+  struct sockaddr_in address = { .sin_family = AF_INET };
+  socklen_t length = sizeof address;
+  address.sin_addr.s_addr = htonl (INADDR_LOOPBACK);
+  listener = socket (AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ck_assert_int_eq (bind (listener, (struct sockaddr *)&address, sizeof address), 0);
+  ck_assert_int_eq (listen (listener, 4), 0);
+  ck_assert_int_eq (getsockname (listener, (struct sockaddr *)&address, &length), 0);
+  port = g_strdup_printf ("%u", ntohs (address.sin_port));
+  char *dir = g_dir_make_tmp ("sora-outside-XXXXXX", NULL);
+  secret = g_build_filename (dir, "secret", NULL);
+  outside = g_build_filename (dir, "written", NULL);
+  ck_assert (g_file_set_contents (secret, "secret", -1, NULL));
+  g_free (dir);
+  victim = fork ();
+  ck_assert_int_ge (victim, 0);
+  if (victim == 0)
+    {
+      signal (SIGTERM, SIG_DFL); /* Check's would end the test */
+      for (;;)
+        pause ();
+    }
+  victim_text = g_strdup_printf ("%d", (int)victim);
+  bus_path = g_build_filename (fixture->dir, "bus", NULL);
+}
+
+static void
+start (const char *settings)
+{
+  plugins = g_dir_make_tmp ("sora-plugins-XXXXXX", NULL);
+  g_autofree char *module = g_build_filename (plugins, "escape.so", NULL);
+  g_autofree char *manifest = g_build_filename (plugins, "escape.plugin", NULL);
+  ck_assert_int_eq (symlink (ABS_BUILDDIR "/tests/plugins/bad/.libs/escape.so", module), 0);
+  ck_assert_int_eq (symlink (ABS_SRCDIR "/tests/plugins/bad/escape.plugin", manifest), 0);
+  fixture = bus_fixture_new (&(BusSetup){ .plugin_dir = plugins,
+                                          .pipeline_dir = ABS_SRCDIR "/tests/plugins/bad/pipelines",
+                                          .settings = settings });
+  bus = fixture->connection;
+  make_targets ();
+}
+
+static void
+finish (void)
+{
+  kill (victim, SIGKILL);
+  waitpid (victim, NULL, 0);
+  close (listener);
+  bus_fixture_free (fixture);
+  bus_remove_tree (plugins);
+  g_autofree char *dir = g_path_get_dirname (secret);
+  bus_remove_tree (dir);
+  g_free (plugins);
+  g_free (secret);
+  g_free (outside);
+  g_free (port);
+  g_free (victim_text);
+  g_free (bus_path);
+}
+
+/* How the attempt went, as the plugin wrote it down; and the level that the job tells. */
+static char *
+try_way (const char *way, const char *target, char **level)
+{
+  g_autoptr (GError) error = NULL;
+  GVariantDict dict;
+  char *job;
+  g_variant_dict_init (&dict, NULL);
+  g_variant_dict_insert (&dict, "way", "s", way);
+  g_variant_dict_insert (&dict, "target", "s", target);
+  g_autoptr (GVariant) reply = bus_call (
+      bus, MANAGER_PATH, MANAGER, "Submit",
+      g_variant_new ("(s@a{sv}a{sv})", "escape", g_variant_dict_end (&dict), NULL), &error);
+  ck_assert_msg (reply != NULL, "%s", error ? error->message : "");
+  g_variant_get (reply, "(o)", &job);
+  g_autofree char *state = bus_wait (bus, job);
+  g_autofree char *text = bus_get_string (bus, job, "Error");
+  ck_assert_msg (g_str_equal (state, "done"), "%s: %s: %s", way, state, text);
+  if (level)
+    *level = bus_get_string (bus, job, "SandboxLevel");
+  char *word = bus_read_result (bus, job, NULL, NULL);
+  g_free (job);
+  return word;
+}
+
+static const struct
+{
+  const char *way;
+  char **target;
+} ways[] = {
+  { "read", &secret },      { "write", &outside },       { "network", &port }, { "bus", &bus_path },
+  { "kill", &victim_text }, { "environ", &victim_text }, { "fork", NULL },     { "exec", NULL },
+};
+
+static void
+assert_closed (const char *expected_level)
+{
+  g_autofree char *level = NULL;
+  g_autofree char *shadow = try_way ("read", "/etc/shadow", &level);
+  ck_assert_str_eq (level, expected_level);
+  ck_assert_str_ne (shadow, "reached");
+  g_autofree char *mounted = try_way ("mount", "", NULL);
+  ck_assert_str_ne (mounted, "reached");
+  for (gsize i = 0; i < G_N_ELEMENTS (ways); i++)
+    {
+      const char *target = ways[i].target ? *ways[i].target : "";
+      g_autofree char *word = try_way (ways[i].way, target, NULL);
+      ck_assert_msg (!g_str_equal (word, "reached"), "%s %s: reached", ways[i].way, target);
+      ck_assert_msg (!g_str_equal (word, "Success"), "%s %s: no reason", ways[i].way, target);
+    }
+  ck_assert_int_eq (waitpid (victim, NULL, WNOHANG), 0); /* it lives */
+  ck_assert (!g_file_test (outside, G_FILE_TEST_EXISTS));
+}
+
+START_TEST (full_keeps_a_plugin_in)
+{
+  start ("[Worker]\nSandbox=full\n");
+  assert_closed ("full");
+  finish ();
+}
+END_TEST
+
+START_TEST (filtered_keeps_a_plugin_in)
+{
+  start ("[Worker]\nSandbox=filtered\n");
+  assert_closed ("filtered");
+  finish ();
+}
+END_TEST
+
+/* The ways are ways: without the walls each of them leads out. */
+START_TEST (basic_does_not)
+{
+  start ("[Worker]\nSandbox=basic\n");
+  for (gsize i = 0; i < G_N_ELEMENTS (ways); i++)
+    {
+      const char *target = ways[i].target ? *ways[i].target : "";
+      if (g_str_equal (ways[i].way, "kill"))
+        continue; /* last: others want the victim alive */
+      g_autofree char *word = try_way (ways[i].way, target, NULL);
+      ck_assert_msg (g_str_equal (word, "reached"), "%s %s: %s", ways[i].way, target, word);
+    }
+  g_autofree char *level = NULL;
+  g_autofree char *word = try_way ("kill", victim_text, &level);
+  ck_assert_str_eq (word, "reached");
+  ck_assert_str_eq (level, "basic");
+  ck_assert (g_file_test (outside, G_FILE_TEST_EXISTS));
+  finish ();
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *suite = suite_create ("sandbox");
+  TCase *levels = tcase_create ("levels");
+  tcase_set_timeout (levels, 120);
+  tcase_add_test (levels, full_keeps_a_plugin_in);
+  tcase_add_test (levels, filtered_keeps_a_plugin_in);
+  tcase_add_test (levels, basic_does_not);
+  suite_add_tcase (suite, levels);
+  SRunner *runner = srunner_create (suite);
+  srunner_run_all (runner, CK_NORMAL);
+  int failed = srunner_ntests_failed (runner);
+  srunner_free (runner);
+  return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
