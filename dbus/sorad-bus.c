@@ -111,6 +111,17 @@ find_own_job (SoradBus *bus, guint32 uid, GDBusMethodInvocation *invocation)
   return NULL;
 }
 
+/* @error is of the authority, or says that the daemon ends. */
+static void
+manage_models (guint32 uid, const GError *error, gpointer data)
+{
+  g_autofree Call *call = data;
+  if (error)
+    g_dbus_method_invocation_return_gerror (call->invocation, error);
+  else
+    sorad_models_call (call->bus, call->invocation);
+}
+
 static void
 carry_out (guint32 uid, const GError *error, gpointer data)
 {
@@ -132,7 +143,8 @@ carry_out (guint32 uid, const GError *error, gpointer data)
     }
   if (call->permission == SORAD_PERMISSION_ADMIN)
     {
-      sorad_models_call (bus, uid, invocation);
+      sorad_authority_ask (bus->authority, invocation, uid, SORAD_ACTION_MANAGE_MODELS,
+                           manage_models, g_steal_pointer (&call));
       return;
     }
   SoradJob *job = find_own_job (bus, uid, invocation);
@@ -420,6 +432,7 @@ sorad_bus_new (GDBusConnection *connection, const SoradConfig *config, SoradStor
   bus->clients
       = sorad_clients_new (connection, config->max_calls, config->max_request_bytes * 4 + (4 << 20),
                            sorad_bus_client_vanished, bus);
+  bus->authority = sorad_authority_new (connection, config);
   return bus;
 }
 
@@ -454,6 +467,7 @@ sorad_bus_free (SoradBus *bus)
   while (bus->in_threads > 0) /* they use the store */
     g_main_context_iteration (NULL, TRUE);
   sorad_scheduler_free (bus->scheduler);
+  sorad_authority_free (bus->authority);
   sorad_clients_free (bus->clients);
   g_clear_handle_id (&bus->notify_source, g_source_remove);
   g_hash_table_unref (bus->asking);

@@ -7,6 +7,7 @@
 #pragma once
 #include <gio/gio.h>
 
+#include "sorad-authority.h"
 #include "sorad-catalogue.h"
 #include "sorad-clients.h"
 #include "sorad-scheduler.h"
@@ -22,6 +23,7 @@ struct SoradBus
   SoradStore *store;
   SoradCatalogue *catalogue;
   SoradClients *clients;
+  SoradAuthority *authority;
   SoradScheduler *scheduler;
   guint manager_id, jobs_id;
   guint told_length, told_running; /* what was broadcast of the queue */

@@ -35,6 +35,7 @@ static const Key keys[] = {
   KEY ("Daemon", "ModelFolders", KEY_LIST, model_dirs, 0, 0),
   KEY ("Daemon", "DefaultModel", KEY_STRING, default_model, 0, 0),
   KEY ("Daemon", "IdleExitSeconds", KEY_UINT, idle_exit_seconds, 0, 86400),
+  KEY ("Access", "AdminGroup", KEY_STRING, admin_group, 0, 0),
   KEY ("Limits", "QueuedJobs", KEY_UINT, max_queued, 1, 100000),
   KEY ("Limits", "KeptJobs", KEY_UINT, max_kept, 1, 100000),
   KEY ("Limits", "StoredBytes", KEY_UINT64, max_stored_bytes, 1, G_MAXINT64),
@@ -198,6 +199,7 @@ sorad_config_free (SoradConfig *config)
   g_free (config->default_model);
   g_free (config->state_dir);
   g_free (config->worker);
+  g_free (config->admin_group);
   g_free (config->sandbox);
   g_strfreev (config->readable);
   g_free (config);

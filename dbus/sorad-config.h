@@ -35,6 +35,9 @@ typedef struct
   char **readable;    /* what workers may read beside plugins, pipelines and models; may be NULL */
   guint64 memory_max; /* 0: all of the machine's */
 
+  /* [Access] */
+  char *admin_group; /* NULL: none */
+
   /* [Daemon] */
   guint idle_exit_seconds; /* with no job known; 0: never */
 } SoradConfig;

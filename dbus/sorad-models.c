@@ -350,18 +350,11 @@ remove_model (SoradBus *bus, const char *name, GError **error)
 }
 
 void
-sorad_models_call (SoradBus *bus, guint32 uid, GDBusMethodInvocation *invocation)
+sorad_models_call (SoradBus *bus, GDBusMethodInvocation *invocation)
 {
   const char *method = g_dbus_method_invocation_get_method_name (invocation);
   g_autoptr (GError) error = NULL;
   const char *name;
-  if (uid != 0 && uid != (guint32)geteuid ())
-    {
-      g_dbus_method_invocation_return_error (
-          invocation, SORA_ERROR, SORA_ERROR_DENIED,
-          "%s is for root and the user that sorad runs as: try it with sudo", method);
-      return;
-    }
   if (g_str_equal (method, "AddModel"))
     {
       add_model (bus, invocation);

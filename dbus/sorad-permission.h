@@ -13,7 +13,7 @@ typedef enum
   SORAD_PERMISSION_PUBLIC, /* the same answer for everybody, nothing private in it */
   SORAD_PERMISSION_CALLER, /* acts for the caller's uid, or tells of its own things only */
   SORAD_PERMISSION_OWNER,  /* the job's owner; to others the job does not exist */
-  SORAD_PERMISSION_ADMIN,  /* root and the daemon's own user */
+  SORAD_PERMISSION_ADMIN,  /* whom sorad-authority permits it */
 } SoradPermission;
 
 /* FALSE: not listed. */

@@ -105,7 +105,7 @@ add (SoractlModels *models, char **paths, GError **error)
   g_dbus_connection_call_with_unix_fd_list (
       connection, SORA_BUS_NAME, SORA_BUS_PATH, "org.sorad.Sora1.Manager", "AddModel",
       g_variant_new ("(s@a{sh}a{sv})", name, g_variant_ref (files), NULL), G_VARIANT_TYPE ("(o)"),
-      G_DBUS_CALL_FLAGS_NONE, G_MAXINT, fds, NULL, on_answer, &call);
+      G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION, G_MAXINT, fds, NULL, on_answer, &call);
   g_main_loop_run (call.loop);
   g_dbus_connection_signal_unsubscribe (connection, subscription);
   soractl_progress_clear (call.progress);
@@ -144,7 +144,8 @@ soractl_models_remove_system (SoractlModels *models, char **names)
     {
       g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
           connection, SORA_BUS_NAME, SORA_BUS_PATH, "org.sorad.Sora1.Manager", "RemoveModel",
-          g_variant_new ("(s)", *names), NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, &error);
+          g_variant_new ("(s)", *names), NULL, G_DBUS_CALL_FLAGS_ALLOW_INTERACTIVE_AUTHORIZATION,
+          G_MAXINT, NULL, &error);
       if (reply == NULL)
         return soractl_report (error);
       if (!models->global->quiet && !models->global->json)

@@ -118,7 +118,9 @@ bus_fixture_start_sorad (BusFixture *fixture, const BusSetup *setup)
   g_autofree char *empty = g_build_filename (fixture->dir, "empty", NULL);
   g_autofree char *state = g_build_filename (fixture->dir, "state", NULL);
   g_autofree char *settings = g_build_filename (fixture->dir, "sorad.conf", NULL);
-  g_autofree char *address = g_strconcat ("DBUS_SESSION_BUS_ADDRESS=", fixture->address, NULL);
+  g_autofree char *address = g_strconcat (
+      setup->system ? "DBUS_SYSTEM_BUS_ADDRESS=" : "DBUS_SESSION_BUS_ADDRESS=", fixture->address,
+      NULL);
   g_autoptr (GPtrArray) environment = g_ptr_array_new ();
   g_mkdir (empty, 0755);
   ck_assert (g_file_set_contents (settings, setup->settings ? setup->settings : "", -1, NULL));
@@ -127,7 +129,7 @@ bus_fixture_start_sorad (BusFixture *fixture, const BusSetup *setup)
     g_ptr_array_add (environment, (gpointer)*e);
   g_ptr_array_add (environment, NULL);
   const char *argv[] = { ABS_BUILDDIR "/dbus/sorad",
-                         "--session",
+                         setup->system ? "--system" : "--session",
                          "--config",
                          settings,
                          "--state-dir",

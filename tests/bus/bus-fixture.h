@@ -27,6 +27,7 @@ typedef struct
   const char *worker;                                /* NULL: the real one */
   const char *plugin_dir, *pipeline_dir, *model_dir; /* NULL: empty folders */
   const char *settings;                              /* of sorad.conf; may be NULL */
+  gboolean system;                                   /* as the machine's daemon, on this bus */
   const char *const *environment; /* NAME=VALUE of sorad, NULL-terminated; may be NULL */
 } BusSetup;
 
