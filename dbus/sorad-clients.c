@@ -28,8 +28,7 @@ typedef struct
   char *name;
   guint32 uid;
   gboolean known;
-  gboolean gone; /* before the bus's answer was seen */
-  guint subscription;
+  gboolean gone;   /* before the bus's answer was seen */
   GSList *waiters; /* of Waiter, last first */
 } Client;
 
@@ -56,7 +55,7 @@ struct SoradClients
   GDBusConnection *connection;
   GHashTable *clients; /* name -> Client */
   GCancellable *cancellable;
-  guint filter;
+  guint filter, subscription;
   Meter *meter;
   SoradClientVanished vanished;
   gpointer data;
@@ -172,7 +171,6 @@ static void
 client_free (gpointer data)
 {
   Client *client = data;
-  g_dbus_connection_signal_unsubscribe (client->clients->connection, client->subscription);
   g_slist_free_full (client->waiters, g_free);
   g_free (client->name);
   g_free (client);
@@ -273,12 +271,6 @@ sorad_clients_find (SoradClients *clients, const char *sender, SoradClientFound 
   client->name = g_strdup (sender);
   client->waiters = g_slist_prepend (NULL, waiter);
   g_hash_table_insert (clients->clients, client->name, client);
-  /* First the match, then the question: a client that goes in between is seen by one or the other.
-   */
-  client->subscription = g_dbus_connection_signal_subscribe (
-      clients->connection, "org.freedesktop.DBus", "org.freedesktop.DBus", "NameOwnerChanged",
-      "/org/freedesktop/DBus", sender, G_DBUS_SIGNAL_FLAGS_NONE, on_name_owner_changed, clients,
-      NULL);
   g_dbus_connection_call (
       clients->connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
       "GetConnectionCredentials", g_variant_new ("(s)", sender), G_VARIANT_TYPE ("(a{sv})"),
@@ -311,6 +303,13 @@ sorad_clients_new (GDBusConnection *connection, guint max_calls, guint64 max_byt
   clients->data = data;
   g_atomic_ref_count_inc (&meter->refs);
   clients->filter = g_dbus_connection_add_filter (connection, on_message, meter, meter_unref);
+  /* Of all names, since a bus gives a connection 512 match rules, and clients may be more.  It
+   * stands before the first question who somebody is: a client that goes meanwhile is seen by one
+   * or the other. */
+  clients->subscription = g_dbus_connection_signal_subscribe (
+      connection, "org.freedesktop.DBus", "org.freedesktop.DBus", "NameOwnerChanged",
+      "/org/freedesktop/DBus", NULL, G_DBUS_SIGNAL_FLAGS_NONE, on_name_owner_changed, clients,
+      NULL);
   return clients;
 }
 
@@ -321,6 +320,7 @@ sorad_clients_free (SoradClients *clients)
     return;
   g_cancellable_cancel (clients->cancellable);
   g_dbus_connection_remove_filter (clients->connection, clients->filter);
+  g_dbus_connection_signal_unsubscribe (clients->connection, clients->subscription);
   g_autoptr (GError) error = g_error_new (SORA_ERROR, SORA_ERROR_FAILED, "sorad ends");
   GHashTableIter iter;
   gpointer client;
