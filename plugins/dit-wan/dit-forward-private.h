@@ -23,7 +23,8 @@ struct DitForward
 {
   DitModel *model;
   DitGeometry geometry;
-  int n_texts, batch; /* texts in one pass: all or 1 */
+  int n_texts, running; /* texts there are, and those that are computed now */
+  int batch;            /* texts in one pass: all of these, or 1 */
   int64_t chunk;      /* rows that are worked on at once; whole blocks of keys, or all */
   DitTextKeys texts[DIT_MAX_TEXTS];
   SoraKitKeys *self_keys[DIT_MAX_TEXTS];   /* of each text in a pass, or, */

@@ -266,7 +266,7 @@ run_texts (DitForward *self, SoraKitTeam *team, int first_text, const DitMoment 
     {
       TRY (dit_block_run (self, team, first_text, layer, moment));
       tell (watch, ((double)first_text + self->batch * (double)(layer + 1) / (double)c->layers)
-                       / self->n_texts);
+                       / self->running);
     }
   for (int i = 0; i < self->batch; i++)
     {
@@ -278,8 +278,8 @@ run_texts (DitForward *self, SoraKitTeam *team, int first_text, const DitMoment 
 }
 
 int
-dit_forward_run (DitForward *self, SoraKitTeam *team, const float *latents, const DitTimes *times,
-                 const DitWatch *watch, float *out)
+dit_forward_run (DitForward *self, SoraKitTeam *team, const float *latents, int n_texts,
+                 const DitTimes *times, const DitWatch *watch, float *out)
 {
   DitModel *model = self->model;
   const DitConfig *c = &model->config;
@@ -299,7 +299,9 @@ dit_forward_run (DitForward *self, SoraKitTeam *team, const float *latents, cons
   sora_kit_silu (temb, silu, n * dim);
   TRY (sora_kit_linear_run (model->time_proj, team, n, silu, 0, time_proj, 0));
 
-  for (int i = 0; i < self->n_texts; i += self->batch)
+  self->running = n_texts;
+  self->batch = batch_of (&self->geometry, n_texts);
+  for (int i = 0; i < n_texts; i += self->batch)
     TRY (run_texts (self, team, i, &moment, latents, watch, out + (size_t)i * size));
   return SORA_OK;
 }

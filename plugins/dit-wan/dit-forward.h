@@ -74,13 +74,14 @@ void dit_forward_free (DitForward *forward);
  * @forward: a job
  * @team: who works
  * @latents: f32 [C, T, H, W]
+ * @n_texts: how many of the texts, from the first on: 1 or all
  * @times: when the tokens are
  * @watch: (nullable): is told after each block
  * @out: f32 [n_texts, C, T, H, W]: the model's output for each text
  *
  * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
  */
-int dit_forward_run (DitForward *forward, SoraKitTeam *team, const float *latents,
+int dit_forward_run (DitForward *forward, SoraKitTeam *team, const float *latents, int n_texts,
                      const DitTimes *times, const DitWatch *watch, float *out);
 
 #endif

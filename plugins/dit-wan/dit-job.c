@@ -4,6 +4,7 @@
  */
 #include "dit-stage.h"
 
+#include "dit-reuse.h"
 #include "kit-attention.h"
 
 #include <string.h>
@@ -152,6 +153,45 @@ choose_sampler (const SoraHost *host, SoraContext *ctx, DitJob *job, const char 
   return SORA_OK;
 }
 
+/* Which of the steps are guided, and which may be reused.  Both are parts of all the steps, rounded
+ * down as diffusers' guiders do it. */
+static int
+read_parts (const SoraHost *host, SoraContext *ctx, DitJob *job)
+{
+  double start, stop, first;
+  if (host->param_f64 (ctx, "guidance-start", &start) != SORA_OK
+      || host->param_f64 (ctx, "guidance-stop", &stop) != SORA_OK
+      || host->param_f64 (ctx, "reuse-threshold", &job->reuse_threshold) != SORA_OK
+      || host->param_f64 (ctx, "reuse-start", &first) != SORA_OK)
+    return host->fail (ctx, "a parameter of dit-wan is not known to the host");
+  if (start >= stop)
+    return host->fail (ctx,
+                       "guidance-start is %g and guidance-stop %g, expected a start below the stop "
+                       "(guidance-scale 1 turns guidance off)",
+                       start, stop);
+  const double steps = (double)job->steps;
+  job->guided_first = (int64_t)(start * steps);
+  job->guided_end = (int64_t)(stop * steps);
+  job->reuse_first = (int64_t)(first * steps);
+  if (job->n_texts > 1 && job->guided_first == job->guided_end)
+    return host->fail (ctx,
+                       "guidance-start %g and guidance-stop %g have none of the %lld steps between "
+                       "them: widen them, or set guidance-scale to 1",
+                       start, stop, (long long)job->steps);
+  /* Each step of a few-step rule was trained for. */
+  if (job->is_probe || sora_kit_sampler_kind_is_few ((SoraKitSamplerKind)job->sampler_kind))
+    job->reuse_threshold = 0;
+  return SORA_OK;
+}
+
+int
+dit_job_expert_texts (const DitJob *job, int expert)
+{
+  const int64_t first = expert == 0 ? 0 : job->crossing;
+  const int64_t end = expert == 0 ? job->crossing : job->steps;
+  return job->guided_first < end && job->guided_end > first ? job->n_texts : 1;
+}
+
 static int
 read_precision (const SoraHost *host, SoraContext *ctx, DitJob *job)
 {
@@ -217,7 +257,7 @@ dit_job_read (const SoraHost *host, SoraContext *ctx, DitJob *job)
          && dit_family_expert (&job->family, timesteps[job->crossing]) == 0)
     job->crossing++;
   sora_kit_sampler_free (schedule);
-  return SORA_OK;
+  return read_parts (host, ctx, job);
 }
 
 static uint64_t
@@ -238,21 +278,26 @@ dit_job_cost (const DitJob *job, const uint64_t stored_bytes[DIT_MAX_EXPERTS])
   for (int i = 0; i < job->family.n_experts; i++)
     {
       const DitConfig *expert = &job->family.experts[i];
-      const int64_t steps = i == 0 ? job->crossing : job->steps - job->crossing;
-      if (steps == 0)
+      const int64_t first = i == 0 ? 0 : job->crossing, end = i == 0 ? job->crossing : job->steps;
+      if (first == end)
         continue;
+      const int n_texts = dit_job_expert_texts (job, i);
       cost.weights_bytes = larger (cost.weights_bytes, stored_bytes[i]);
       cost.packed_bytes = larger (cost.packed_bytes, dit_model_bytes (expert));
       cost.work_bytes = larger (
           cost.work_bytes,
-          dit_forward_bytes (expert, &job->geometry, rows, job->n_texts, job->times.n)
+          dit_forward_bytes (expert, &job->geometry, rows, n_texts, job->times.n)
               + (uint64_t)sora_kit_threads_expected () * sora_kit_thread_bytes (expert->head_dim));
-      cost.flops += (double)steps * dit_forward_flops (expert, &job->geometry, rows, job->n_texts);
+      /* How many steps will be reused is only known when they are: none, here.  */
+      for (int64_t step = first; step < end; step++)
+        cost.flops
+            += dit_forward_flops (expert, &job->geometry, rows, dit_job_step_texts (job, step));
     }
-  /* The sample is the output; beside it stand the model's outputs, the sampler's memory, and
-   * which token is when.  A few MiB are the primitives.  */
+  /* The sample is the output; beside it stand the model's outputs, the sampler's memory and that
+   * of reuse, and which token is when.  A few MiB are the primitives.  */
   cost.work_bytes
       += (uint64_t)job->n_texts * latent_bytes + job->sampler_bytes
+         + (job->reuse_threshold > 0 ? dit_reuse_bytes (dit_latent_count (&job->geometry)) : 0)
          + (job->probe_tokens != NULL ? (uint64_t)job->geometry.tokens * sizeof (int32_t) : 0)
          + (UINT64_C (4) << 20);
   cost.output_bytes = latent_bytes;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * The loop: pull the texts, and walk from noise to a clip, with the weights of the expert whose
- * step it is.  After a step the sample and what the sampler remembers are a checkpoint; a run that
- * begins with one gives the same bytes as an undisturbed one.
+ * step it is.  dit-save.c keeps it between steps.
  */
-#include "dit-stage.h"
+#include "dit-loop.h"
 
 #include "kit-memory.h"
 #include "kit-norm.h"
@@ -14,36 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-#define CHECKPOINT_MAGIC 0x31544944u /* "DIT1" */
-
 /* Primitives that stay warm, of any shape; one job has about fifty.  */
 #define KEEP_PRIMITIVES 256
-
-typedef struct
-{
-  uint32_t magic, next; /* the step to be made next */
-  uint64_t n;           /* values of the sample, which follows; then the sampler's state */
-} CheckpointHead;
-
-typedef struct
-{
-  const SoraHost *host;
-  SoraContext *ctx;
-  DitInstance *instance;
-  DitJob job;
-  SoraTensor *texts[DIT_MAX_TEXTS], *noise; /* what was pulled */
-  SoraTensor *sample;                       /* becomes the output */
-  float *x;                                 /* its values */
-  float *outputs;                           /* of the model: one for each text */
-  size_t n;                                 /* values of the sample */
-  uint64_t seed;
-  DitForward *forward; /* of the expert in the instance */
-  int32_t *of_token;   /* of a probe; NULL: all tokens are at one time */
-  SoraKitSampler *sampler;
-  SoraKitRng *rng; /* for fresh noise between steps; else NULL */
-  int step;        /* the one to make */
-  int expert;      /* whose `forward` is */
-} Loop;
 
 /* ---- on the compute thread */
 
@@ -51,7 +22,7 @@ typedef struct
  * noise and what is added later come in that order, out of one generator.  Mixed into the sample by
  * `share`; 1 replaces it. */
 static void
-draw_by_frames (Loop *loop, float share)
+draw_by_frames (DitLoop *loop, float share)
 {
   const int64_t *shape = loop->job.geometry.latent;
   const int64_t channels = shape[0], frames = shape[1];
@@ -72,24 +43,25 @@ draw_by_frames (Loop *loop, float share)
 static int
 begin_forward (SoraKitTeam *team, void *data)
 {
-  Loop *loop = data;
+  DitLoop *loop = data;
   DitText texts[DIT_MAX_TEXTS];
   /* Sizes and lengths of other jobs are forgotten before they pile up.  */
   sora_kit_cache_trim (loop->instance->model->cache, KEEP_PRIMITIVES);
-  for (int i = 0; i < loop->job.n_texts; i++)
+  const int n = dit_job_expert_texts (&loop->job, loop->expert);
+  for (int i = 0; i < n; i++)
     {
       SoraTensorView view = { .struct_size = sizeof view };
       loop->host->tensor_view (loop->texts[i], &view);
       texts[i] = (DitText){ view.data, view.shape[0], loop->job.padded[i] };
     }
-  return dit_forward_new (loop->instance->model, &loop->job.geometry, texts, loop->job.n_texts,
-                          loop->job.times.n, team, &loop->forward);
+  return dit_forward_new (loop->instance->model, &loop->job.geometry, texts, n, loop->job.times.n,
+                          team, &loop->forward);
 }
 
 static int
 begin_sample (SoraKitTeam *team, void *data)
 {
-  Loop *loop = data;
+  DitLoop *loop = data;
   (void)team;
   if (loop->noise != NULL)
     {
@@ -108,24 +80,61 @@ begin_sample (SoraKitTeam *team, void *data)
 static void
 tell_part (void *data, double fraction)
 {
-  const Loop *loop = data;
+  const DitLoop *loop = data;
   const uint32_t steps = (uint32_t)loop->job.steps;
   loop->host->progress (loop->ctx, ((double)loop->step + fraction) / (double)steps,
                         (uint32_t)loop->step, steps);
 }
 
+/* What the network gives for the sample, with guidance where the step has it. */
 static int
-make_step (SoraKitTeam *team, void *data)
+compute_output (DitLoop *loop, SoraKitTeam *team)
 {
-  Loop *loop = data;
   const DitWatch watch = { tell_part, loop };
   const DitJob *job = &loop->job;
+  const int n_texts = dit_job_step_texts (job, loop->step);
   DitTimes times = job->times;
   if (job->is_probe)
     times.of_token = loop->of_token;
   else /* all tokens are at the step's, also where each could have its own */
     times.values[0] = sora_kit_sampler_get_timesteps (loop->sampler)[loop->step];
-  int result = dit_forward_run (loop->forward, team, loop->x, &times, &watch, loop->outputs);
+  int result
+      = dit_forward_run (loop->forward, team, loop->x, n_texts, &times, &watch, loop->outputs);
+  loop->computed += (uint32_t)n_texts;
+  if (result == SORA_OK && n_texts > 1)
+    sora_kit_guide (loop->outputs, loop->outputs + loop->n,
+                    (float)job->guidance[dit_job_expert (job, loop->step)], (int64_t)loop->n);
+  return result;
+}
+
+static int
+find_output (DitLoop *loop, SoraKitTeam *team)
+{
+  const DitJob *job = &loop->job;
+  if (loop->reuse == NULL)
+    return compute_output (loop, team);
+  const double sigma = sora_kit_sampler_get_sigmas (loop->sampler)[loop->step];
+  const int n_texts = dit_job_step_texts (job, loop->step);
+  const int kind = dit_job_expert (job, loop->step) * (DIT_MAX_TEXTS + 1) + n_texts;
+  /* The last step is always computed: nothing comes after it that could mend it.  */
+  if (loop->step >= job->reuse_first && loop->step + 1 < job->steps
+      && dit_reuse_step (loop->reuse, kind, sigma, loop->x, loop->outputs))
+    {
+      loop->reused += (uint32_t)n_texts;
+      return SORA_OK;
+    }
+  int result = compute_output (loop, team);
+  if (result == SORA_OK)
+    dit_reuse_keep (loop->reuse, kind, sigma, loop->x, loop->outputs);
+  return result;
+}
+
+static int
+make_step (SoraKitTeam *team, void *data)
+{
+  DitLoop *loop = data;
+  const DitJob *job = &loop->job;
+  int result = find_output (loop, team);
   if (result != SORA_OK)
     return result;
   if (job->is_probe)
@@ -133,9 +142,6 @@ make_step (SoraKitTeam *team, void *data)
       memcpy (loop->x, loop->outputs, loop->n * sizeof *loop->x);
       return SORA_OK;
     }
-  if (job->n_texts > 1)
-    sora_kit_guide (loop->outputs, loop->outputs + loop->n,
-                    (float)job->guidance[dit_job_expert (job, loop->step)], (int64_t)loop->n);
   if (sora_kit_sampler_step (loop->sampler, loop->step, loop->outputs, loop->x, loop->n) != 0)
     return sora_kit_team_fail (
         team, "sampler: step %d of %lld cannot be made (no memory, or out of turn)", loop->step + 1,
@@ -156,71 +162,10 @@ now (void)
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static size_t
-checkpoint_size (const Loop *loop)
-{
-  return sizeof (CheckpointHead) + loop->n * sizeof (float)
-         + sora_kit_sampler_state_size (loop->sampler, loop->n);
-}
-
-/* The step to begin with: 0 without a checkpoint.  */
-static int
-resume (Loop *loop, SoraContext *ctx, int *step)
-{
-  const void *data;
-  size_t size;
-  CheckpointHead head;
-  *step = 0;
-  if (loop->job.is_probe)
-    return SORA_OK;
-  int result = loop->host->checkpoint_load (ctx, &data, &size);
-  if (result == SORA_NOT_FOUND || result == SORA_UNAVAILABLE)
-    return SORA_OK;
-  if (result != SORA_OK)
-    return result;
-  if (size == checkpoint_size (loop))
-    memcpy (&head, data, sizeof head);
-  if (size != checkpoint_size (loop) || head.magic != CHECKPOINT_MAGIC || head.n != loop->n
-      || head.next >= (uint32_t)loop->job.steps
-      || sora_kit_sampler_state_load (loop->sampler, (int)head.next,
-                                      (const char *)data + sizeof head + loop->n * sizeof (float),
-                                      loop->n)
-             != 0)
-    {
-      loop->host->log (ctx, SORA_LOG_WARNING, "the checkpoint is not of this job: beginning anew");
-      return SORA_OK;
-    }
-  memcpy (loop->x, (const char *)data + sizeof head, loop->n * sizeof (float));
-  loop->host->log (ctx, SORA_LOG_INFO, "going on after step %u of %lld", head.next,
-                   (long long)loop->job.steps);
-  *step = (int)head.next;
-  return SORA_OK;
-}
-
-static int
-save (Loop *loop, SoraContext *ctx)
-{
-  size_t size = checkpoint_size (loop);
-  char *blob = sora_kit_alloc (size, 1);
-  const CheckpointHead head = { CHECKPOINT_MAGIC, (uint32_t)loop->step + 1, loop->n };
-  if (blob == NULL)
-    return loop->host->fail (ctx, "out of memory for a checkpoint of %zu bytes", size);
-  memcpy (blob, &head, sizeof head);
-  memcpy (blob + sizeof head, loop->x, loop->n * sizeof (float));
-  int result = sora_kit_sampler_state_save (loop->sampler,
-                                            blob + sizeof head + loop->n * sizeof (float), loop->n);
-  if (result == 0)
-    result = loop->host->checkpoint_save (ctx, blob, size);
-  else
-    result = loop->host->fail (ctx, "sampler: no state to save at step %d", loop->step + 1);
-  sora_kit_free (blob);
-  return result;
-}
-
 /* Has the expert of the next step at hand, and what it makes of the texts.  The sample and the
  * sampler's memory know nothing of experts.  */
 static int
-enter_expert (Loop *loop, SoraContext *ctx)
+enter_expert (DitLoop *loop, SoraContext *ctx)
 {
   const DitJob *job = &loop->job;
   const int expert = dit_job_expert (job, loop->step);
@@ -236,15 +181,28 @@ enter_expert (Loop *loop, SoraContext *ctx)
              : result;
 }
 
+/* What was saved, where something could be.  */
+static void
+tell_forwards (const DitLoop *loop, SoraContext *ctx)
+{
+  const DitJob *job = &loop->job;
+  const uint32_t all = (uint32_t)(job->steps * job->n_texts);
+  const int part = job->n_texts > 1 && job->guided_end - job->guided_first < job->steps;
+  if (loop->reuse != NULL || part)
+    loop->host->log (ctx, SORA_LOG_INFO,
+                     "%u of %u forwards computed, %u left out without guidance, %u reused",
+                     loop->computed, all, all - loop->computed - loop->reused, loop->reused);
+}
+
 static int
-walk (Loop *loop, SoraContext *ctx)
+walk (DitLoop *loop, SoraContext *ctx)
 {
   const SoraHost *host = loop->host;
   uint32_t steps = (uint32_t)loop->job.steps;
   double interval = 0, saved = now ();
   int keeps = !loop->job.is_probe;
   (void)host->param_f64 (ctx, "checkpoint-interval", &interval);
-  int result = resume (loop, ctx, &loop->step);
+  int result = dit_loop_resume (loop, ctx);
   if (result != SORA_OK)
     return result;
   for (int i = 0; i < loop->step && loop->rng != NULL; i++)
@@ -261,18 +219,19 @@ walk (Loop *loop, SoraContext *ctx)
       host->progress (ctx, (double)made / steps, made, steps);
       if (!keeps || made == steps || now () - saved < interval)
         continue;
-      result = save (loop, ctx);
+      result = dit_loop_save (loop, ctx);
       if (result == SORA_UNAVAILABLE)
         keeps = 0;
       else if (result != SORA_OK)
         return result;
       saved = now ();
     }
+  tell_forwards (loop, ctx);
   return SORA_OK;
 }
 
 static int
-pull_inputs (Loop *loop, SoraContext *ctx)
+pull_inputs (DitLoop *loop, SoraContext *ctx)
 {
   const SoraHost *host = loop->host;
   SoraSpec spec = { .struct_size = sizeof spec };
@@ -307,7 +266,7 @@ pull_inputs (Loop *loop, SoraContext *ctx)
 }
 
 static int
-prepare (Loop *loop, SoraContext *ctx)
+prepare (DitLoop *loop, SoraContext *ctx)
 {
   const SoraHost *host = loop->host;
   const DitJob *job = &loop->job;
@@ -347,6 +306,12 @@ prepare (Loop *loop, SoraContext *ctx)
   if (sora_kit_sampler_kind_is_few ((SoraKitSamplerKind)job->sampler_kind) && !job->is_probe)
     host->log (ctx, SORA_LOG_INFO, "%s: %lld steps, no guidance",
                sora_kit_sampler_get_name (loop->sampler), (long long)job->steps);
+  if (job->reuse_threshold > 0)
+    {
+      loop->reuse = dit_reuse_new (job->reuse_threshold, job->sampler.prediction, loop->n);
+      if (loop->reuse == NULL)
+        return host->fail (ctx, "out of memory for the velocity of a step");
+    }
   if (job->sampler_kind == SORA_KIT_SAMPLER_DMD)
     {
       loop->rng = sora_kit_rng_torch_new (loop->seed);
@@ -359,7 +324,7 @@ prepare (Loop *loop, SoraContext *ctx)
 int
 dit_run (const SoraHost *host, SoraContext *ctx, void *instance)
 {
-  Loop loop = { .host = host, .ctx = ctx, .instance = instance };
+  DitLoop loop = { .host = host, .ctx = ctx, .instance = instance };
   int result = dit_job_read (host, ctx, &loop.job);
   if (result == SORA_OK)
     result = prepare (&loop, ctx);
@@ -371,6 +336,7 @@ dit_run (const SoraHost *host, SoraContext *ctx, void *instance)
     sora_kit_hold_drop (host, ctx, &loop.instance->hold);
   sora_kit_free (loop.of_token);
   sora_kit_sampler_free (loop.sampler);
+  dit_reuse_free (loop.reuse);
   sora_kit_rng_free (loop.rng);
   sora_kit_free (loop.outputs);
   for (int i = 0; i < DIT_MAX_TEXTS; i++)

@@ -23,6 +23,9 @@ typedef struct
   const double *probe_tokens; /* (nullable): each token's, of the probe */
   uint64_t sampler_bytes;     /* what the sampler remembers between steps */
   int n_texts;                /* 2 with guidance */
+  int64_t guided_first, guided_end; /* the steps that have it; the others take the first text alone */
+  double reuse_threshold;           /* above 0: steps may take an earlier one's velocity, */
+  int64_t reuse_first;              /* from this step on */
   int64_t text_rows[DIT_MAX_TEXTS]; /* -1: not known before run */
   int64_t padded[DIT_MAX_TEXTS];
 } DitJob;
@@ -53,6 +56,16 @@ dit_job_expert (const DitJob *job, int64_t step)
 {
   return step >= job->crossing;
 }
+
+/** dit_job_step_texts: Returns: how many texts @step computes. */
+static inline int
+dit_job_step_texts (const DitJob *job, int64_t step)
+{
+  return step >= job->guided_first && step < job->guided_end ? job->n_texts : 1;
+}
+
+/** dit_job_expert_texts: Returns: how many texts any step of @expert computes. */
+int dit_job_expert_texts (const DitJob *job, int expert);
 
 /**
  * dit_load:

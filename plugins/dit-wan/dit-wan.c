@@ -86,6 +86,45 @@ static const SoraParam param_guidance_2 = {
   .f64_min = 0.0,
   .f64_max = 100.0,
 };
+static const SoraParam param_guidance_start = {
+  .struct_size = sizeof (SoraParam),
+  .type = SORA_PARAM_F64,
+  .name = "guidance-start",
+  .help = "The part of the steps after which guidance begins; a step before it costs half, and "
+          "follows the prompt alone.",
+  .f64_default = 0.0,
+  .f64_min = 0.0,
+  .f64_max = 1.0,
+};
+static const SoraParam param_guidance_stop = {
+  .struct_size = sizeof (SoraParam),
+  .type = SORA_PARAM_F64,
+  .name = "guidance-stop",
+  .help = "The part of the steps after which guidance ends.",
+  .f64_default = 1.0,
+  .f64_min = 0.0,
+  .f64_max = 1.0,
+};
+static const SoraParam param_reuse_threshold = {
+  .struct_size = sizeof (SoraParam),
+  .type = SORA_PARAM_F64,
+  .name = "reuse-threshold",
+  .help = "A step takes the result of the last computed one, and costs nothing, while that is "
+          "thought to have changed by less than this share; 0: every step is computed.",
+  .f64_default = 0.0,
+  .f64_min = 0.0,
+  .f64_max = 1.0,
+};
+static const SoraParam param_reuse_start = {
+  .struct_size = sizeof (SoraParam),
+  .type = SORA_PARAM_F64,
+  .name = "reuse-start",
+  .help = "The part of the steps that reuse-threshold leaves alone at the beginning, where the clip "
+          "is laid out.",
+  .f64_default = 0.15,
+  .f64_min = 0.0,
+  .f64_max = 1.0,
+};
 static const SoraParam param_width = {
   .struct_size = sizeof (SoraParam),
   .type = SORA_PARAM_I64,
@@ -186,6 +225,7 @@ static const SoraParam *const params[]
     = { &param_steps,  &param_guidance,   &param_guidance_2, &param_width,
         &param_height, &param_frames,     &param_sampler,    &param_timesteps,
         &param_turbo,  &param_flow_shift, &param_precision,  &param_forward,
+        &param_guidance_start, &param_guidance_stop, &param_reuse_threshold, &param_reuse_start,
         &param_checkpoint, NULL };
 
 static const SoraModelSlot slot_model = {

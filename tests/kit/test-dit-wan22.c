@@ -387,6 +387,31 @@ START_TEST (test_guidance)
 }
 END_TEST
 
+/* Steps that cost less: the second expert computes its first step, whatever the first one left, and
+ * holds one text where none of its steps is guided. */
+START_TEST (test_skip)
+{
+  static const struct
+  {
+    double stop, threshold;
+    const char *note;
+  } ways[] = {
+    { 1, 1e9, "8 of 24 forwards computed, 0 left out without guidance, 16 reused" },
+    { 0.25, 0, "15 of 24 forwards computed, 9 left out without guidance, 0 reused" },
+  };
+  SoraTensorView view;
+  MiniHost *mini = host_new (find_case ("a14b", "guided"), NULL, 2);
+  mini_host_set_i64 (mini, "steps", 12);
+  mini_host_set_f64 (mini, "reuse-start", 0);
+  mini_host_set_f64 (mini, "guidance-stop", ways[_i].stop);
+  mini_host_set_f64 (mini, "reuse-threshold", ways[_i].threshold);
+  free (run (mini, &view));
+  ck_assert_str_eq (mini_host_note (mini), ways[_i].note);
+  ck_assert_uint_eq (mini_host_cost (mini)->work_bytes, mini_host_peak (mini, SORA_MEMORY_WORK));
+  mini_host_free (mini);
+}
+END_TEST
+
 /* A boundary that no step crosses: the other expert is not asked for. */
 START_TEST (test_one_side)
 {
@@ -504,6 +529,7 @@ main (void)
   tcase_add_test (tests, test_resume);
   tcase_add_test (tests, test_memory);
   tcase_add_test (tests, test_guidance);
+  tcase_add_loop_test (tests, test_skip, 0, 2);
   tcase_add_loop_test (tests, test_one_side, 0, 2);
   tcase_add_loop_test (tests, test_refused, 0, (int)(sizeof refusals / sizeof refusals[0]));
   tcase_add_loop_test (tests, test_times, 0, 3);
