@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The cache of prompts behind a session's service: a second job with the same prompt takes the
+ * embedding that the first one's worker kept, another worker's job too, and the clips are the same
+ * to the byte; a service for all users keeps none.
+ */
+#include "config.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "bus-fixture.h"
+#include "dbus/sora-bus-error.h"
+
+#define MODEL ABS_SRCDIR "/tests/golden/models/small-a"
+#define TAKEN "stage 'text': it is taken from the cache"
+
+static const char *const files[]
+    = { "model_index.json",
+        "scheduler/scheduler_config.json",
+        "text_encoder/config.json",
+        "text_encoder/model.safetensors",
+        "tokenizer/spiece.model",
+        "transformer/config.json",
+        "transformer/diffusion_pytorch_model-00001-of-00002.safetensors",
+        "transformer/diffusion_pytorch_model-00002-of-00002.safetensors",
+        "transformer/diffusion_pytorch_model.safetensors.index.json",
+        "vae/config.json",
+        "vae/diffusion_pytorch_model.safetensors" };
+
+static char *dir; /* models/small-a, and cache */
+
+static char *
+path_in (const char *first, const char *second)
+{
+  return g_build_filename (dir, first, second, NULL);
+}
+
+/* Files that were made just now may still change: they count two seconds later. */
+static gboolean
+is_settled (gpointer data)
+{
+  const struct stat *last = data;
+  const gint64 ns = g_get_real_time () * 1000;
+  return ns - ((gint64)last->st_ctim.tv_sec * 1000000000 + last->st_ctim.tv_nsec) > 2500000000;
+}
+
+static gboolean
+on_tick (gpointer unused)
+{
+  return G_SOURCE_CONTINUE; /* wakes bus_wait_until */
+}
+
+static void
+setup (void)
+{
+  g_autoptr (GError) error = NULL;
+  struct stat last = { 0 };
+  dir = g_dir_make_tmp ("sora-embedding-XXXXXX", NULL);
+  ck_assert_ptr_nonnull (dir);
+  for (gsize i = 0; i < G_N_ELEMENTS (files); i++)
+    {
+      g_autofree char *from = g_build_filename (MODEL, files[i], NULL);
+      g_autofree char *to = path_in ("models/small-a", files[i]);
+      g_autofree char *folder = g_path_get_dirname (to), *bytes = NULL;
+      gsize size;
+      ck_assert_int_eq (g_mkdir_with_parents (folder, 0755), 0);
+      ck_assert_msg (g_file_get_contents (from, &bytes, &size, &error)
+                         && g_file_set_contents (to, bytes, (gssize)size, &error),
+                     "%s", error ? error->message : "");
+      ck_assert_int_eq (stat (to, &last), 0);
+    }
+  const guint tick = g_timeout_add (100, on_tick, NULL);
+  bus_wait_until (is_settled, &last, "the age of the model's files");
+  g_source_remove (tick);
+}
+
+static void
+teardown (void)
+{
+  bus_remove_tree (dir);
+  g_free (dir);
+}
+
+static BusFixture *
+start (gboolean system)
+{
+  g_autofree char *models = path_in ("models", NULL), *cache = path_in ("cache", NULL);
+  g_autofree char *home = g_strconcat ("XDG_CACHE_HOME=", cache, NULL);
+  const char *const environment[] = { home, NULL };
+  return bus_fixture_new (&(BusSetup){ .plugin_dir = ABS_BUILDDIR "/stage/plugins",
+                                       .pipeline_dir = ABS_SRCDIR "/pipelines",
+                                       .model_dir = models,
+                                       .environment = environment,
+                                       .system = system });
+}
+
+/* A clip of that prompt; whether its embedding was taken is told. */
+static char *
+make_clip (BusFixture *fixture, const char *prompt, gsize *size, gboolean *taken)
+{
+  GDBusConnection *bus = fixture->connection;
+  static const char *const counts[] = { "width", "height", "frames", "steps" };
+  static const gint64 values[] = { 32, 32, 5, 1 };
+  g_autoptr (GError) error = NULL;
+  GVariantDict parameters;
+  g_variant_dict_init (&parameters, NULL);
+  g_variant_dict_insert (&parameters, "prompt", "s", prompt);
+  g_variant_dict_insert (&parameters, "layout", "s", "sheet");
+  for (gsize i = 0; i < G_N_ELEMENTS (counts); i++)
+    g_variant_dict_insert (&parameters, counts[i], "x", values[i]);
+  GVariantDict options;
+  g_variant_dict_init (&options, NULL);
+  g_variant_dict_insert (&options, "seed", "t", (guint64)1);
+  g_autoptr (GVariant) reply
+      = bus_call (bus, MANAGER_PATH, MANAGER, "Submit",
+                  g_variant_new ("(s@a{sv}@a{sv})", "text-to-frames",
+                                 g_variant_dict_end (&parameters), g_variant_dict_end (&options)),
+                  &error);
+  const char *job;
+  ck_assert_msg (reply != NULL, "Submit: %s", error ? error->message : "");
+  g_variant_get (reply, "(&o)", &job);
+  /* Longer than the fixture waits: with sanitizers a clip takes its time. */
+  g_autoptr (GVariant) end
+      = g_dbus_connection_call_sync (bus, SORA_BUS_NAME, job, JOB, "Wait", NULL, NULL,
+                                     G_DBUS_CALL_FLAGS_NONE, 4 * BUS_DEADLINE_MS, NULL, &error);
+  ck_assert_msg (end != NULL, "Wait: %s", error ? error->message : "");
+  const char *state;
+  g_variant_get (end, "(&s)", &state);
+  g_autofree char *why = bus_get_string (bus, job, "Error");
+  ck_assert_msg (g_str_equal (state, "done"), "%s: %s", state, why);
+  g_autoptr (GVariant) notes = bus_get (bus, job, JOB, "Notes");
+  g_autofree const char **said = g_variant_get_strv (notes, NULL);
+  *taken = g_strv_contains (said, TAKEN);
+  return bus_read_result (bus, job, NULL, size);
+}
+
+START_TEST (second_job_takes_the_embedding)
+{
+  gsize sizes[4];
+  char *clips[4];
+  gboolean taken;
+  BusFixture *fixture = start (FALSE);
+  clips[0] = make_clip (fixture, "a red ball", &sizes[0], &taken);
+  ck_assert (!taken);
+  clips[1] = make_clip (fixture, "a red ball", &sizes[1], &taken);
+  ck_assert (taken);
+  clips[2] = make_clip (fixture, "a blue ball", &sizes[2], &taken);
+  ck_assert (!taken);
+  bus_fixture_free (fixture);
+  fixture = start (FALSE); /* another daemon, another worker, the same user */
+  clips[3] = make_clip (fixture, "a red ball", &sizes[3], &taken);
+  ck_assert (taken);
+  bus_fixture_free (fixture);
+  for (int i = 1; i < 4; i += 2)
+    {
+      ck_assert_uint_eq (sizes[i], sizes[0]);
+      ck_assert_mem_eq (clips[i], clips[0], sizes[0]);
+    }
+  ck_assert (sizes[2] != sizes[0] || memcmp (clips[2], clips[0], sizes[0]) != 0);
+  for (int i = 0; i < 4; i++)
+    g_free (clips[i]);
+}
+END_TEST
+
+/* Whoever asks could else learn what others asked for. */
+START_TEST (service_of_all_keeps_none)
+{
+  gsize size;
+  gboolean taken;
+  BusFixture *fixture = start (TRUE);
+  for (int i = 0; i < 2; i++)
+    {
+      g_free (make_clip (fixture, "a red ball", &size, &taken));
+      ck_assert (!taken);
+    }
+  bus_fixture_free (fixture);
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *suite = suite_create ("embedding");
+  TCase *tests = tcase_create ("embedding");
+  tcase_set_timeout (tests, 240);
+  tcase_add_checked_fixture (tests, setup, teardown);
+  tcase_add_test (tests, second_job_takes_the_embedding);
+  tcase_add_test (tests, service_of_all_keeps_none);
+  suite_add_tcase (suite, tests);
+  SRunner *runner = srunner_create (suite);
+  srunner_run_all (runner, CK_NORMAL);
+  int failed = srunner_ntests_failed (runner);
+  srunner_free (runner);
+  return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
