@@ -11,9 +11,9 @@
  *
  * Two things differ from the authors' program.  It adds up the way from step to step; here it is
  * measured from step j, which is the same where the way is a line, as it is with one velocity.  And
- * it keeps v - x and adds the new x; here v is kept: that was as near or nearer
- * (docs/performance.md has the figures), and it means the same for a network that predicts v and
- * for one that predicts the clean sample, x - sigma v.
+ * it keeps v - x and adds the new x; here v is kept: that came nearer to the
+ * clip of all forwards (docs/performance.md has the figures), and it means the same for a network
+ * that predicts v and for one that predicts the clean sample, x - sigma v.
  */
 #ifndef DIT_REUSE_H
 #define DIT_REUSE_H

@@ -26,7 +26,8 @@ COLUMNS = ("background", "colour", "shape", "motion", "count", "all")
 WAYS = (
     "reuse: reuse-threshold=0.15",
     "fewer steps: steps=12",
-    "guidance: guidance-stop=0.75",
+    "guidance not at first: guidance-start=0.2",
+    "guidance not at last: guidance-stop=0.75",
 )
 
 
