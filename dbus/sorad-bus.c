@@ -104,7 +104,7 @@ find_own_job (SoradBus *bus, guint32 uid, GDBusMethodInvocation *invocation)
                        ? path + strlen (SORA_BUS_JOBS_PATH "/")
                        : "";
   SoradJob *job = sorad_store_find (bus->store, id);
-  if (job && sorad_job_uid (job) == uid)
+  if (job && sorad_job_uid (job) == uid && !job->pending)
     return job;
   g_dbus_method_invocation_return_error (invocation, SORA_ERROR, SORA_ERROR_NOT_FOUND,
                                          "no job '%.64s'", id);
@@ -345,11 +345,14 @@ forget_oldest (SoradBus *bus, guint32 uid, const SoradJob *except)
     {
       SoradJob *job = g_ptr_array_index (over, i);
       gboolean full = sorad_store_bytes (bus->store, uid, ~0u) > bus->config->max_stored_bytes;
-      if (count <= bus->config->max_kept && !full)
-        return;
-      if (job == except)
+      gint64 age = g_get_real_time () - job->finished;
+      gboolean old = bus->config->keep_days > 0
+                     && age > (gint64)bus->config->keep_days * G_TIME_SPAN_DAY;
+      if (job == except || job->kept)
         continue;
-      sorad_store_remove (bus->store, job);
+      if (count <= bus->config->max_kept && !full && !old)
+        return;
+      sorad_store_remove (bus->store, job, NULL, NULL);
       count--;
     }
 }
@@ -367,20 +370,38 @@ sorad_bus_job_over (gpointer data, SoradJob *job)
     }
   g_ptr_array_set_size (job->waiters, 0);
   if (job->submission->ephemeral && !sorad_clients_has (bus->clients, job->client))
-    sorad_store_remove (bus->store, job);
+    sorad_store_remove (bus->store, job, NULL, NULL);
   else
     forget_oldest (bus, sorad_job_uid (job), job);
 }
 
-static void
-drop_waiters (SoradJob *job, const char *name)
+void
+sorad_bus_job_paused (gpointer data, SoradJob *job, const GError *error)
 {
-  for (guint i = job->waiters->len; i-- > 0;)
+  for (guint i = 0; i < job->pausers->len; i++)
     {
-      GDBusMethodInvocation *invocation = g_ptr_array_index (job->waiters, i);
+      GDBusMethodInvocation *invocation = g_ptr_array_index (job->pausers, i);
+      if (error)
+        g_dbus_method_invocation_return_gerror (invocation, error);
+      else if (sorad_job_is_over (job))
+        g_dbus_method_invocation_return_error (invocation, SORA_ERROR, SORA_ERROR_BUSY,
+                                               "job '%s' is %s", job->id,
+                                               sorad_job_state_name (job->state));
+      else
+        g_dbus_method_invocation_return_value (invocation, NULL);
+    }
+  g_ptr_array_set_size (job->pausers, 0);
+}
+
+static void
+drop_waiters (GPtrArray *waiters, const char *name)
+{
+  for (guint i = waiters->len; i-- > 0;)
+    {
+      GDBusMethodInvocation *invocation = g_ptr_array_index (waiters, i);
       if (g_strcmp0 (g_dbus_method_invocation_get_sender (invocation), name) != 0)
         continue;
-      g_ptr_array_remove_index (job->waiters, i);
+      g_ptr_array_remove_index (waiters, i);
       g_object_unref (invocation); /* nobody is there for an answer */
     }
 }
@@ -395,7 +416,8 @@ sorad_bus_client_vanished (const char *name, guint32 uid, gpointer data)
     {
       SoradJob *job = g_ptr_array_index (jobs, i);
       g_hash_table_remove (job->subscribers, name);
-      drop_waiters (job, name);
+      drop_waiters (job->waiters, name);
+      drop_waiters (job->pausers, name);
     }
   for (guint i = 0; i < jobs->len; i++)
     {
@@ -403,13 +425,33 @@ sorad_bus_client_vanished (const char *name, guint32 uid, gpointer data)
       if (g_strcmp0 (job->client, name) != 0)
         continue;
       if (sorad_job_is_over (job))
-        sorad_store_remove (bus->store, job);
+        sorad_store_remove (bus->store, job, NULL, NULL);
       else
         sorad_scheduler_cancel (bus->scheduler, job);
     }
 }
 
 /* -- Life */
+
+/* What a former daemon left to do, in the order in which it came; and what is too old. */
+static void
+take_up_jobs (SoradBus *bus)
+{
+  g_autoptr (GPtrArray) jobs = sorad_store_all (bus->store);
+  g_autoptr (GHashTable) users = g_hash_table_new (NULL, NULL);
+  for (guint i = 0; i < jobs->len; i++)
+    {
+      SoradJob *job = g_ptr_array_index (jobs, i);
+      g_hash_table_add (users, GUINT_TO_POINTER (sorad_job_uid (job)));
+      if (job->state == SORAD_JOB_QUEUED)
+        sorad_scheduler_submit (bus->scheduler, job);
+    }
+  GHashTableIter iter;
+  gpointer uid;
+  g_hash_table_iter_init (&iter, users);
+  while (g_hash_table_iter_next (&iter, &uid, NULL))
+    forget_oldest (bus, GPOINTER_TO_UINT (uid), NULL);
+}
 
 SoradBus *
 sorad_bus_new (GDBusConnection *connection, const SoradConfig *config, SoradStore *store,
@@ -418,6 +460,7 @@ sorad_bus_new (GDBusConnection *connection, const SoradConfig *config, SoradStor
   static const SoradSchedulerCallbacks callbacks = {
     .job_changed = sorad_bus_job_changed,
     .job_over = sorad_bus_job_over,
+    .job_paused = sorad_bus_job_paused,
     .queue_changed = sorad_bus_queue_changed,
   };
   SoradBus *bus = g_new0 (SoradBus, 1);
@@ -433,7 +476,17 @@ sorad_bus_new (GDBusConnection *connection, const SoradConfig *config, SoradStor
       = sorad_clients_new (connection, config->max_calls, config->max_request_bytes * 4 + (4 << 20),
                            sorad_bus_client_vanished, bus);
   bus->authority = sorad_authority_new (connection, config);
+  take_up_jobs (bus);
   return bus;
+}
+
+static void
+end_waiters (GPtrArray *waiters)
+{
+  for (guint i = 0; i < waiters->len; i++)
+    g_dbus_method_invocation_return_error (g_ptr_array_index (waiters, i), SORA_ERROR,
+                                           SORA_ERROR_FAILED, "sorad ends");
+  g_ptr_array_set_size (waiters, 0);
 }
 
 static void
@@ -443,10 +496,8 @@ drop_all_waiters (SoradBus *bus)
   for (guint i = 0; i < jobs->len; i++)
     {
       SoradJob *job = g_ptr_array_index (jobs, i);
-      for (guint w = 0; w < job->waiters->len; w++)
-        g_dbus_method_invocation_return_error (g_ptr_array_index (job->waiters, w), SORA_ERROR,
-                                               SORA_ERROR_FAILED, "sorad ends");
-      g_ptr_array_set_size (job->waiters, 0);
+      end_waiters (job->waiters);
+      end_waiters (job->pausers);
       g_hash_table_remove_all (job->subscribers);
       g_clear_handle_id (&job->notify_source, g_source_remove);
     }
@@ -466,6 +517,7 @@ sorad_bus_free (SoradBus *bus)
   drop_all_waiters (bus);
   while (bus->in_threads > 0) /* they use the store */
     g_main_context_iteration (NULL, TRUE);
+  sorad_store_flush (bus->store); /* and whoever submitted last is answered */
   sorad_scheduler_free (bus->scheduler);
   sorad_authority_free (bus->authority);
   sorad_clients_free (bus->clients);

@@ -55,6 +55,7 @@ void sorad_job_call (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invoca
 /* -- What becomes of jobs */
 void sorad_bus_job_changed (gpointer bus, SoradJob *job, guint changes);
 void sorad_bus_job_over (gpointer bus, SoradJob *job);
+void sorad_bus_job_paused (gpointer bus, SoradJob *job, const GError *error);
 void sorad_bus_queue_changed (gpointer bus);
 void sorad_bus_client_vanished (const char *name, guint32 uid, gpointer bus);
 

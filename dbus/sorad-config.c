@@ -41,6 +41,7 @@ static const Key keys[] = {
   KEY ("Limits", "StoredBytes", KEY_UINT64, max_stored_bytes, 1, G_MAXINT64),
   KEY ("Limits", "RequestBytes", KEY_UINT64, max_request_bytes, 1024, 8 * 1024 * 1024),
   KEY ("Limits", "InputBytes", KEY_UINT64, max_input_bytes, 0, 256 * 1024 * 1024),
+  KEY ("Limits", "KeepDays", KEY_UINT, keep_days, 0, 36500),
   KEY ("Limits", "Calls", KEY_UINT, max_calls, 4, 100000),
   KEY ("Worker", "Program", KEY_STRING, worker, 0, 0),
   KEY ("Worker", "IdleSeconds", KEY_UINT, idle_seconds, 0, 86400),
@@ -49,6 +50,7 @@ static const Key keys[] = {
   KEY ("Worker", "CancelGraceMilliseconds", KEY_UINT, cancel_grace_ms, 10, 60000),
   KEY ("Worker", "Sandbox", KEY_STRING, sandbox, 0, 0),
   KEY ("Worker", "ReadableFolders", KEY_LIST, readable, 0, 0),
+  KEY ("Worker", "Attempts", KEY_UINT, max_crashes, 1, 100),
   KEY ("Worker", "MemoryMax", KEY_UINT64, memory_max, 0, G_MAXINT64),
 };
 
@@ -165,6 +167,7 @@ sorad_config_load (gboolean session, const char *file, GError **error)
   config->stall_seconds = 3600;
   config->cancel_grace_ms = 1000;
   config->sandbox = g_strdup ("auto");
+  config->max_crashes = 3;
 
   g_autofree char *path = g_strdup (file);
   if (!path && !session)

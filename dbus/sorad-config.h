@@ -24,6 +24,7 @@ typedef struct
   guint64 max_stored_bytes; /* results and inputs */
   guint64 max_request_bytes;
   guint64 max_input_bytes; /* input files of one job */
+  guint keep_days;         /* after which a job that is over is forgotten; 0: never for its age */
   guint max_calls;         /* calls without a reply yet */
 
   /* [Worker] */
@@ -33,6 +34,7 @@ typedef struct
   guint cancel_grace_ms;
   char *sandbox;      /* "auto", or the level that every worker must have */
   char **readable;    /* what workers may read beside plugins, pipelines and models; may be NULL */
+  guint max_crashes; /* workers that one job may end */
   guint64 memory_max; /* 0: all of the machine's */
 
   /* [Access] */

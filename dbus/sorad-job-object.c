@@ -4,6 +4,7 @@
  */
 #include "config.h"
 #include "sorad-bus.h"
+#include "sorad-request.h"
 
 #include <gio/gunixfdlist.h>
 #include <unistd.h>
@@ -219,6 +220,15 @@ wait_for (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invocation, gbool
 }
 
 static void
+on_stored (SoradJob *job, const GError *error, gpointer invocation)
+{
+  if (error)
+    g_dbus_method_invocation_return_gerror (invocation, error);
+  else
+    g_dbus_method_invocation_return_value (invocation, NULL);
+}
+
+static void
 delete_job (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invocation)
 {
   if (!sorad_job_is_over (job))
@@ -228,8 +238,64 @@ delete_job (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invocation)
                                              sorad_job_state_name (job->state));
       return;
     }
-  sorad_store_remove (bus->store, job);
-  g_dbus_method_invocation_return_value (invocation, NULL);
+  job->deleted = TRUE;
+  sorad_store_remove (bus->store, job, on_stored, invocation);
+}
+
+static gboolean
+check_waits_or_runs (const SoradJob *job, GError **error)
+{
+  if (!sorad_job_is_over (job) && !job->ending && !job->cancel_requested)
+    return TRUE;
+  g_set_error (error, SORA_ERROR, SORA_ERROR_BUSY, "job '%s' is %s", job->id,
+               sorad_job_is_over (job) ? sorad_job_state_name (job->state) : "at its end");
+  return FALSE;
+}
+
+static void
+pause_job (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invocation)
+{
+  gboolean asked = job->pausers->len > 0;
+  if (job->paused && !asked)
+    { /* and that is durable */
+      g_dbus_method_invocation_return_value (invocation, NULL);
+      return;
+    }
+  g_ptr_array_add (job->pausers, invocation); /* bounded as Wait is */
+  if (!asked)
+    sorad_scheduler_pause (bus->scheduler, job);
+}
+
+/* Methods that change where a job stands; each is answered when that is durable. */
+static void
+change_order (SoradBus *bus, SoradJob *job, const char *method, GDBusMethodInvocation *invocation)
+{
+  GVariant *arguments = g_dbus_method_invocation_get_parameters (invocation);
+  g_autoptr (GError) error = NULL;
+  gint32 priority = 0;
+  gboolean sets_priority = g_str_equal (method, "SetPriority");
+  if (sets_priority)
+    g_variant_get (arguments, "(i)", &priority);
+  if (!check_waits_or_runs (job, &error)
+      || (sets_priority && !sorad_request_check_priority (priority, &error)))
+    g_dbus_method_invocation_return_gerror (invocation, error);
+  else if (g_str_equal (method, "Pause"))
+    pause_job (bus, job, invocation);
+  else if (sets_priority)
+    sorad_scheduler_set_priority (bus->scheduler, job, priority, on_stored, invocation);
+  else if (job->pausers->len > 0)
+    g_dbus_method_invocation_return_error (invocation, SORA_ERROR, SORA_ERROR_BUSY,
+                                           "job '%s' is about to pause", job->id);
+  else
+    sorad_scheduler_resume (bus->scheduler, job, on_stored, invocation);
+}
+
+static void
+set_kept (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invocation)
+{
+  g_variant_get (g_dbus_method_invocation_get_parameters (invocation), "(b)", &job->kept);
+  sorad_bus_job_changed (bus, job, SORAD_JOB_CHANGED_ORDER);
+  sorad_store_save (bus->store, job, on_stored, invocation);
 }
 
 static void
@@ -265,6 +331,11 @@ sorad_job_call (SoradBus *bus, SoradJob *job, GDBusMethodInvocation *invocation)
     wait_for (bus, job, invocation, g_str_equal (method, "Cancel"));
   else if (g_str_equal (method, "Delete"))
     delete_job (bus, job, invocation);
+  else if (g_str_equal (method, "Pause") || g_str_equal (method, "Resume")
+           || g_str_equal (method, "SetPriority"))
+    change_order (bus, job, method, invocation);
+  else if (g_str_equal (method, "SetKept"))
+    set_kept (bus, job, invocation);
   else if (g_str_equal (method, "Subscribe"))
     subscribe (bus, job, invocation);
   else

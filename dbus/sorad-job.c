@@ -13,8 +13,13 @@
 #include "dbus/sora-bus-error.h"
 
 static const char *const state_names[] = {
-  [SORAD_JOB_QUEUED] = "queued", [SORAD_JOB_RUNNING] = "running",     [SORAD_JOB_DONE] = "done",
-  [SORAD_JOB_FAILED] = "failed", [SORAD_JOB_CANCELLED] = "cancelled",
+  [SORAD_JOB_QUEUED] = "queued",
+  [SORAD_JOB_RUNNING] = "running",
+  [SORAD_JOB_AWAITING_APPROVAL] = "awaiting-approval",
+  [SORAD_JOB_DONE] = "done",
+  [SORAD_JOB_FAILED] = "failed",
+  [SORAD_JOB_CANCELLED] = "cancelled",
+  [SORAD_JOB_REVOKED] = "revoked",
 };
 
 const char *
@@ -44,6 +49,7 @@ sorad_input_free (SoradInput *input)
     close (input->fd);
   g_free (input->parameter);
   g_free (input->sha256);
+  g_free (input->file);
   g_free (input);
 }
 
@@ -54,6 +60,8 @@ sorad_submission_free (SoradSubmission *submission)
     return;
   g_free (submission->pipeline);
   g_free (submission->name);
+  g_free (submission->key);
+  g_free (submission->digest);
   g_clear_pointer (&submission->request, g_variant_unref);
   g_clear_pointer (&submission->inputs, g_ptr_array_unref);
   g_free (submission);
@@ -74,14 +82,15 @@ random_id (void)
 }
 
 SoradJob *
-sorad_job_new (guint64 number, SoradSubmission *submission)
+sorad_job_new (guint64 number, const char *id, SoradSubmission *submission)
 {
   SoradJob *job = g_new0 (SoradJob, 1);
   g_ref_count_init (&job->refs);
   job->number = number;
-  job->id = random_id ();
+  job->id = id ? g_strdup (id) : random_id ();
   job->path = g_strconcat (SORA_BUS_JOBS_PATH "/", job->id, NULL);
   job->submission = submission;
+  job->priority = submission->priority;
   job->stage = g_strdup ("");
   job->submitted = g_get_real_time ();
   job->warnings = g_ptr_array_new_with_free_func (g_free);
@@ -90,6 +99,8 @@ sorad_job_new (guint64 number, SoradSubmission *submission)
   job->preview_fd = -1;
   job->subscribers = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   job->waiters = g_ptr_array_new ();
+  job->submitters = g_ptr_array_new ();
+  job->pausers = g_ptr_array_new ();
   return job;
 }
 
@@ -115,10 +126,13 @@ sorad_job_unref (SoradJob *job)
   g_ptr_array_unref (job->warnings);
   g_ptr_array_unref (job->notes);
   g_ptr_array_unref (job->waiters);
+  g_ptr_array_unref (job->submitters);
+  g_ptr_array_unref (job->pausers);
   g_hash_table_unref (job->subscribers);
   g_free (job->id);
   g_free (job->path);
   g_free (job->client);
+  g_free (job->outcome);
   g_free (job->stage);
   g_free (job);
 }
@@ -156,6 +170,10 @@ static const struct
   { "Warnings", SORAD_JOB_CHANGED_WARNINGS },
   { "Notes", SORAD_JOB_CHANGED_NOTES },
   { "SandboxLevel", SORAD_JOB_CHANGED_SANDBOX },
+  { "Attempts", SORAD_JOB_CHANGED_STATE },
+  { "Paused", SORAD_JOB_CHANGED_ORDER },
+  { "Priority", SORAD_JOB_CHANGED_ORDER },
+  { "Kept", SORAD_JOB_CHANGED_ORDER },
 };
 
 GVariant *
@@ -203,6 +221,14 @@ sorad_job_get_property (const SoradJob *job, const char *name, guint position)
     return g_variant_new_strv ((const char *const *)job->notes->pdata, (gssize)job->notes->len);
   if (IS ("SandboxLevel"))
     return g_variant_new_string (job->sandbox);
+  if (IS ("Attempts"))
+    return g_variant_new_uint32 (job->attempts);
+  if (IS ("Paused"))
+    return g_variant_new_boolean (job->paused);
+  if (IS ("Priority"))
+    return g_variant_new_int32 (job->priority);
+  if (IS ("Kept"))
+    return g_variant_new_boolean (job->kept);
 #undef IS
   return NULL;
 }
@@ -282,6 +308,9 @@ sorad_job_get_request (const SoradJob *job)
   g_variant_dict_insert (&dict, "metadata", "s", request->metadata ? request->metadata : "minimal");
   g_variant_dict_insert (&dict, "name", "s", job->submission->name ? job->submission->name : "");
   g_variant_dict_insert (&dict, "threads", "u", request->threads);
+  g_variant_dict_insert (&dict, "idempotency-key", "s",
+                         job->submission->key ? job->submission->key : "");
+  g_variant_dict_insert (&dict, "priority", "i", job->submission->priority);
   g_variant_dict_insert (&dict, "ephemeral", "b", job->submission->ephemeral);
   return g_variant_dict_end (&dict);
 }

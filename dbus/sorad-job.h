@@ -14,17 +14,21 @@ typedef enum
 {
   SORAD_JOB_QUEUED,
   SORAD_JOB_RUNNING,
+  SORAD_JOB_AWAITING_APPROVAL, /* reserved: no job comes into it yet */
   SORAD_JOB_DONE,
   SORAD_JOB_FAILED,
   SORAD_JOB_CANCELLED,
+  SORAD_JOB_REVOKED, /* reserved */
 } SoradJobState;
 #define SORAD_JOB_STATE_BIT(state) (1u << (state))
 #define SORAD_JOB_ACTIVE                                                                           \
-  (SORAD_JOB_STATE_BIT (SORAD_JOB_QUEUED) | SORAD_JOB_STATE_BIT (SORAD_JOB_RUNNING))
+  (SORAD_JOB_STATE_BIT (SORAD_JOB_QUEUED) | SORAD_JOB_STATE_BIT (SORAD_JOB_RUNNING)                \
+   | SORAD_JOB_STATE_BIT (SORAD_JOB_AWAITING_APPROVAL))
 #define SORAD_JOB_OVER (~SORAD_JOB_ACTIVE)
 
 #define SORAD_JOB_MAX_WARNINGS 64
 #define SORAD_JOB_MAX_NOTES 64
+#define SORAD_JOB_MAX_PRIORITY 100 /* and as many below 0 */
 
 const char *sorad_job_state_name (SoradJobState state); /* "queued" */
 gboolean sorad_job_state_from_name (const char *name, SoradJobState *state);
@@ -33,7 +37,8 @@ gboolean sorad_job_state_from_name (const char *name, SoradJobState *state);
 typedef struct
 {
   char *parameter;
-  int fd;
+  int fd;     /* nameless; -1 once it is one of the store's */
+  char *file; /* its name there; NULL before */
   guint64 size;
   char *sha256;
 } SoradInput;
@@ -47,7 +52,10 @@ typedef struct
   guint32 uid;
   char *pipeline;
   char *name; /* may be NULL */
-  gboolean ephemeral;
+  char *key;    /* of idempotency; may be NULL */
+  char *digest; /* of what the client gave: the same key may not come with another */
+  int priority;
+  gboolean ephemeral; /* never stored: it ends with its client, or the daemon */
   GVariant *request; /* of sora_request_to_variant(), with the pipeline's text and the seed; without
                         input files */
   GPtrArray *inputs; /* of SoradInput */
@@ -65,6 +73,7 @@ typedef enum
   SORAD_JOB_CHANGED_WARNINGS = 1 << 3,
   SORAD_JOB_CHANGED_SANDBOX = 1 << 4,
   SORAD_JOB_CHANGED_NOTES = 1 << 5,
+  SORAD_JOB_CHANGED_ORDER = 1 << 6, /* paused, priority, kept */
 } SoradJobChange;
 
 typedef struct SoradJob SoradJob;
@@ -86,7 +95,18 @@ struct SoradJob
   GPtrArray *warnings;
   GPtrArray *notes; /* how stages do their work, as they told */
   const char *sandbox;
-  gboolean cancel_requested;
+  gboolean cancel_requested, pause_requested;
+  gboolean pending; /* not durable yet, so nobody knows of it */
+  gboolean ending;  /* that it is over, as `next_state`, is being written */
+  SoradJobState next_state;
+  char *outcome; /* of the last attempt, once that is over */
+  gboolean deleted; /* likewise that it is forgotten */
+  gboolean paused, kept;
+  int priority;
+  guint attempts; /* starts */
+  guint crashes;  /* workers that died of it */
+  guint revision; /* writes of its row */
+  guint rank;     /* in its user's line; 0: in none.  The queue's */
 
   GVariant *files;   /* aa{sv}; set when done */
   GVariant *details; /* a{sv}; likewise */
@@ -98,11 +118,14 @@ struct SoradJob
 
   GHashTable *subscribers; /* unique names */
   GPtrArray *waiters;      /* of GDBusMethodInvocation: Wait and Cancel */
+  GPtrArray *submitters;   /* likewise: Submit, while it is pending */
+  GPtrArray *pausers;      /* likewise: Pause, until it has stopped */
   guint changes;           /* SoradJobChange: not told yet */
   guint notify_source;
 };
 
-SoradJob *sorad_job_new (guint64 number, SoradSubmission *submission); /* takes it */
+/* Takes @submission.  @id: NULL for a new one. */
+SoradJob *sorad_job_new (guint64 number, const char *id, SoradSubmission *submission);
 SoradJob *sorad_job_ref (SoradJob *job);
 void sorad_job_unref (SoradJob *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradJob, sorad_job_unref)

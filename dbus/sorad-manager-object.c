@@ -152,15 +152,76 @@ check_limits (SoradBus *bus, const SoradSubmission *submission, GError **error)
 /* -- Submit */
 
 static void
+answer_submitters (SoradJob *job, const GError *error)
+{
+  for (guint i = 0; i < job->submitters->len; i++)
+    {
+      GDBusMethodInvocation *invocation = g_ptr_array_index (job->submitters, i);
+      if (error)
+        g_dbus_method_invocation_return_gerror (invocation, error);
+      else
+        g_dbus_method_invocation_return_value (invocation, g_variant_new ("(o)", job->path));
+    }
+  g_ptr_array_set_size (job->submitters, 0);
+}
+
+/* Only now is there a job: it is durable. */
+static void
+on_submitted (SoradJob *job, const GError *error, gpointer data)
+{
+  SoradBus *bus = data;
+  job->pending = FALSE;
+  if (error)
+    {
+      g_autoptr (SoradJob) held = sorad_job_ref (job);
+      sorad_store_remove (bus->store, job, NULL, NULL);
+      answer_submitters (held, error);
+      return;
+    }
+  sorad_scheduler_submit (bus->scheduler, job);
+  answer_submitters (job, NULL);
+}
+
+/* A submission that comes again is the job that there is. */
+static gboolean
+is_known (Request *request, GError **error)
+{
+  const SoradSubmission *submission = request->submission;
+  SoradJob *job = submission->key ? sorad_store_find_key (request->bus->store, submission->uid,
+                                                          submission->key)
+                                  : NULL;
+  if (!job)
+    return FALSE;
+  if (!g_str_equal (job->submission->digest, submission->digest))
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+                   "option 'idempotency-key': '%s' came with another request before, for job '%s'",
+                   submission->key, job->id);
+      return TRUE;
+    }
+  g_ptr_array_add (job->submitters, request->invocation);
+  if (!job->pending)
+    answer_submitters (job, NULL);
+  return TRUE;
+}
+
+static void
 finish_submit (Request *request)
 {
   SoradBus *bus = request->bus;
   g_autoptr (GError) error = NULL;
   const char *sender = g_dbus_method_invocation_get_sender (request->invocation);
   gboolean ephemeral = request->submission->ephemeral;
-  if (!check_limits (bus, request->submission, &error))
+  sorad_request_digest_inputs (request->submission);
+  gboolean known = is_known (request, &error);
+  if (error || (!known && !check_limits (bus, request->submission, &error)))
     {
       request_fail (request, error);
+      return;
+    }
+  if (known)
+    {
+      request_free (request);
       return;
     }
   if (ephemeral && !sorad_clients_has (bus->clients, sender))
@@ -173,9 +234,10 @@ finish_submit (Request *request)
   SoradJob *job = sorad_store_add (bus->store, g_steal_pointer (&request->submission));
   if (ephemeral)
     job->client = g_strdup (sender);
-  sorad_scheduler_submit (bus->scheduler, job);
-  g_dbus_method_invocation_return_value (request->invocation, g_variant_new ("(o)", job->path));
+  job->pending = TRUE;
+  g_ptr_array_add (job->submitters, request->invocation);
   request_free (request);
+  sorad_store_save_new (bus->store, job, on_submitted, bus);
 }
 
 /* -- Check */
@@ -331,8 +393,8 @@ read_states (GVariant *options, guint *states, GError **error)
           if (!sorad_job_state_from_name (names[i], &state))
             {
               g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
-                           "option 'states': '%.64s' is no state; there are queued, running, done, "
-                           "failed, cancelled",
+                           "option 'states': '%.64s' is no state; there are queued, running, "
+                           "awaiting-approval, done, failed, cancelled, revoked",
                            names[i]);
               return FALSE;
             }
@@ -360,6 +422,8 @@ list_jobs (SoradBus *bus, guint32 uid, GDBusMethodInvocation *invocation)
   for (guint i = 0; i < jobs->len; i++)
     {
       SoradJob *job = g_ptr_array_index (jobs, i);
+      if (job->pending)
+        continue;
       g_variant_builder_add (
           &rows, "(o@a{sv})", job->path,
           sorad_job_get_all (job, sorad_scheduler_position (bus->scheduler, job)));

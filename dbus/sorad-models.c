@@ -170,7 +170,7 @@ on_added (GObject *source, GAsyncResult *result, gpointer data)
   bus->adding = NULL;
   bus->last_use = g_get_monotonic_time ();
   if (!g_task_propagate_boolean (G_TASK (result), &error))
-    sorad_store_push_removal (bus->store, bus->store->staging_fd, adding->staged);
+    sorad_store_discard_later (bus->store, bus->store->staging_fd, adding->staged);
   else
     path = sorad_catalogue_add_model (bus->catalogue, adding->name, &error);
   if (path)
@@ -343,7 +343,7 @@ remove_model (SoradBus *bus, const char *name, GError **error)
                    g_strerror (errno));
   if (fsync (store->models_fd) != 0)
     g_message ("models folder: cannot make the end of '%s' durable: %s", name, g_strerror (errno));
-  sorad_store_push_removal (store, store->staging_fd, away);
+  sorad_store_discard_later (store, store->staging_fd, away);
   sorad_catalogue_drop_model (bus->catalogue, name);
   g_message ("model '%s' was removed", name);
   return TRUE;

@@ -46,12 +46,16 @@ post_failure (SoradProcess *process, guint64 job, const GError *error)
 static gboolean
 send_input (SoradProcess *process, const Outgoing *outgoing)
 {
-  const SoradInput *input = outgoing->input;
+  SoradInput *input = outgoing->input;
   g_autoptr (GError) error = NULL;
-  if (input->fd < 0)
+  /* A stored one is opened here: the main loop has nothing to do with the disk. */
+  if (input->file)
+    input->fd = sorad_store_open_input (process->store, input->file, &error);
+  else if (input->fd < 0)
     g_set_error (&error, SORA_ERROR, SORA_ERROR_FAILED,
                  "the daemon has no descriptor left to send a file: try again");
-  else if (sora_channel_send_blob (process->channel, outgoing->job, "input", input->parameter,
+  if (input->fd >= 0
+      && sora_channel_send_blob (process->channel, outgoing->job, "input", input->parameter,
                                    input->fd, NULL, input->size, NULL, &process->stop_inputs,
                                    &error))
     return TRUE;
@@ -113,7 +117,8 @@ sorad_process_send_inputs (SoradProcess *process, guint64 job, GPtrArray *inputs
       outgoing->input = g_new0 (SoradInput, 1);
       outgoing->input->parameter = g_strdup (input->parameter);
       outgoing->input->size = input->size;
-      outgoing->input->fd = dup (input->fd); /* -1 fails in the sending */
+      outgoing->input->file = g_strdup (input->file);
+      outgoing->input->fd = input->file ? -1 : dup (input->fd); /* -1 fails in the sending */
       g_async_queue_push (process->outbox, outgoing);
     }
 }

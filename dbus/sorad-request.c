@@ -16,7 +16,7 @@
 
 #define MAX_PARAMETERS 256
 #define MAX_NAME 128
-#define MAX_INPUTS 16 /* files; each is an open descriptor until the job is over */
+#define MAX_INPUTS 16 /* files */
 
 static gboolean G_GNUC_PRINTF (2, 3) refuse (GError **error, const char *format, ...)
 {
@@ -26,6 +26,14 @@ static gboolean G_GNUC_PRINTF (2, 3) refuse (GError **error, const char *format,
     *error = g_error_new_valist (SORA_ERROR, SORA_ERROR_INVALID_REQUEST, format, args);
   va_end (args);
   return FALSE;
+}
+
+gboolean
+sorad_request_check_priority (int priority, GError **error)
+{
+  return (priority >= -SORAD_JOB_MAX_PRIORITY && priority <= SORAD_JOB_MAX_PRIORITY)
+         || refuse (error, "the priority is %d, expected %d to %d", priority,
+                    -SORAD_JOB_MAX_PRIORITY, SORAD_JOB_MAX_PRIORITY);
 }
 
 /* -- Parameters */
@@ -166,7 +174,8 @@ take_option (SoradSubmission *submission, SoraRequest *request, SoradCatalogue *
     const char *key, *type;
   } options[]
       = { { "seed", "t" }, { "models", "a{ss}" }, { "stages", "a{ss}" }, { "metadata", "s" },
-          { "name", "s" }, { "threads", "u" },    { "ephemeral", "b" } };
+          { "name", "s" }, { "threads", "u" },    { "ephemeral", "b" },
+          { "priority", "i" }, { "idempotency-key", "s" } };
   const char *type = NULL;
   for (gsize i = 0; i < G_N_ELEMENTS (options); i++)
     if (g_str_equal (options[i].key, key))
@@ -199,7 +208,22 @@ take_option (SoradSubmission *submission, SoraRequest *request, SoradCatalogue *
              || refuse (error, "option 'threads' is %u, expected at most %u", request->threads,
                         SORA_REQUEST_MAX_THREADS);
     }
+  if (g_str_equal (key, "priority"))
+    {
+      submission->priority = g_variant_get_int32 (value);
+      return sorad_request_check_priority (submission->priority, error);
+    }
   const char *text = g_variant_get_string (value, NULL);
+  if (g_str_equal (key, "idempotency-key"))
+    {
+      if (*text == '\0' || strlen (text) > MAX_NAME)
+        return refuse (error, "option 'idempotency-key' has %" G_GSIZE_FORMAT
+                              " bytes, expected 1 to %d",
+                       strlen (text), MAX_NAME);
+      g_free (submission->key);
+      submission->key = g_strdup (text);
+      return TRUE;
+    }
   if (g_str_equal (key, "metadata"))
     {
       static const char *const choices[] = { "full", "minimal", "none", NULL };
@@ -261,6 +285,13 @@ sorad_request_parse (SoradCatalogue *catalogue, const SoradConfig *config, guint
     }
   if (!take_parameters (submission, request, catalogue, pipeline, parameters, fds, error))
     return NULL;
+  if (submission->key && submission->ephemeral)
+    {
+      refuse (error, "options 'idempotency-key' and 'ephemeral' exclude each other: what is not "
+                     "stored cannot be found again");
+      return NULL;
+    }
+  submission->digest = sorad_request_digest (request, submission);
   sora_request_choose_seed (request);
   submission->request = g_variant_ref_sink (sora_request_to_variant (request));
   submission->bytes = g_variant_get_size (submission->request);
@@ -308,6 +339,13 @@ copy_input (SoradInput *input, int to, guint64 max_bytes, GError **error)
         }
       g_checksum_update (checksum, buffer, n);
       input->size += (guint64)n;
+    }
+  if (fsync (to) != 0)
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_NO_SPACE,
+                   "parameter '%s': the file cannot be kept: %s", input->parameter,
+                   g_strerror (errno));
+      return FALSE;
     }
   input->sha256 = g_strdup (g_checksum_get_string (checksum));
   return TRUE;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Files of the store.  Names come from a worker, which is not trusted: they are plain names, looked
- * up only beneath the job's own folder.  A result is written into staging, made durable, and
- * appears by one rename.
+ * up only beneath the job's own folder.  A file of a result is nameless while it comes in
+ * (O_TMPFILE), and gets its name, in staging, when it is whole and durable (fsync, linkat); all of
+ * a result appear by one rename.
  */
 #include "config.h"
 #include "sorad-store-private.h"
@@ -35,30 +36,6 @@ struct SoradResult
   gboolean published;
 };
 
-typedef struct
-{
-  int dir;
-  char *name;
-} Removal;
-
-void
-sorad_store_push_removal (SoradStore *store, int dir, const char *name)
-{
-  Removal *removal = g_new0 (Removal, 1);
-  removal->dir = dir;
-  removal->name = g_strdup (name);
-  g_thread_pool_push (store->remover, removal, NULL);
-}
-
-void
-sorad_store_remover (gpointer data, gpointer store)
-{
-  Removal *removal = data;
-  sorad_store_remove_tree (removal->dir, removal->name);
-  g_free (removal->name);
-  g_free (removal);
-}
-
 static gboolean
 fail_errno (GError **error, const char *what, const char *name)
 {
@@ -77,15 +54,24 @@ sorad_store_work_dir (SoradStore *store, guint64 number)
 void
 sorad_store_remove_work_dir (SoradStore *store, const char *path)
 {
-  sorad_store_push_removal (store, store->work_fd, strrchr (path, '/') + 1);
+  sorad_store_discard_later (store, store->work_fd, strrchr (path, '/') + 1);
 }
 
 int
 sorad_store_make_input (SoradStore *store, GError **error)
 {
-  int fd = openat (store->work_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  int fd = openat (store->inputs_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
   if (fd < 0)
     fail_errno (error, "make", "an unnamed file");
+  return fd;
+}
+
+int
+sorad_store_open_input (SoradStore *store, const char *file, GError **error)
+{
+  int fd = openat (store->inputs_fd, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0)
+    fail_errno (error, "open", file);
   return fd;
 }
 
@@ -112,8 +98,8 @@ sorad_result_free (SoradResult *result)
     close (result->fd);
   if (result->dir_fd >= 0)
     close (result->dir_fd);
-  if (!result->published)
-    sorad_store_push_removal (result->store, result->store->staging_fd, result->id);
+  if (!result->published) /* at once: the next attempt has the same name */
+    sorad_store_discard (result->store, result->store->staging_fd, result->id);
   g_variant_builder_clear (&result->files);
   g_free (result->name);
   g_free (result->id);
@@ -151,7 +137,6 @@ sorad_result_begin_file (SoradResult *result, const char *name, guint64 size, GE
     { /* given up by the worker */
       close (result->fd);
       result->fd = -1;
-      unlinkat (result->dir_fd, result->name, 0);
     }
   if (!sorad_is_plain_name (name, NAME_MAX))
     {
@@ -176,8 +161,7 @@ sorad_result_begin_file (SoradResult *result, const char *name, guint64 size, GE
     }
   if (!make_folder (result, error))
     return FALSE;
-  result->fd
-      = openat (result->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  result->fd = openat (result->dir_fd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
   if (result->fd < 0)
     return fail_errno (error, "make", name);
   result->bytes += size + FILE_OVERHEAD;
@@ -222,10 +206,16 @@ sorad_result_end_file (SoradResult *result, const char *sha256, GVariant *detail
 {
   int fd = result->fd;
   result->fd = -1;
+  g_autofree char *nameless = g_strdup_printf ("/proc/self/fd/%d", fd);
   gboolean synced = fsync (fd) == 0; /* its failure means that the file is lost */
-  gboolean closed = close (fd) == 0;
-  if (!synced || !closed)
-    return fail_errno (error, "write", result->name);
+  gboolean named = synced
+                   && linkat (AT_FDCWD, nameless, result->dir_fd, result->name, AT_SYMLINK_FOLLOW)
+                          == 0;
+  if (!named)
+    fail_errno (error, synced ? "name" : "write", result->name);
+  close (fd);
+  if (!named)
+    return FALSE;
 
   const char *stage = "", *port = "", *media_type = "application/octet-stream";
   if (!read_detail (details, "stage", &stage, error) || !read_detail (details, "port", &port, error)
@@ -257,7 +247,7 @@ sorad_result_publish (SoradResult *result, GVariant **files, guint64 *bytes, GEr
   if (fsync (store->results_fd) != 0)
     {
       fail_errno (error, "publish", result->id);
-      sorad_store_push_removal (store, store->results_fd, result->id);
+      sorad_store_discard (store, store->results_fd, result->id);
       return FALSE;
     }
   *files = g_variant_ref_sink (g_variant_builder_end (&result->files));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What the two halves of the store, table and files, share.
+ * What the parts of the store share: folders, table, files.
  */
 #pragma once
+#include "sorad-database.h"
 #include "sorad-store.h"
 
 #include <dirent.h>
@@ -12,12 +13,30 @@ struct SoradStore
 {
   char *root; /* by malloc */
   int root_fd, lock_fd, staging_fd, results_fd, work_fd, models_fd;
+  int inputs_fd, checkpoints_fd, trash_fd;
   GThreadPool *remover;
+  SoradDatabase *database;
   guint64 last_number;
+  gint last_trash;   /* atomic */
   GHashTable *jobs;  /* id -> SoradJob, owned */
   GHashTable *users; /* uid -> GQueue of SoradJob, oldest first */
+  GHashTable *keys;  /* "UID KEY" -> SoradJob */
 };
 
-void sorad_store_remove_tree (int dir, const char *name);
-void sorad_store_push_removal (SoradStore *store, int dir, const char *name);
-void sorad_store_remover (gpointer removal, gpointer store);
+/* -- Folders */
+gboolean sorad_store_open_folders (SoradStore *store, const char *state_dir, GError **error);
+void sorad_store_close_folders (SoradStore *store);
+/* Out of sight at once, by a rename into `trash`; removed in a thread.  Any thread, but the main
+ * loop's only at the start. */
+void sorad_store_discard (SoradStore *store, int dir, const char *name);
+/* All of it in the thread. */
+void sorad_store_discard_later (SoradStore *store, int dir, const char *name);
+/* Every name in @dir but `.` and `..` for which @keep is FALSE is discarded. */
+void sorad_store_sweep (SoradStore *store, int dir,
+                        gboolean (*keep) (SoradStore *store, const char *name));
+
+/* -- The table */
+void sorad_store_insert (SoradStore *store, SoradJob *job); /* takes it */
+
+/* -- The start: jobs of the database, held against the files */
+gboolean sorad_store_load (SoradStore *store, GError **error);

@@ -1,90 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The table of jobs in memory, by id and by user, and the folders that stand behind it.
+ * The table of jobs in memory, by id, by user and by key, and its writing.
  */
 #include "config.h"
 #include "sorad-store-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-static void
-remove_child (int dir, const char *name, int depth)
-{
-  if (unlinkat (dir, name, 0) == 0 || (errno != EISDIR && errno != EPERM) || depth > 32)
-    return;
-  int fd = openat (dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  DIR *stream = fd >= 0 ? fdopendir (fd) : NULL;
-  if (!stream)
-    {
-      if (fd >= 0)
-        close (fd);
-      return;
-    }
-  struct dirent *entry;
-  while ((entry = readdir (stream)))
-    if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0)
-      remove_child (dirfd (stream), entry->d_name, depth + 1);
-  closedir (stream);
-  unlinkat (dir, name, AT_REMOVEDIR);
-}
-
-void
-sorad_store_remove_tree (int dir, const char *name)
-{
-  remove_child (dir, name, 0);
-}
-
-/* What a former daemon left: its jobs are gone, so nobody can ask for it. */
-static int
-fresh_folder (int parent, const char *name, GError **error)
-{
-  remove_child (parent, name, 0);
-  if (mkdirat (parent, name, 0700) != 0 && errno != EEXIST)
-    {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "state folder: cannot make '%s': %s", name,
-                   g_strerror (errno));
-      return -1;
-    }
-  int fd = openat (parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0)
-    g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "state folder: cannot open '%s': %s", name,
-                 g_strerror (errno));
-  return fd;
-}
-
-/* One that is kept from start to start. */
-static int
-lasting_folder (int parent, const char *name, GError **error)
-{
-  int fd = mkdirat (parent, name, 0700) == 0 || errno == EEXIST
-               ? openat (parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-               : -1;
-  if (fd < 0)
-    g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED,
-                 "state folder: cannot make or open the folder '%s': %s", name, g_strerror (errno));
-  return fd;
-}
-
-static gboolean
-lock_folder (SoradStore *store, const char *path, GError **error)
-{
-  store->lock_fd = openat (store->root_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (store->lock_fd >= 0 && flock (store->lock_fd, LOCK_EX | LOCK_NB) == 0)
-    return TRUE;
-  if (store->lock_fd >= 0 && errno == EWOULDBLOCK)
-    g_set_error (error, SORA_ERROR, SORA_ERROR_BUSY,
-                 "state folder '%s' is in use by another sorad: stop it, or give --state-dir",
-                 path);
-  else
-    g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "state folder '%s' cannot be locked: %s",
-                 path, g_strerror (errno));
-  return FALSE;
-}
+#include "sorad-store-rows.h"
 
 static void
 user_free (gpointer data)
@@ -97,41 +24,16 @@ SoradStore *
 sorad_store_open (const char *state_dir, GError **error)
 {
   g_autoptr (SoradStore) store = g_new0 (SoradStore, 1);
-  store->root_fd = store->lock_fd = store->staging_fd = store->results_fd = store->work_fd = -1;
-  store->models_fd = -1;
   store->jobs
       = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify)sorad_job_unref);
   store->users = g_hash_table_new_full (NULL, NULL, NULL, user_free);
-  if (g_mkdir_with_parents (state_dir, 0700) != 0
-      || (store->root_fd = open (state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
-    {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED,
-                   "state folder '%s' cannot be made or opened: %s", state_dir, g_strerror (errno));
-      return NULL;
-    }
-  store->root = realpath (state_dir, NULL);
-  if (!store->root)
-    {
-      g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "state folder '%s' cannot be resolved: %s",
-                   state_dir, g_strerror (errno));
-      return NULL;
-    }
-  if (!lock_folder (store, state_dir, error))
+  store->keys = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  if (!sorad_store_open_folders (store, state_dir, error))
     return NULL;
-  store->staging_fd = fresh_folder (store->root_fd, "staging", error);
-  if (store->staging_fd < 0)
+  store->database = sorad_database_open (store->root, error);
+  if (!store->database || !sorad_store_load (store, error))
     return NULL;
-  store->results_fd = fresh_folder (store->root_fd, "results", error);
-  if (store->results_fd < 0)
-    return NULL;
-  store->work_fd = fresh_folder (store->root_fd, "work", error);
-  if (store->work_fd < 0)
-    return NULL;
-  store->models_fd = lasting_folder (store->root_fd, "models", error);
-  if (store->models_fd < 0)
-    return NULL;
-  store->remover = g_thread_pool_new (sorad_store_remover, store, 1, FALSE, error);
-  return store->remover ? g_steal_pointer (&store) : NULL;
+  return g_steal_pointer (&store);
 }
 
 void
@@ -139,16 +41,11 @@ sorad_store_close (SoradStore *store)
 {
   if (!store)
     return;
-  if (store->remover)
-    g_thread_pool_free (store->remover, FALSE, TRUE); /* what is to be removed, is */
+  sorad_database_close (store->database);
+  g_hash_table_unref (store->keys);
   g_hash_table_unref (store->users);
   g_hash_table_unref (store->jobs);
-  const int fds[] = { store->staging_fd, store->results_fd, store->work_fd,
-                      store->models_fd,  store->lock_fd,    store->root_fd };
-  for (gsize i = 0; i < G_N_ELEMENTS (fds); i++)
-    if (fds[i] >= 0)
-      close (fds[i]);
-  free (store->root);
+  sorad_store_close_folders (store);
   g_free (store);
 }
 
@@ -166,21 +63,37 @@ user_jobs (SoradStore *store, guint32 uid)
   return g_hash_table_lookup (store->users, GUINT_TO_POINTER (uid));
 }
 
-SoradJob *
-sorad_store_add (SoradStore *store, SoradSubmission *submission)
+static char *
+key_name (guint32 uid, const char *key)
 {
-  SoradJob *job = sorad_job_new (++store->last_number, submission);
-  while (g_hash_table_contains (store->jobs, job->id)) /* 50 bits; but never twice */
-    {
-      job->submission = NULL;
-      sorad_job_unref (job);
-      job = sorad_job_new (store->last_number, submission);
-    }
+  return g_strdup_printf ("%u %s", uid, key);
+}
+
+void
+sorad_store_insert (SoradStore *store, SoradJob *job)
+{
+  const SoradSubmission *submission = job->submission;
   g_hash_table_insert (store->jobs, job->id, job);
   GQueue *jobs = user_jobs (store, submission->uid);
   if (!jobs)
     g_hash_table_insert (store->users, GUINT_TO_POINTER (submission->uid), jobs = g_queue_new ());
   g_queue_push_tail (jobs, job);
+  if (submission->key)
+    g_hash_table_insert (store->keys, key_name (submission->uid, submission->key), job);
+  store->last_number = MAX (store->last_number, job->number);
+}
+
+SoradJob *
+sorad_store_add (SoradStore *store, SoradSubmission *submission)
+{
+  SoradJob *job = sorad_job_new (store->last_number + 1, NULL, submission);
+  while (g_hash_table_contains (store->jobs, job->id)) /* 50 bits; but never twice */
+    {
+      job->submission = NULL;
+      sorad_job_unref (job);
+      job = sorad_job_new (store->last_number + 1, NULL, submission);
+    }
+  sorad_store_insert (store, job);
   return job;
 }
 
@@ -190,22 +103,27 @@ sorad_store_find (SoradStore *store, const char *id)
   return g_hash_table_lookup (store->jobs, id);
 }
 
-void
-sorad_store_remove (SoradStore *store, SoradJob *job)
+SoradJob *
+sorad_store_find_key (SoradStore *store, guint32 uid, const char *key)
 {
-  GQueue *jobs = user_jobs (store, sorad_job_uid (job));
-  g_queue_remove (jobs, job);
-  if (g_queue_is_empty (jobs))
-    g_hash_table_remove (store->users, GUINT_TO_POINTER (sorad_job_uid (job)));
-  if (job->files)
-    sorad_store_push_removal (store, store->results_fd, job->id);
-  g_hash_table_remove (store->jobs, job->id);
+  g_autofree char *name = key_name (uid, key);
+  return g_hash_table_lookup (store->keys, name);
 }
 
-guint
-sorad_store_size (SoradStore *store)
+gboolean
+sorad_store_needs_daemon (SoradStore *store)
 {
-  return g_hash_table_size (store->jobs);
+  GHashTableIter iter;
+  gpointer value;
+  g_hash_table_iter_init (&iter, store->jobs);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      const SoradJob *job = value;
+      if (job->submission->ephemeral || job->pending || job->ending
+          || (!sorad_job_is_over (job) && !job->paused))
+        return TRUE;
+    }
+  return FALSE;
 }
 
 GPtrArray *
@@ -234,7 +152,7 @@ sorad_store_bytes (SoradStore *store, guint32 uid, guint states)
   for (GList *l = jobs ? jobs->head : NULL; l; l = l->next)
     {
       const SoradJob *job = l->data;
-      if (SORAD_JOB_STATE_BIT (job->state) & states)
+      if ((SORAD_JOB_STATE_BIT (job->state) & states) || job->kept)
         bytes += job->stored_bytes + job->submission->bytes;
     }
   return bytes;
@@ -264,4 +182,183 @@ sorad_store_all (SoradStore *store)
   while (g_hash_table_iter_next (&iter, NULL, &job))
     g_ptr_array_add (list, job);
   return list;
+}
+
+/* -- Writing */
+
+typedef struct
+{
+  SoradStore *store;
+  SoradRow *row;
+  SoradStored stored;
+  gpointer data;
+} Saving;
+
+static void
+saving_free (gpointer data)
+{
+  Saving *saving = data;
+  sorad_row_free (saving->row);
+  g_free (saving);
+}
+
+static Saving *
+saving_new (SoradStore *store, SoradJob *job, SoradStored stored, gpointer data)
+{
+  Saving *saving = g_new0 (Saving, 1);
+  saving->store = store;
+  saving->row = sorad_row_new (job);
+  saving->stored = stored;
+  saving->data = data;
+  return saving;
+}
+
+static void
+on_written (const GError *error, gpointer data)
+{
+  Saving *saving = data;
+  if (saving->stored)
+    saving->stored (sorad_row_job (saving->row), error, saving->data);
+}
+
+/* Their names are durable before the row is that says that they are there. */
+static gboolean
+link_inputs (SoradStore *store, const SoradJob *job, GError **error)
+{
+  const GPtrArray *inputs = job->submission->inputs;
+  gboolean ok = TRUE;
+  for (guint i = 0; ok && i < inputs->len; i++)
+    {
+      const SoradInput *input = g_ptr_array_index (inputs, i);
+      g_autofree char *from = g_strdup_printf ("/proc/self/fd/%d", input->fd);
+      g_autofree char *to = g_strdup_printf ("%s.%u", job->id, i);
+      ok = linkat (AT_FDCWD, from, store->inputs_fd, to, AT_SYMLINK_FOLLOW) == 0
+           || errno == EEXIST; /* the transaction is tried again */
+    }
+  if (ok && (inputs->len == 0 || fsync (store->inputs_fd) == 0))
+    return TRUE;
+  g_set_error (error, SORA_ERROR, errno == ENOSPC ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED,
+               "state folder: the input files cannot be kept: %s", g_strerror (errno));
+  return FALSE;
+}
+
+static gboolean
+write_new (sqlite3 *handle, gpointer data, GError **error)
+{
+  Saving *saving = data;
+  return link_inputs (saving->store, sorad_row_job (saving->row), error)
+         && sorad_row_insert (handle, saving->row, error);
+}
+
+static gboolean
+write_change (sqlite3 *handle, gpointer data, GError **error)
+{
+  return sorad_row_update (handle, ((Saving *)data)->row, error);
+}
+
+static gboolean
+write_removal (sqlite3 *handle, gpointer data, GError **error)
+{
+  return sorad_row_delete (handle, ((Saving *)data)->row, error);
+}
+
+static void
+on_new_written (const GError *error, gpointer data)
+{
+  Saving *saving = data;
+  SoradJob *job = sorad_row_job (saving->row);
+  for (guint i = 0; !error && i < job->submission->inputs->len; i++)
+    {
+      SoradInput *input = g_ptr_array_index (job->submission->inputs, i);
+      close (input->fd);
+      input->fd = -1;
+      input->file = g_strdup_printf ("%s.%u", job->id, i);
+    }
+  on_written (error, data);
+}
+
+void
+sorad_store_save_new (SoradStore *store, SoradJob *job, SoradStored stored, gpointer data)
+{
+  if (job->submission->ephemeral)
+    stored (job, NULL, data);
+  else
+    sorad_database_push (store->database, FALSE, write_new, on_new_written,
+                         saving_new (store, job, stored, data), saving_free);
+}
+
+void
+sorad_store_save (SoradStore *store, SoradJob *job, SoradStored stored, gpointer data)
+{
+  if (!job->submission->ephemeral)
+    sorad_database_push (store->database, TRUE, write_change, on_written,
+                         saving_new (store, job, stored, data), saving_free);
+  else if (stored)
+    stored (job, NULL, data);
+}
+
+static void
+discard_files (SoradStore *store, SoradJob *job)
+{
+  sorad_store_drop_working_files (store, job);
+  if (job->files)
+    sorad_store_discard_later (store, store->results_fd, job->id);
+}
+
+/* The daemon that ends before leaves them to the next one's start. */
+static void
+on_removed (const GError *error, gpointer data)
+{
+  Saving *saving = data;
+  if (!error)
+    discard_files (saving->store, sorad_row_job (saving->row));
+  on_written (error, data);
+}
+
+void
+sorad_store_remove (SoradStore *store, SoradJob *job, SoradStored stored, gpointer data)
+{
+  g_autoptr (SoradJob) held = sorad_job_ref (job);
+  const SoradSubmission *submission = job->submission;
+  GQueue *jobs = user_jobs (store, submission->uid);
+  g_queue_remove (jobs, job);
+  if (g_queue_is_empty (jobs))
+    g_hash_table_remove (store->users, GUINT_TO_POINTER (submission->uid));
+  if (submission->key)
+    {
+      g_autofree char *name = key_name (submission->uid, submission->key);
+      g_hash_table_remove (store->keys, name);
+    }
+  g_hash_table_remove (store->jobs, job->id);
+  if (!submission->ephemeral)
+    {
+      sorad_database_push (store->database, TRUE, write_removal, on_removed,
+                           saving_new (store, job, stored, data), saving_free);
+      return;
+    }
+  discard_files (store, job);
+  if (stored)
+    stored (job, NULL, data);
+}
+
+void
+sorad_store_drop_working_files (SoradStore *store, SoradJob *job)
+{
+  for (guint i = 0; i < job->submission->inputs->len; i++)
+    {
+      SoradInput *input = g_ptr_array_index (job->submission->inputs, i);
+      if (input->fd >= 0)
+        close (input->fd);
+      input->fd = -1;
+      if (input->file)
+        sorad_store_discard_later (store, store->inputs_fd, input->file);
+      g_clear_pointer (&input->file, g_free);
+    }
+  sorad_store_discard_later (store, store->checkpoints_fd, job->id);
+}
+
+void
+sorad_store_flush (SoradStore *store)
+{
+  sorad_database_flush (store->database);
 }

@@ -76,7 +76,7 @@ on_idle_check (gpointer data)
                      || sorad_catalogue_is_busy (daemon->catalogue);
   if (working)
     daemon->bus->last_use = g_get_monotonic_time ();
-  else if (sorad_store_size (daemon->store) == 0
+  else if (!sorad_store_needs_daemon (daemon->store)
            && idle > (gint64)daemon->config->idle_exit_seconds * G_USEC_PER_SEC)
     end (daemon, FALSE);
   return G_SOURCE_CONTINUE;

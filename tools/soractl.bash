@@ -12,7 +12,7 @@ _soractl ()
     local cur prev words cword
     _init_completion -n = || return
 
-    local verbs="generate run jobs show cancel wait result delete preview plugins pipelines models cache inspect check stage bench"
+    local verbs="generate run jobs show cancel wait result delete pause resume priority keep preview plugins pipelines models cache inspect check stage bench"
     local verb= bus= i
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
@@ -31,14 +31,14 @@ _soractl ()
         --model | -m) COMPREPLY=($(compgen -W "$(_soractl_ids models)" -- "$cur")); compopt -o default; return ;;
         --sampler) COMPREPLY=($(compgen -W "auto unipc euler dpmpp-2m dmd distill" -- "$cur")); return ;;
         --metadata) COMPREPLY=($(compgen -W "full minimal none" -- "$cur")); return ;;
-        --state) COMPREPLY=($(compgen -W "queued running done failed cancelled" -- "$cur")); return ;;
+        --state) COMPREPLY=($(compgen -W "queued running awaiting-approval done failed cancelled revoked" -- "$cur")); return ;;
         --precision) COMPREPLY=($(compgen -W "exact fast" -- "$cur")); return ;;
         --output | -o | --input | -i) compopt -o default; return ;;
         --seed | -s | --threads | --memory | --repeat | --blocks | --param | -p | --name) return ;;
     esac
 
     local common="--quiet --help"
-    case $verb in cancel | delete | inspect | preview) ;; *) common+=" --json" ;; esac
+    case $verb in cancel | delete | pause | resume | priority | keep | inspect | preview) ;; *) common+=" --json" ;; esac
     case $verb in generate | run | stage | wait) common+=" --verbose" ;; esac
     local request="--pipeline --model --stage --param --seed --turbo --metadata --threads --memory
         --steps --guidance-scale --width --height --frames --fps --negative-prompt --sampler --timesteps --no-mark"
@@ -56,6 +56,7 @@ _soractl ()
             jobs) common+=" --state" ;;
             result) common+=" --output --name --overwrite" ;;
             preview) common+=" --output --overwrite" ;;
+            keep) common+=" --not" ;;
             models) common+=" --digest --name --delete-files --system" ;;
             stage) common+=" --model --input --attr --output --overwrite --param --seed --threads --memory" ;;
         esac
@@ -75,7 +76,7 @@ _soractl ()
         cache) COMPREPLY=($(compgen -W "clear" -- "$cur")) ;;
         run) COMPREPLY=($(compgen -W "$(_soractl_ids pipelines)" -- "$cur")) ;;
         bench) COMPREPLY=($(compgen -W "peaks $(soractl bench --list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur")) ;;
-        show | cancel | wait | result | delete | preview)
+        show | cancel | wait | result | delete | pause | resume | priority | keep | preview)
             COMPREPLY=($(compgen -W "$(soractl $bus jobs --quiet 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur")) ;;
         inspect)
             COMPREPLY=($(compgen -W "$(_soractl_ids plugins) $(_soractl_ids pipelines) $(_soractl_ids models)" -- "$cur"))

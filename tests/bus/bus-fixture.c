@@ -152,6 +152,29 @@ bus_fixture_start_sorad (BusFixture *fixture, const BusSetup *setup)
   g_bus_unwatch_name (watch);
 }
 
+static gboolean
+name_is_free (gpointer data)
+{
+  BusFixture *fixture = data;
+  gboolean owned = TRUE;
+  g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
+      fixture->connection, "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "NameHasOwner",
+      g_variant_new ("(s)", SORA_BUS_NAME), NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
+  ck_assert_ptr_nonnull (reply);
+  g_variant_get (reply, "(b)", &owned);
+  return !owned;
+}
+
+void
+bus_fixture_kill_sorad (BusFixture *fixture)
+{
+  g_subprocess_force_exit (fixture->sorad);
+  ck_assert (g_subprocess_wait (fixture->sorad, NULL, NULL));
+  g_clear_object (&fixture->sorad);
+  while (!name_is_free (fixture)) /* each look is a round trip; the socket is closed already */
+    ;
+}
+
 BusFixture *
 bus_fixture_new (const BusSetup *setup)
 {

@@ -36,6 +36,11 @@ on_over (gpointer data, SoradJob *job)
 }
 
 static void
+on_paused (gpointer data, SoradJob *job, const GError *error)
+{
+}
+
+static void
 on_queue (gpointer data)
 {
 }
@@ -44,7 +49,10 @@ static void
 setup (void)
 {
   static const SoradSchedulerCallbacks callbacks
-      = { .job_changed = on_changed, .job_over = on_over, .queue_changed = on_queue };
+      = { .job_changed = on_changed,
+          .job_over = on_over,
+          .job_paused = on_paused,
+          .queue_changed = on_queue };
   g_autoptr (GError) error = NULL;
   dir = g_dir_make_tmp ("sora-scheduler-XXXXXX", NULL);
   g_autofree char *settings = g_build_filename (dir, "sorad.conf", NULL);
@@ -64,6 +72,7 @@ setup (void)
 static void
 teardown (void)
 {
+  sorad_store_flush (store);
   sorad_scheduler_free (scheduler);
   sorad_process_wait_all ();
   sorad_store_close (store);

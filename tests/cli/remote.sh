@@ -113,6 +113,16 @@ refuses "failing stage" 1 "stage 'encode'.*(space|too large)" ctl generate -q "$
 long=$(ctl generate -q -d -m small-a --width 256 --height 256 --frames 65 --steps 1000 --seed 1 ball)
 running () { ctl jobs --json --state running | grep -q "\"$long\""; }
 until_true 60 running || complain "the long job did not start: $(ctl jobs)"
+# -- Pause, resume, priority, keep.
+ctl pause "$long" || complain "pause"
+ctl jobs | grep -q "^$long  *queued" || complain "jobs after pause: $(ctl jobs)"
+ctl priority -7 "$long" && ctl show "$long" --json | grep -q '"Priority": -7' || complain "priority: $(ctl show --json "$long")"
+refuses "a priority that is none" 2 "no whole number" ctl priority high "$long"
+refuses "a priority beyond" 2 "expected -100 to 100" ctl priority 101 "$long"
+ctl keep "$long" && ctl show "$long" --json | grep -q '"Kept": true' || complain "keep: $(ctl show --json "$long")"
+ctl keep --not "$long" && ctl show "$long" --json | grep -q '"Kept": false' || complain "keep --not"
+ctl resume "$long" || complain "resume"
+until_true 60 running || complain "the resumed job did not start: $(ctl jobs)"
 ctl cancel "$long" || complain "cancel"
 code=0; ctl wait -q "$long" 2> "$work/stderr" || code=$?
 [ $code -eq 130 ] || complain "wait of a cancelled job: $code, $(cat "$work/stderr")"
