@@ -4,6 +4,7 @@
  */
 #include "config.h"
 #include "sora-plan-private.h"
+#include "sora-remote-private.h"
 
 SoraEnvironment *
 sora_environment_new (gboolean user)
@@ -39,6 +40,12 @@ sora_environment_copy (const SoraEnvironment *environment)
   copy->model_dirs = g_strdupv (environment->model_dirs);
   copy->default_model = g_strdup (environment->default_model);
   return copy;
+}
+
+void
+sora_environment_set_remote (SoraEnvironment *environment, const SoraRemote *remote)
+{
+  sora_registry_set_remote (environment->registry, remote);
 }
 
 void

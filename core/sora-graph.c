@@ -164,7 +164,8 @@ check_connected (SoraNode *node, GError **error)
   for (guint i = 0; i < node->inputs->len; i++)
     {
       SoraNodeInput *input = g_ptr_array_index (node->inputs, i);
-      if (input->edge != NULL || input->tensor != NULL || (input->port->flags & SORA_PORT_OPTIONAL))
+      if (input->edge != NULL || input->own_spec != NULL
+            || (input->port->flags & SORA_PORT_OPTIONAL))
         continue;
       sora_error_set (error, SORA_ERROR_INVALID_PIPELINE,
                    "stage '%s': input '%s' (%s) is not connected", node->id, input->port->name,

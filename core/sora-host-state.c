@@ -167,6 +167,10 @@ sora_host_file_create (SoraContext *ctx, const char *port, const char *name, con
                                "the plugin created a file on '%s', which is no %s output of it",
                                port, SORA_SEMANTIC_FILE);
   sora_task_is_personal (ctx->task);
+  SoraStage *stage = ctx->task->runner->stage;
+  if (stage != NULL)
+    return sora_stage_file (stage, ctx, output->port->name, name != NULL ? name : "",
+                            media_type != NULL ? media_type : "", fd);
   *fd = sora_output_create (ctx->task->runner->output, ctx->node->id, output->port->name, name,
                             media_type, &error);
   if (*fd < 0)

@@ -113,6 +113,7 @@ infer_node (SoraPlan *plan, SoraGraph *graph, SoraNode *node, GError **error)
 
   SoraContext ctx;
   node->memory_limit = plan->memory_limit;
+  node->request = plan->request;
   sora_context_init (&ctx, SORA_PHASE_INFER, node);
   ctx.log = log_warning;
   ctx.log_data = plan;

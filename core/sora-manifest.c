@@ -37,6 +37,7 @@ sora_manifest_free (SoraPluginInfo *info)
   g_free (info->summary);
   g_free (info->manifest_path);
   g_free (info->module_path);
+  g_free (info->level);
   g_clear_pointer (&info->stages, g_ptr_array_unref);
   g_clear_error (&info->load_error);
   g_free (info);

@@ -5,6 +5,8 @@
 #include "config.h"
 #include "sora-plan-private.h"
 #include "sora-error.h"
+#include "sora-manifest.h"
+#include "sora-peer.h"
 #include <string.h>
 
 static void
@@ -46,6 +48,7 @@ sora_node_free (SoraNode *node)
   for (guint i = 0; i < node->n_slots; i++)
     g_clear_pointer (&node->models[i], sora_model_unref);
   g_free (node->models);
+  sora_peer_free (node->peer);
   g_ptr_array_unref (node->inputs);
   g_ptr_array_unref (node->outputs);
   g_hash_table_unref (node->params);
@@ -102,6 +105,7 @@ sora_node_load (SoraNode *node, SoraRegistry *registry, const char *name, GError
       return FALSE;
     }
   node->info = sora_registry_find (registry, plugin_id);
+  node->remote = node->info->remote;
   for (guint i = 0; node->klass->inputs != NULL && node->klass->inputs[i] != NULL; i++)
     {
       SoraNodeInput *input = g_new0 (SoraNodeInput, 1);

@@ -55,6 +55,9 @@ struct SoraNode
   GPtrArray *outputs; /* of SoraNodeOutput, a port each */
   guint64 memory_limit; /* the plan's */
   SoraCost cost;
+  const SoraRequest *request;      /* the plan's */
+  const struct SoraRemote *remote; /* its plugin is third-party: this is a stand-in */
+  struct SoraPeer *peer;           /* for the stage in a process of its own */
 };
 
 typedef struct
@@ -106,6 +109,13 @@ gboolean sora_graph_connect (SoraGraph *graph, SoraNode *to, const char *input, 
                              const char *output, GError **error);
 /* Required inputs are connected, there is no cycle; then sorts the nodes topologically. */
 gboolean sora_graph_check (SoraGraph *graph, GError **error);
+
+/* A plan of one stage in a process of its own: of run @run, with id @id; the parameters @set were
+ * given by the user, the other ones of the request are defaults.  Takes the specs (port ->
+ * SoraPortSpec) of what will come in. */
+SoraPlan *sora_plan_new_for_process (SoraEnvironment *environment, const char *plugin,
+                                     const SoraRequest *request, guint run, const char *id,
+                                     const char *const *set, GHashTable *specs, GError **error);
 
 SoraEnvironment *sora_environment_copy (const SoraEnvironment *environment);
 

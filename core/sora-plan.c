@@ -7,6 +7,7 @@
 #include "sora-plan-private.h"
 #include "sora-error.h"
 #include "sora-ledger.h"
+#include "sora-manifest.h"
 #include "sora-suggest.h"
 #include <string.h>
 
@@ -93,6 +94,8 @@ add_stage (SoraPlan *plan, SoraNode *node)
   stage->plugin = node->plugin->id;
   stage->version = node->plugin->version;
   stage->cost = node->cost;
+  stage->third_party = node->remote != NULL;
+  stage->sandbox = node->remote != NULL ? node->info->level : NULL;
   stage->outputs = g_ptr_array_new_with_free_func (plan_output_free);
   for (guint i = 0; i < node->outputs->len; i++)
     {
@@ -277,6 +280,39 @@ sora_plan_new_for_stage (SoraEnvironment *environment, const char *plugin,
                          input_attrs != NULL ? g_hash_table_lookup (input_attrs, port) : NULL,
                          error))
           return NULL;
+    }
+  if (!finish_run (plan, graph, error))
+    return NULL;
+  g_ptr_array_add (plan->warnings, NULL);
+  return g_steal_pointer (&plan);
+}
+
+SoraPlan *
+sora_plan_new_for_process (SoraEnvironment *environment, const char *plugin,
+                           const SoraRequest *request, guint run, const char *id,
+                           const char *const *set, GHashTable *specs, GError **error)
+{
+  g_autoptr (SoraPlan) plan = plan_new (environment, request);
+  SoraGraph *graph = sora_graph_new (run);
+  SoraNode *node = sora_node_new (run, id);
+
+  g_ptr_array_add (plan->runs, graph);
+  g_ptr_array_add (graph->nodes, node);
+  plan->memory_limit = request->memory_limit;
+  if (!sora_node_load (node, plan->registry, plugin, error)
+      || !sora_plan_resolve_stage_params (plan, node, error)
+      || !sora_plan_resolve_stage_models (plan, environment, node, error))
+    return NULL;
+  g_hash_table_remove_all (node->params_set);
+  for (; *set != NULL; set++)
+    g_hash_table_add (node->params_set, g_strdup (*set));
+  for (guint i = 0; i < node->inputs->len; i++)
+    {
+      SoraNodeInput *input = g_ptr_array_index (node->inputs, i);
+      g_autofree gpointer name = NULL;
+      gpointer spec;
+      if (g_hash_table_steal_extended (specs, input->port->name, &name, &spec))
+        input->own_spec = spec;
     }
   if (!finish_run (plan, graph, error))
     return NULL;

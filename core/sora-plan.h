@@ -109,6 +109,8 @@ typedef struct {
   const char *version; /* of the plugin */
   SoraCost cost;
   GPtrArray *outputs;  /* of SoraPlanOutput */
+  gboolean third_party; /* its plugin was not installed with sorad, and it runs in a process of its own */
+  const char *sandbox;  /* of which this is the level; NULL: it runs in this process */
 } SoraPlanStage;
 typedef struct {
   const char *port, *semantic;

@@ -12,6 +12,7 @@
 #include "sora-keyfile.h"
 #include "sora-manifest.h"
 #include "sora-registry.h"
+#include "sora-remote-private.h"
 
 struct SoraRegistry
 {
@@ -20,6 +21,7 @@ struct SoraRegistry
   GHashTable *left_out; /* id (the file's name) -> why */
   GPtrArray *warnings;  /* NULL-terminated */
   GMutex lock;          /* loading */
+  const SoraRemote *remote; /* NULL: all are loaded here */
 };
 
 static void
@@ -194,11 +196,23 @@ load_module (const SoraPluginInfo *info, GError **error)
   return plugin;
 }
 
+void
+sora_registry_set_remote (SoraRegistry *registry, const SoraRemote *remote)
+{
+  registry->remote = remote;
+}
+
 static const SoraPlugin *
-load_locked (SoraPluginInfo *info, GError **error)
+load_locked (SoraPluginInfo *info, const SoraRemote *remote, GError **error)
 {
   if (info->loaded == NULL && info->load_error == NULL)
-    info->loaded = load_module (info, &info->load_error);
+    {
+      if (remote != NULL && !sora_plugin_info_is_trusted (info, remote->trusted_dirs))
+        info->remote = remote;
+      info->loaded = info->remote != NULL
+                         ? sora_remote_describe (remote, info, &info->level, &info->load_error)
+                         : load_module (info, &info->load_error);
+    }
   if (info->loaded == NULL)
     g_propagate_error (error, g_error_copy (info->load_error));
   return info->loaded;
@@ -232,7 +246,7 @@ sora_registry_load (SoraRegistry *registry, const char *plugin_id, GError **erro
       return NULL;
     }
   g_mutex_lock (&registry->lock);
-  const SoraPlugin *plugin = load_locked (info, error);
+  const SoraPlugin *plugin = load_locked (info, registry->remote, error);
   g_mutex_unlock (&registry->lock);
   return plugin;
 }

@@ -154,6 +154,8 @@ make_info (SoraRunner *runner, const char *key, GString *warnings, GError **erro
 {
   SoraPlan *plan = runner->plan;
 
+  if (runner->stage != NULL)
+    return sora_stage_info (runner->stage, key);
   if (strcmp (key, "model") == 0)
     return describe_models (runner, warnings, error);
   if (strcmp (key, "pipeline") == 0)

@@ -15,6 +15,7 @@
 #include "sora-plan-private.h"
 #include "sora-progress.h"
 #include "sora-resident.h"
+#include "sora-remote-private.h"
 #include "sora-runner.h"
 
 G_BEGIN_DECLS
@@ -73,6 +74,7 @@ struct SoraRunner
   gpointer data;
   char *output_dir, *state_dir, *output_name, *cache_dir;
   gboolean overwrite, single;
+  struct SoraStage *stage; /* this process is a third-party stage's: ports lead to a stream */
   guint64 peak_resident;
   GHashTable *info; /* char* -> char* */
   guint threads;

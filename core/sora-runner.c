@@ -197,7 +197,7 @@ make_tasks (SoraRunner *runner, SoraGraph *graph, GError **error)
           SoraNodeOutput *output = g_ptr_array_index (task->node->outputs, j);
           for (guint k = 0; k < output->edges->len; k++)
             add_link (runner, task, j, g_ptr_array_index (output->edges, k));
-          if (runner->plan->pipeline == NULL && output->spec != NULL)
+          if (runner->plan->pipeline == NULL && runner->stage == NULL && output->spec != NULL)
             add_link (runner, task, j, NULL);
         }
     }
@@ -372,7 +372,7 @@ check_models (SoraRunner *runner, GError **error)
 static gboolean
 run_plan (SoraRunner *runner, GError **error)
 {
-  if (!check_files (runner, error) || !check_models (runner, error)
+  if ((runner->stage == NULL && !check_files (runner, error)) || !check_models (runner, error)
       || !sora_plan_check_memory (runner->plan, runner->ledger.limit, error))
     return FALSE;
   runner->output = sora_output_new (runner->output_dir, error);

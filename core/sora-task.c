@@ -144,6 +144,11 @@ sora_task_pull (SoraTask *task, guint input, SoraTensor **tensor)
   guint64 bytes;
 
   *tensor = NULL;
+  if (runner->stage != NULL)
+    {
+      SoraNodeInput *port = g_ptr_array_index (task->node->inputs, input);
+      return sora_stage_pull (runner->stage, &task->ctx, port->port->name, tensor);
+    }
   if (link == NULL)
     return sora_runner_is_stopped (runner) ? SORA_CANCELLED : SORA_EOS;
   g_mutex_lock (&runner->lock);
@@ -271,6 +276,11 @@ sora_task_push (SoraTask *task, guint output, SoraTensor *consumed)
     return sora_context_fail_error (&task->ctx, error);
   task->pushed[output].tensors++;
   task->pushed[output].rows += view.ndim > 0 ? view.shape[0] : 1;
+  if (runner->stage != NULL)
+    {
+      SoraNodeOutput *port = g_ptr_array_index (task->node->outputs, output);
+      return sora_stage_push (runner->stage, &task->ctx, port->port->name, tensor);
+    }
   guint64 nbytes = view.nbytes;
   sora_task_note_output (task, output, tensor);
 

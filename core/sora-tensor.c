@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "sora-error.h"
-#include "sora-tensor.h"
+#include "sora-tensor-private.h"
+#include <sys/mman.h>
 
 #define ALIGNMENT 64
 
@@ -19,6 +20,7 @@ struct SoraTensor
   int ndim;
   SoraTensor *owner; /* of the memory, for a slice; else NULL */
   void *data;
+  gboolean mapped; /* read-only; munmap() frees it */
   uint64_t nbytes;
   int64_t extents[]; /* ndim of the shape, then ndim strides in elements */
 };
@@ -148,6 +150,15 @@ sora_tensor_new (SoraDtype dtype, int ndim, const int64_t *shape, GError **error
 }
 
 SoraTensor *
+sora_tensor_new_mapped (SoraDtype dtype, int ndim, const int64_t *shape, void *data, guint64 nbytes)
+{
+  SoraTensor *tensor = tensor_alloc (dtype, ndim, shape, nbytes);
+  tensor->data = data;
+  tensor->mapped = TRUE;
+  return tensor;
+}
+
+SoraTensor *
 sora_tensor_ref (SoraTensor *tensor)
 {
   g_atomic_int_inc (&tensor->refs);
@@ -161,6 +172,8 @@ sora_tensor_unref (SoraTensor *tensor)
     return;
   if (tensor->owner != NULL)
     sora_tensor_unref (tensor->owner);
+  else if (tensor->mapped)
+    munmap (tensor->data, tensor->nbytes);
   else
     free (tensor->data);
   g_free (tensor);
@@ -183,7 +196,8 @@ sora_tensor_get_view (SoraTensor *tensor, SoraTensorView *view)
 SoraTensor *
 sora_tensor_make_writable (SoraTensor *tensor, GError **error)
 {
-  if (g_atomic_int_get (&tensor->refs) == 1
+  const SoraTensor *holder = tensor->owner != NULL ? tensor->owner : tensor;
+  if (!holder->mapped && g_atomic_int_get (&tensor->refs) == 1
       && (tensor->owner == NULL || g_atomic_int_get (&tensor->owner->refs) == 1))
     return tensor;
   g_autoptr (SoraTensor) shared = tensor;

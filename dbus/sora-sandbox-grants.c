@@ -26,6 +26,7 @@ sora_sandbox_new (SoraSandboxLevel least, SoraSandboxLevel most)
   sandbox->least = least;
   sandbox->most = most;
   sandbox->grants = g_ptr_array_new_with_free_func (grant_free);
+  sandbox->spawn_fd = sandbox->control_fd = -1;
   sandbox->tmp_bytes = G_GUINT64_CONSTANT (1) << 30;
   return sandbox;
 }
@@ -37,6 +38,7 @@ sora_sandbox_free (SoraSandbox *sandbox)
     return;
   g_ptr_array_unref (sandbox->grants);
   g_free (sandbox->tmp_dir);
+  g_strfreev (sandbox->stage_argv);
   g_free (sandbox);
 }
 
@@ -171,6 +173,17 @@ sora_sandbox_grant_folder (SoraSandbox *sandbox, const char *path)
       free (folder);
     }
   free (real);
+}
+
+gboolean
+sora_sandbox_covers (const SoraSandbox *sandbox, const char *path)
+{
+  char *real = realpath (path, NULL);
+  gboolean covered = FALSE;
+  for (guint i = 0; real && !covered && i < sandbox->grants->len; i++)
+    covered = is_below (real, ((SoraGrant *)g_ptr_array_index (sandbox->grants, i))->source);
+  free (real);
+  return covered;
 }
 
 static int

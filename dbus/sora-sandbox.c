@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,10 +25,12 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define MAX_WORDS 16384u
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 
 static gboolean
@@ -101,10 +104,12 @@ reap (pid_t inner, int answers)
 
 typedef struct
 {
-  pid_t pid;   /* of the monitor's child */
-  int answers; /* what the first process says: "+" it is ready, "-REASON", "=STATUS"; -1: there is
-                  none */
-  int keep[2]; /* the inner process's alone */
+  pid_t pid;     /* of the monitor's child */
+  int answers;   /* what the first process says: "+" it is ready, "-REASON", "=STATUS"; -1: there is
+                    none */
+  int keep[2];   /* the inner process's alone */
+  int spawn[2];  /* the monitor's end, and the inner one's, of requests for stages; or -1 */
+  int errors[2]; /* the monitor's end, and the inner one's, of what is printed; or -1 */
 } Child;
 
 static void
@@ -113,6 +118,37 @@ close_kept (const Child *child)
   close (child->keep[0]);
   if (child->keep[1] != child->keep[0])
     close (child->keep[1]);
+  if (child->spawn[1] >= 0)
+    close (child->spawn[1]);
+  if (child->errors[1] >= 0)
+    close (child->errors[1]);
+}
+
+/* In the inner process: what is the monitor's alone. */
+static void
+take_ends (SoraSandbox *sandbox, const Child *child)
+{
+  if (child->spawn[0] >= 0)
+    close (child->spawn[0]);
+  sandbox->spawn_fd = child->spawn[1];
+  if (child->errors[0] >= 0)
+    {
+      close (child->errors[0]);
+      dup2 (child->errors[1], STDERR_FILENO);
+      dup2 (child->errors[1], STDOUT_FILENO);
+      close (child->errors[1]);
+    }
+  if (sandbox->control_fd >= 0)
+    close (sandbox->control_fd);
+  sandbox->control_fd = -1;
+}
+
+static gboolean
+make_ends (const SoraSandbox *sandbox, Child *child)
+{
+  return (!sandbox->stage_argv
+          || socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, child->spawn) == 0)
+         && (sandbox->control_fd < 0 || pipe2 (child->errors, O_CLOEXEC) == 0);
 }
 
 /* 1: in the inner process; 0: in the monitor, all well; -1: in the monitor, with *@why. */
@@ -205,23 +241,80 @@ end_like (const SoraSandbox *sandbox, int status)
   _exit (WIFEXITED (status) ? WEXITSTATUS (status) : EXIT_FAILURE);
 }
 
-static G_NORETURN void
-monitor (const SoraSandbox *sandbox, const Child *child)
+static void
+tell_end (int control, int status)
+{
+  char text[128];
+  if (WIFSIGNALED (status))
+    snprintf (text, sizeof text, "was killed by signal %d (%s)", WTERMSIG (status),
+              strsignal (WTERMSIG (status)));
+  else
+    snprintf (text, sizeof text, "ended with status %d", WEXITSTATUS (status));
+  (void)!write (control, text, strlen (text));
+}
+
+/* What a stage prints helps its author, but must not fill a journal. */
+static gboolean
+pass_words (int errors)
+{
+  static gsize passed;
+  char words[4096];
+  ssize_t n = read (errors, words, sizeof words);
+  if (n <= 0)
+    return FALSE;
+  gsize room = passed < MAX_WORDS ? MAX_WORDS - passed : 0;
+  if (room > 0)
+    (void)!write (STDERR_FILENO, words, MIN (room, (gsize)n));
+  passed += (gsize)n;
+  return TRUE;
+}
+
+static int
+reap_inner (const Child *child)
 {
   int status = 0;
   while (waitpid (child->pid, &status, 0) < 0 && errno == EINTR)
     ;
-  if (child->answers >= 0)
+  if (child->answers < 0)
+    return status;
+  char text[32] = "";
+  gsize filled = 0;
+  ssize_t length;
+  while (filled < sizeof text - 1
+         && (length = read (child->answers, text + filled, sizeof text - 1 - filled)) > 0)
+    filled += (gsize)length;
+  return text[0] == '=' ? atoi (text + 1) : status;
+}
+
+static G_NORETURN void
+monitor (const SoraSandbox *sandbox, const Child *child)
+{
+  struct pollfd fds[] = { { .fd = (int)syscall (SYS_pidfd_open, child->pid, 0), .events = POLLIN },
+                          { .fd = child->spawn[0], .events = POLLIN },
+                          { .fd = sandbox->control_fd, .events = POLLIN },
+                          { .fd = child->errors[0], .events = POLLIN } };
+  /* Without a descriptor for it there is nothing to wait for but its end. */
+  while (fds[0].fd >= 0)
     {
-      char text[32] = "";
-      gsize filled = 0;
-      ssize_t length;
-      while (filled < sizeof text - 1
-             && (length = read (child->answers, text + filled, sizeof text - 1 - filled)) > 0)
-        filled += (gsize)length;
-      if (text[0] == '=')
-        status = atoi (text + 1);
+      if (poll (fds, G_N_ELEMENTS (fds), -1) < 0 && errno != EINTR)
+        break;
+      if (fds[0].revents)
+        break;
+      if (fds[1].revents & POLLIN)
+        sora_sandbox_serve_spawn (sandbox, fds[1].fd);
+      else if (fds[1].revents)
+        fds[1].fd = -1;
+      if (fds[2].revents)
+        {
+          kill (child->pid, SIGKILL);
+          fds[2].fd = -1;
+        }
+      if (fds[3].revents && !pass_words (fds[3].fd))
+        fds[3].fd = -1;
     }
+  int status = reap_inner (child);
+  if (sandbox->control_fd >= 0)
+    tell_end (sandbox->control_fd, status);
   end_like (sandbox, status);
 }
 
@@ -274,11 +367,13 @@ sora_sandbox_enter (SoraSandbox *sandbox, int keep_fd, int keep_other_fd, SoraSa
   /* As an ordinary user only with a user namespace; as root one is the better wall, if the
    * machine's /proc allows it. */
   static const int kinds[] = { NAMESPACES | CLONE_NEWUSER, NAMESPACES };
-  Child child = { .keep = { keep_fd, keep_other_fd } };
+  Child child = { .keep = { keep_fd, keep_other_fd }, .spawn = { -1, -1 }, .errors = { -1, -1 } };
   g_autofree char *why = NULL;
   int side = -1;
   gboolean can_filter = sora_sandbox_landlock_abi () > 0 && sora_sandbox_filter_supported ();
 
+  if (!make_ends (sandbox, &child))
+    return refuse (sandbox->least, g_strerror (errno), error);
   *level = SORA_SANDBOX_FULL;
   if (sandbox->most >= SORA_SANDBOX_FULL && sora_sandbox_filter_supported ())
     for (gsize i = 0; i < G_N_ELEMENTS (kinds) && side < 0; i++)
@@ -309,6 +404,7 @@ sora_sandbox_enter (SoraSandbox *sandbox, int keep_fd, int keep_other_fd, SoraSa
       close_kept (&child);
       monitor (sandbox, &child);
     }
+  take_ends (sandbox, &child);
   if (*level == SORA_SANDBOX_BASIC)
     return TRUE;
   drop_capabilities ();

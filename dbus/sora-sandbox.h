@@ -30,6 +30,12 @@ typedef struct
   GPtrArray *grants;            /* of SoraGrant */
   guint64 tmp_bytes;            /* of the private /tmp */
   char *tmp_dir;                /* that the monitor removes at the end; may be NULL */
+  /* Of a process that runs third-party stages: how the monitor starts one, NULL-terminated. */
+  char **stage_argv;
+  int spawn_fd; /* set inside: where it asks for one, see sora_sandbox_spawn() */
+  /* Of such a stage's process: where the monitor is told to end it, by an end of the stream, and
+   * tells what it ended of; -1: none.  What it prints is passed on up to a bound. */
+  int control_fd;
 } SoraSandbox;
 
 SoraSandbox *sora_sandbox_new (SoraSandboxLevel least, SoraSandboxLevel most);
@@ -55,6 +61,15 @@ gboolean sora_sandbox_enter (SoraSandbox *sandbox, int keep_fd, int keep_other_f
                              SoraSandboxLevel *level, GError **error);
 
 void sora_sandbox_remove_folder (const char *path); /* and all that is in it */
+
+/* Inside: the monitor starts a process for @plugin, which may read @paths of what was granted here;
+ * the other ends of two new streams become its descriptors 3 and 4. */
+gboolean sora_sandbox_spawn (const SoraSandbox *sandbox, const char *plugin,
+                             const char *const *paths, int *stream, int *control, GError **error);
+/* Outside: does so. */
+void sora_sandbox_serve_spawn (const SoraSandbox *sandbox, int spawn_fd);
+/* Is all of @path granted for reading? */
+gboolean sora_sandbox_covers (const SoraSandbox *sandbox, const char *path);
 
 /* -- The parts, in the order in which they are applied */
 

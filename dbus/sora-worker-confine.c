@@ -48,7 +48,7 @@ volunteer_for_oom (void)
 }
 
 gboolean
-sora_worker_confine (gboolean over_stdio, guint64 memory_max, GError **error)
+sora_worker_confine (gboolean over_stdio, int first_spare, guint64 memory_max, GError **error)
 {
   umask (077);
   signal (SIGPIPE, SIG_IGN);
@@ -57,7 +57,7 @@ sora_worker_confine (gboolean over_stdio, guint64 memory_max, GError **error)
     {
       if (prctl (PR_SET_PDEATHSIG, SIGKILL) != 0)
         return fail ("its end with the parent", error);
-      if (close_range (4, ~0u, 0) != 0)
+      if (close_range ((guint)first_spare, ~0u, 0) != 0)
         return fail ("closing what was inherited", error);
     }
   if (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)

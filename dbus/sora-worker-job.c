@@ -303,7 +303,7 @@ describe_output (const SoraPlanOutput *output)
 }
 
 static GVariant *
-describe_stage (const SoraPlanStage *stage)
+describe_stage (const SoraPlanStage *stage, SoraSandboxLevel level)
 {
   GVariantDict row;
   g_variant_dict_init (&row, NULL);
@@ -311,6 +311,9 @@ describe_stage (const SoraPlanStage *stage)
   g_variant_dict_insert (&row, "stage", "s", stage->stage);
   g_variant_dict_insert (&row, "plugin", "s", stage->plugin);
   g_variant_dict_insert (&row, "version", "s", stage->version);
+  g_variant_dict_insert (&row, "third-party", "b", stage->third_party);
+  g_variant_dict_insert (&row, "sandbox", "s",
+                         stage->sandbox ? stage->sandbox : sora_sandbox_level_name (level));
   g_variant_dict_insert (&row, "weights-bytes", "t", stage->cost.weights_bytes);
   g_variant_dict_insert (&row, "packed-bytes", "t", stage->cost.packed_bytes);
   g_variant_dict_insert (&row, "work-bytes", "t", stage->cost.work_bytes);
@@ -342,7 +345,8 @@ sora_worker_check (SoraWorker *worker, guint64 job, GVariant *payload, GHashTabl
   g_variant_builder_init (&rows, G_VARIANT_TYPE ("aa{sv}"));
   GPtrArray *stages = sora_plan_stages (plan);
   for (guint i = 0; i < stages->len; i++)
-    g_variant_builder_add_value (&rows, describe_stage (g_ptr_array_index (stages, i)));
+    g_variant_builder_add_value (&rows,
+                                 describe_stage (g_ptr_array_index (stages, i), worker->level));
 
   /* What Submit would be refused for is told here. */
   g_autoptr (GError) no_room = NULL;

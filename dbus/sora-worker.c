@@ -253,8 +253,7 @@ serve (SoraWorker *worker)
   g_autoptr (GError) error = NULL;
   GVariantDict capabilities;
   g_variant_dict_init (&capabilities, NULL);
-  g_variant_dict_insert (&capabilities, "sandbox", "s",
-                         sora_sandbox_level_name (worker->level));
+  g_variant_dict_insert (&capabilities, "sandbox", "s", sora_sandbox_level_name (worker->level));
   sora_channel_send (worker->channel, SORA_MESSAGE_HELLO, 0,
                      g_variant_new ("(us@a{sv})", SORA_PROTOCOL_VERSION, sora_version (),
                                     g_variant_dict_end (&capabilities)),
@@ -303,8 +302,8 @@ make_sandbox (const char *name, GError **error)
   return NULL;
 }
 
-/* What jobs of this user need: plugins, pipelines, models; to write, the folder of the work and what
- * is kept for later jobs. */
+/* What jobs of this user need: plugins, pipelines, models; to write, the folder of the work and
+ * what is kept for later jobs. */
 static void
 grant_all (SoraSandbox *sandbox, SoraEnvironment *environment, char **plugin_dirs, char **readable,
            const char *tmp_dir)
@@ -328,6 +327,29 @@ grant_all (SoraSandbox *sandbox, SoraEnvironment *environment, char **plugin_dir
   sora_sandbox_grant (sandbox, tmp_dir, TRUE);
 }
 
+/* How the monitor starts this program again for a third-party stage. */
+static char **
+stage_arguments (char **plugin_dirs, gint64 memory_max, const char *least)
+{
+  GPtrArray *argv = g_ptr_array_new ();
+  g_ptr_array_add (argv, g_file_read_link ("/proc/self/exe", NULL));
+  for (; *plugin_dirs; plugin_dirs++)
+    g_ptr_array_add (argv, g_strdup_printf ("--plugin-dir=%s", *plugin_dirs));
+  g_ptr_array_add (argv, g_strdup_printf ("--third-party=%s", least));
+  if (memory_max > 0)
+    g_ptr_array_add (argv, g_strdup_printf ("--memory-max=%" G_GINT64_FORMAT, memory_max));
+  g_ptr_array_add (argv, NULL);
+  return (char **)g_ptr_array_free (argv, FALSE);
+}
+
+static gboolean
+launch_stage (gpointer data, const char *plugin, const char *const *paths, int *stream,
+              int *control, GError **error)
+{
+  SoraWorker *worker = data;
+  return sora_sandbox_spawn (worker->sandbox, plugin, paths, stream, control, error);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -339,6 +361,11 @@ main (int argc, char **argv)
   g_auto (GStrv) readable = NULL;
   g_autofree char *tmp_dir = NULL;
   g_autofree char *level = NULL;
+  g_autofree char *stage = NULL;
+  g_autofree char *third_party = NULL;
+  g_auto (GStrv) grants = NULL;
+  g_auto (GStrv) trusted = NULL;
+  int answer_seconds = 5, stall_seconds = 600;
   gint64 memory_max = 0;
   const GOptionEntry entries[] = {
     { "stdio", 0, 0, G_OPTION_ARG_NONE, &over_stdio, "Speak on standard input and output", NULL },
@@ -352,6 +379,19 @@ main (int argc, char **argv)
       "DIR" },
     { "sandbox", 0, 0, G_OPTION_ARG_STRING, &level,
       "auto, or the level that it must be: full, filtered or basic", "LEVEL" },
+    { "third-party", 0, 0, G_OPTION_ARG_STRING, &third_party,
+      "Least level of third-party plugins: full, filtered or basic; none: no own process; refuse",
+      "LEVEL" },
+    { "trusted-plugin-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &trusted,
+      "Folder whose plugins are no third party's", "DIR" },
+    { "answer-seconds", 0, 0, G_OPTION_ARG_INT, &answer_seconds,
+      "How long a third-party plugin may take to load or infer", "N" },
+    { "stage-stall-seconds", 0, 0, G_OPTION_ARG_INT, &stall_seconds,
+      "How long its stage may be silent; 0: for ever", "N" },
+    { "stage", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &stage, "Be the process of its stage",
+      "PLUGIN" },
+    { "grant", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME_ARRAY, &grants, "A model of it",
+      "PATH" },
     { "readable", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &readable, "What it may read, too", "PATH" },
     { "memory-max", 0, 0, G_OPTION_ARG_INT64, &memory_max, "Most memory to take", "BYTES" },
     { NULL },
@@ -369,6 +409,10 @@ main (int argc, char **argv)
       g_printerr ("sora-worker: %s\n", error->message);
       return EXIT_FAILURE;
     }
+  if (stage)
+    return sora_worker_serve_stage (stage, plugin_dirs, grants,
+                                    memory_max > 0 ? (guint64)memory_max : 0,
+                                    third_party ? third_party : "filtered");
   int in = 3, out = 3;
   if (over_stdio)
     {
@@ -381,7 +425,7 @@ main (int argc, char **argv)
           "sora-worker: descriptor 3 is not open: it is started by sorad, or with --stdio\n");
       return EXIT_FAILURE;
     }
-  if (!sora_worker_confine (over_stdio, memory_max > 0 ? (guint64)memory_max : 0, &error))
+  if (!sora_worker_confine (over_stdio, 4, memory_max > 0 ? (guint64)memory_max : 0, &error))
     {
       g_printerr ("sora-worker: %s\n", error->message);
       return EXIT_FAILURE;
@@ -410,6 +454,20 @@ main (int argc, char **argv)
   g_setenv ("TMPDIR", tmp_dir, TRUE);
   worker.environment = make_environment (plugin_dirs, pipeline_dirs, model_dirs);
   grant_all (sandbox, worker.environment, plugin_dirs, readable, tmp_dir);
+  g_auto (GStrv) installed = sora_registry_default_dirs (FALSE);
+  worker.sandbox = sandbox;
+  worker.remote = (SoraRemote){ .trusted_dirs = trusted ? trusted : installed,
+                                .refused = third_party && g_str_equal (third_party, "refuse"),
+                                .answer_seconds = (guint)CLAMP (answer_seconds, 1, 3600),
+                                .stall_seconds = (guint)CLAMP (stall_seconds, 0, 7 * 86400),
+                                .launch = launch_stage,
+                                .data = &worker };
+  if (!third_party || !g_str_equal (third_party, "none"))
+    {
+      sora_environment_set_remote (worker.environment, &worker.remote);
+      sandbox->stage_argv = stage_arguments (plugin_dirs ? plugin_dirs : installed, memory_max,
+                                             third_party ? third_party : "filtered");
+    }
   if (!sora_sandbox_enter (sandbox, in, out, &worker.level, &error))
     {
       g_printerr ("sora-worker: %s\n", error->message);

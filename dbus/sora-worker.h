@@ -8,6 +8,7 @@
  */
 #pragma once
 #include "core/sora-plan.h"
+#include "core/sora-remote.h"
 #include "core/sora-runner.h"
 #include "dbus/sora-channel.h"
 #include "dbus/sora-sandbox.h"
@@ -22,6 +23,8 @@ typedef struct
   SoraEnvironment *environment;
   char *tmp_dir;
   SoraSandboxLevel level;
+  SoraSandbox *sandbox;
+  SoraRemote remote; /* how third-party plugins are run */
 
   /* Main thread only. */
   GThread *thread;    /* carries out `message` */
@@ -48,6 +51,10 @@ void sora_worker_run (SoraWorker *worker, guint64 job, GVariant *payload, GHashT
 void sora_worker_check (SoraWorker *worker, guint64 job, GVariant *payload, GHashTable *inputs);
 void sora_worker_describe (SoraWorker *worker, guint64 job, GVariant *payload);
 
+/* The process of a third-party stage, from here to its end.  An exit status. */
+int sora_worker_serve_stage (const char *plugin, char **plugin_dirs, char **paths, guint64 memory_max,
+                             const char *least);
+
 void sora_worker_send_error (SoraWorker *worker, guint64 job, const GError *error);
 
 /* Before the answer, which may bring the next task at once. */
@@ -55,6 +62,6 @@ void sora_worker_end_task (SoraWorker *worker);
 
 /* The level "basic": before any thread, and before the sandbox, whose monitor has it, too.  FALSE: it
  * could not be done, and the process must not go on. */
-gboolean sora_worker_confine (gboolean over_stdio, guint64 memory_max, GError **error);
+gboolean sora_worker_confine (gboolean over_stdio, int first_spare, guint64 memory_max, GError **error);
 
 G_END_DECLS

@@ -51,6 +51,10 @@ static const Key keys[] = {
   KEY ("Worker", "Sandbox", KEY_STRING, sandbox, 0, 0),
   KEY ("Worker", "ReadableFolders", KEY_LIST, readable, 0, 0),
   KEY ("Worker", "Attempts", KEY_UINT, max_crashes, 1, 100),
+  KEY ("Worker", "TrustedPluginFolders", KEY_LIST, trusted, 0, 0),
+  KEY ("Worker", "ThirdPartySandbox", KEY_STRING, third_party, 0, 0),
+  KEY ("Worker", "ThirdPartyAnswerSeconds", KEY_UINT, answer_seconds, 1, 3600),
+  KEY ("Worker", "ThirdPartyStallSeconds", KEY_UINT, stage_stall_seconds, 0, 7 * 86400),
   KEY ("Worker", "MemoryMax", KEY_UINT64, memory_max, 0, G_MAXINT64),
 };
 
@@ -116,10 +120,17 @@ static gboolean
 check_values (const SoradConfig *config, GError **error)
 {
   static const char *const levels[] = { "auto", "full", "filtered", "basic", NULL };
-  if (g_strv_contains (levels, config->sandbox))
+  static const char *const third_party[]
+      = { "full", "filtered", "basic", "none", "refuse", NULL };
+  if (!g_strv_contains (levels, config->sandbox))
+    g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+                 "[Worker] Sandbox=%s: expected auto, full, filtered or basic", config->sandbox);
+  else if (!g_strv_contains (third_party, config->third_party))
+    g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+                 "[Worker] ThirdPartySandbox=%s: expected full, filtered, basic, none or refuse",
+                 config->third_party);
+  else
     return TRUE;
-  g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
-               "[Worker] Sandbox=%s: expected auto, full, filtered or basic", config->sandbox);
   return FALSE;
 }
 
@@ -168,6 +179,9 @@ sorad_config_load (gboolean session, const char *file, GError **error)
   config->cancel_grace_ms = 1000;
   config->sandbox = g_strdup ("auto");
   config->max_crashes = 3;
+  config->third_party = g_strdup ("filtered");
+  config->answer_seconds = 5;
+  config->stage_stall_seconds = 600;
 
   g_autofree char *path = g_strdup (file);
   if (!path && !session)
@@ -205,5 +219,7 @@ sorad_config_free (SoradConfig *config)
   g_free (config->admin_group);
   g_free (config->sandbox);
   g_strfreev (config->readable);
+  g_strfreev (config->trusted);
+  g_free (config->third_party);
   g_free (config);
 }

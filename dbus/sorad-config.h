@@ -35,6 +35,10 @@ typedef struct
   char *sandbox;      /* "auto", or the level that every worker must have */
   char **readable;    /* what workers may read beside plugins, pipelines and models; may be NULL */
   guint max_crashes; /* workers that one job may end */
+  char **trusted;     /* folders whose plugins are no third party's; NULL: the installed one */
+  char *third_party;  /* least level of a third-party plugin's process; "none": none of its own */
+  guint answer_seconds;      /* for such a plugin to load, and to infer */
+  guint stage_stall_seconds; /* without a word of such a stage; 0: for ever */
   guint64 memory_max; /* 0: all of the machine's */
 
   /* [Access] */

@@ -56,6 +56,10 @@ worker_arguments (const SoradConfig *config, const char *work_dir)
   add_dirs (argv, "--pipeline-dir", config->pipeline_dirs);
   add_dirs (argv, "--model-dir", config->model_dirs);
   add_dirs (argv, "--readable", config->readable);
+  add_dirs (argv, "--trusted-plugin-dir", config->trusted);
+  g_ptr_array_add (argv, g_strdup_printf ("--third-party=%s", config->third_party));
+  g_ptr_array_add (argv, g_strdup_printf ("--answer-seconds=%u", config->answer_seconds));
+  g_ptr_array_add (argv, g_strdup_printf ("--stage-stall-seconds=%u", config->stage_stall_seconds));
   g_ptr_array_add (argv, g_strdup_printf ("--sandbox=%s", config->sandbox));
   if (config->default_model)
     g_ptr_array_add (argv, g_strdup_printf ("--default-model=%s", config->default_model));

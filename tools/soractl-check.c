@@ -8,6 +8,7 @@
 #include "soractl-json.h"
 #include "soractl-rates.h"
 #include "sora-error.h"
+#include "sora-remote.h"
 
 /* Operations a second of one core where bench has measured nothing yet: a cautious middle of f32 on
  * AVX2. */
@@ -49,6 +50,32 @@ check_memory (SoraPlan *plan, guint64 limit, char **why)
   return fits;
 }
 
+static gboolean
+is_third_party (SoraEnvironment *environment, const SoraPlanStage *stage)
+{
+  g_auto (GStrv) installed = sora_registry_default_dirs (FALSE);
+  const SoraPluginInfo *info = sora_registry_find (environment->registry, stage->plugin);
+  return info != NULL && !sora_plugin_info_is_trusted (info, installed);
+}
+
+/* Their code was not installed with sorad; here it has been run in this very process. */
+static void
+print_third_party (SoraEnvironment *environment, SoraPlan *plan)
+{
+  GPtrArray *stages = sora_plan_stages (plan);
+  g_autoptr (GString) text = g_string_new (NULL);
+  for (guint i = 0; i < stages->len; i++)
+    {
+      const SoraPlanStage *stage = stages->pdata[i];
+      if (is_third_party (environment, stage))
+        g_string_append_printf (text, "%s%s", text->len > 0 ? ", " : "", stage->stage);
+    }
+  if (text->len > 0)
+    printf ("third-party: %s (with --local in this process, sandbox none; in the service each in a "
+            "process of its own)\n",
+            text->str);
+}
+
 static void
 print_people (SoraPlan *plan)
 {
@@ -88,7 +115,7 @@ print_people (SoraPlan *plan)
 }
 
 static void
-print_json (SoraPlan *plan)
+print_json (SoraEnvironment *environment, SoraPlan *plan)
 {
   guint64 limit = sora_plan_memory_limit (plan);
   gboolean fits = sora_plan_peak_bytes (plan) <= limit;
@@ -130,7 +157,7 @@ print_json (SoraPlan *plan)
           json_array_append_new (outputs, object);
         }
       json_array_append_new (
-          list, json_pack ("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:i, s:f, s:b, s:o}",
+          list, json_pack ("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:i, s:f, s:b, s:b, s:o}",
                            "run", (int)stage->run, "stage", stage->stage, "plugin", stage->plugin,
                            "version", stage->version, "weights_bytes",
                            (json_int_t)stage->cost.weights_bytes, "packed_bytes",
@@ -139,7 +166,8 @@ print_json (SoraPlan *plan)
                            (json_int_t)stage->cost.scratch_bytes, "output_bytes",
                            (json_int_t)stage->cost.output_bytes, "flops", stage->cost.flops,
                            "steps", (int)stage->cost.steps, "seconds", seconds, "measured",
-                           measured, "outputs", outputs));
+                           measured, "third_party",
+                           is_third_party (environment, stage), "outputs", outputs));
     }
   for (const char *const *w = sora_plan_warnings (plan); w != NULL && *w != NULL; w++)
     json_array_append_new (warnings, json_string (*w));
@@ -168,7 +196,7 @@ soractl_verb_check (SoractlGlobal *global, int argc, char **argv)
     return soractl_report (error);
   if (global->json)
     {
-      print_json (plan);
+      print_json (environment, plan);
       return SORACTL_OK;
     }
   for (const char *const *w = sora_plan_warnings (plan); w != NULL && *w != NULL; w++)
@@ -177,5 +205,6 @@ soractl_verb_check (SoractlGlobal *global, int argc, char **argv)
   if (!check_memory (plan, sora_plan_memory_limit (plan), &why))
     soractl_console_warning ("%s", why);
   print_people (plan);
+  print_third_party (environment, plan);
   return SORACTL_OK;
 }

@@ -25,8 +25,11 @@ done
 mkdir "$work/parts" && cp "$src/tests/golden/tiny/taew2_1-a.safetensors" "$work/parts/"
 export SORA_MODEL_PATH=$SORA_MODEL_PATH:$work/parts
 
+# What the build made is no third party's.
+printf '[Worker]\nTrustedPluginFolders=%s;%s\n' "$bld" "$src" > "$work/sorad.conf"
+
 # A limit on the size of files stands in for a full disk.
-(trap '' XFSZ; ulimit -f 200; exec "$bld/dbus/sorad" --session --plugin-dir="$bld/stage/plugins" --pipeline-dir="$src/pipelines" \
+(trap '' XFSZ; ulimit -f 200; exec "$bld/dbus/sorad" --session --config="$work/sorad.conf" --plugin-dir="$bld/stage/plugins" --pipeline-dir="$src/pipelines" \
   --model-dir="$src/tests/golden/models" --model-dir="$work/parts" --state-dir="$work/state" --worker="$bld/dbus/sora-worker" \
   2> "$work/sorad.log") &
 daemon=$!

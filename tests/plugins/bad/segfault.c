@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Reads where nothing is.
+ */
+#include <signal.h>
+
+#include "bad.h"
+
+static int
+run (const SoraHost *host, SoraContext *ctx, void *instance)
+{
+  signal (SIGSEGV, SIG_DFL); /* a sanitizer's would tell more */
+  *(volatile int *)16 = 1;
+  return bad_pass (host, ctx);
+}
+
+BAD_PLUGIN ("segfault", bad_infer, run);
