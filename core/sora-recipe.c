@@ -7,6 +7,7 @@
 #include "sora-recipe.h"
 #include "sora-error.h"
 #include "sora-file.h"
+#include "sora-libraries.h"
 #include "sora-model-private.h"
 #include "sora-runner.h"
 #include <string.h>
@@ -90,6 +91,9 @@ add_module (GChecksum *sum, SoraNode *node, GError **error)
   if (bytes == NULL)
     return FALSE;
   add_bytes (sum, g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
+  g_autofree char *libraries
+      = sora_libraries_describe (sora_plugin_info_module_path (node->info));
+  add_text (sum, libraries != NULL ? libraries : "not loaded");
   return TRUE;
 }
 

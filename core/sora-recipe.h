@@ -10,8 +10,8 @@ G_BEGIN_DECLS
 
 /* Plugin, class, load-time parameters, model paths: what is at those paths is compared besides. */
 char *sora_recipe_instance_key (SoraNode *node);
-/* The bytes that a stage makes: run, stage, plugin with the digest of its file, host version,
- * instruction set, all parameters, seed, model digests, digests of the input tensors.  Only for
+/* The bytes that a stage makes: run, stage, plugin with the digest of its file and what the libraries are
+ * that it is linked to (sora-libraries.h), host version, instruction set, all parameters, seed, model digests, digests of the input tensors.  Only for
  * nodes without edges into them.  Reading models ends with SORA_ERROR_CANCELLED when @stopped (@data)
  * says so. */
 char *sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, gboolean (*stopped) (gpointer data),
