@@ -116,8 +116,9 @@ static const struct
   const char *way;
   char **target;
 } ways[] = {
-  { "read", &secret },      { "write", &outside },       { "network", &port }, { "bus", &bus_path },
-  { "kill", &victim_text }, { "environ", &victim_text }, { "fork", NULL },     { "exec", NULL },
+  { "read", &secret },  { "write", &outside },    { "network", &port },
+  { "bus", &bus_path }, { "kill", &victim_text }, { "environ", &victim_text },
+  { "fork", NULL },     { "exec", NULL },         { "words", NULL },
 };
 
 static void

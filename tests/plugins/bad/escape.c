@@ -12,8 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -115,6 +117,22 @@ try_exec (void)
   return error != 0 ? -1 : waitpid (pid, NULL, 0) == pid ? 0 : -1;
 }
 
+/* TIOCSTI with a bit that the kernel does not look at: what comes to the kernel is told that a pipe
+ * is no terminal. */
+static int
+try_words (void)
+{
+  int ends[2];
+  if (pipe (ends) != 0)
+    return -1;
+  long result = syscall (SYS_ioctl, ends[0], (unsigned long)TIOCSTI | 1ul << 32, "x");
+  const int error = errno;
+  close (ends[0]);
+  close (ends[1]);
+  errno = error;
+  return result == 0 || error == ENOTTY ? 0 : -1;
+}
+
 static int
 attempt (const char *name, const char *what)
 {
@@ -135,6 +153,8 @@ attempt (const char *name, const char *what)
     return try_fork ();
   if (strcmp (name, "exec") == 0)
     return try_exec ();
+  if (strcmp (name, "words") == 0)
+    return try_words ();
   if (strcmp (name, "mount") == 0)
     return mount ("tmpfs", "/tmp", "tmpfs", 0, NULL);
   errno = EINVAL;
