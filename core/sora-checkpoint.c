@@ -18,8 +18,8 @@
 #define MAX_SIZE (G_GUINT64_CONSTANT (64) << 30)
 
 /* Ids of stages come from pipeline files and may be anything but a slash: they are escaped. */
-static char *
-file_name (guint run, const char *stage)
+char *
+sora_checkpoint_name (guint run, const char *stage)
 {
   g_autofree char *safe = g_uri_escape_string (stage, NULL, FALSE);
   return g_strdup_printf ("%u-%s.checkpoint", run, safe);
@@ -48,7 +48,7 @@ gboolean
 sora_checkpoint_save (const char *state_dir, guint run, const char *stage, const char *key,
                       gconstpointer data, gsize size, GError **error)
 {
-  g_autofree char *name = file_name (run, stage);
+  g_autofree char *name = sora_checkpoint_name (run, stage);
   g_autofree char *temporary = g_strconcat (".", name, ".part", NULL);
   int dirfd = open (state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -82,7 +82,7 @@ GBytes *
 sora_checkpoint_load (const char *state_dir, guint run, const char *stage, const char *key,
                       char **why)
 {
-  g_autofree char *name = file_name (run, stage);
+  g_autofree char *name = sora_checkpoint_name (run, stage);
   g_autofree char *path = g_build_filename (state_dir, name, NULL);
   g_autoptr (GError) error = NULL;
 
@@ -121,7 +121,7 @@ sora_checkpoint_load (const char *state_dir, guint run, const char *stage, const
 void
 sora_checkpoint_remove (const char *state_dir, guint run, const char *stage)
 {
-  g_autofree char *name = file_name (run, stage);
+  g_autofree char *name = sora_checkpoint_name (run, stage);
   g_autofree char *path = g_build_filename (state_dir, name, NULL);
   unlink (path);
 }

@@ -8,6 +8,8 @@
 
 G_BEGIN_DECLS
 
+/* Its file's. */
+char *sora_checkpoint_name (guint run, const char *stage);
 gboolean sora_checkpoint_save (const char *state_dir, guint run, const char *stage, const char *key,
                                gconstpointer data, gsize size, GError **error);
 /* The blob, or NULL.  @why tells of one that is there but does not fit (free it); it stays NULL if

@@ -14,8 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The key of this stage's checkpoint, or NULL with *result: only where every input is stored does a
- * stage that starts again see the same. */
+/* The key of this stage's checkpoint, or NULL with *result.  What comes from other stages must have
+ * been pulled, and whole: the same bytes come again when they run again, or else the key is another.
+ * Of a stream nobody knows what is still to come. */
 static const char *
 checkpoint_key (SoraContext *ctx, int *result)
 {
@@ -25,11 +26,13 @@ checkpoint_key (SoraContext *ctx, int *result)
   if (ctx->task->runner->state_dir == NULL)
     return NULL;
   for (guint i = 0; i < ctx->node->inputs->len; i++)
-    if (((SoraNodeInput *)g_ptr_array_index (ctx->node->inputs, i))->edge != NULL)
+    if (((SoraNodeInput *)g_ptr_array_index (ctx->node->inputs, i))->edge != NULL
+        && ctx->task->pulled_digests[i] == NULL)
       return NULL;
   if (ctx->task->recipe == NULL)
-    ctx->task->recipe = sora_recipe_stage_key (ctx->task->runner->plan, ctx->node,
-                                               sora_runner_is_stopped, ctx->task->runner, &error);
+    ctx->task->recipe
+        = sora_recipe_stage_key (ctx->task->runner->plan, ctx->node, ctx->task->pulled_digests,
+                                 sora_runner_is_stopped, ctx->task->runner, &error);
   if (ctx->task->recipe == NULL)
     *result = g_error_matches (error, SORA_ERROR, SORA_ERROR_CANCELLED)
                   ? SORA_CANCELLED
@@ -51,6 +54,11 @@ sora_host_checkpoint_save (SoraContext *ctx, const void *data, size_t size)
   if (!sora_checkpoint_save (ctx->task->runner->state_dir, ctx->node->run, ctx->node->id, key, data,
                              size, &error))
     return sora_context_fail_error (ctx, error);
+  SoraRunner *runner = ctx->task->runner;
+  g_autofree char *name = sora_checkpoint_name (ctx->node->run, ctx->node->id);
+  if (runner->callbacks.checkpoint != NULL
+      && !runner->callbacks.checkpoint (runner->data, name, &error))
+    return sora_runner_is_stopped (runner) ? SORA_CANCELLED : sora_context_fail_error (ctx, error);
   return SORA_OK;
 }
 

@@ -322,7 +322,7 @@ struct SoraHost {
   int (*unreserve) (SoraContext *ctx, int kind, uint64_t bytes);
 
   /* -- State [run].  A checkpoint is one blob, replaced atomically, durable when save returns; only for stages
-   * whose inputs are stored, else SORA_UNAVAILABLE.  load: the blob of an interrupted run of the same recipe,
+   * whose inputs are stored, or whole and pulled before, else SORA_UNAVAILABLE.  load: the blob of an interrupted run of the same recipe,
    * living as long as the call, or SORA_NOT_FOUND.  scratch: a descriptor of an unlinked file, yours to close. */
   int (*checkpoint_save) (SoraContext *ctx, const void *data, size_t size);
   int (*checkpoint_load) (SoraContext *ctx, const void **data, size_t *size);

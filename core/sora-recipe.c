@@ -98,32 +98,50 @@ add_module (GChecksum *sum, SoraNode *node, GError **error)
 }
 
 static void
-add_input (GChecksum *sum, SoraNodeInput *input)
+add_tensor (GChecksum *sum, SoraTensor *tensor)
 {
-  add_text (sum, input->port->name);
-  if (input->tensor == NULL)
-    return add_text (sum, "none");
   SoraTensorView view = { .struct_size = sizeof view };
-  sora_tensor_get_view (input->tensor, &view);
+  sora_tensor_get_view (tensor, &view);
   add_text (sum, sora_dtype_name (view.dtype));
   add_bytes (sum, view.shape, (gsize)view.ndim * sizeof (int64_t));
   add_bytes (sum, view.data, view.nbytes);
-  if (input->own_spec->attrs == NULL)
+}
+
+char *
+sora_recipe_tensor_digest (SoraTensor *tensor)
+{
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+  add_tensor (sum, tensor);
+  return g_strdup (g_checksum_get_string (sum));
+}
+
+static void
+add_input (GChecksum *sum, SoraNode *node, guint index, const char *pulled)
+{
+  SoraNodeInput *input = g_ptr_array_index (node->inputs, index);
+  const SoraPortSpec *spec = sora_node_input_spec (node, index);
+  add_text (sum, input->port->name);
+  if (pulled != NULL)
+    add_text (sum, pulled);
+  else if (input->tensor != NULL)
+    add_tensor (sum, input->tensor);
+  else
+    return add_text (sum, "none");
+  if (spec == NULL || spec->attrs == NULL)
     return;
   g_autoptr (GList) names
-      = g_list_sort (g_hash_table_get_keys (input->own_spec->attrs), (GCompareFunc)strcmp);
+      = g_list_sort (g_hash_table_get_keys (spec->attrs), (GCompareFunc)strcmp);
   for (GList *l = names; l != NULL; l = l->next)
     {
-      g_autofree char *value
-          = g_variant_print (g_hash_table_lookup (input->own_spec->attrs, l->data), TRUE);
+      g_autofree char *value = g_variant_print (g_hash_table_lookup (spec->attrs, l->data), TRUE);
       add_text (sum, l->data);
       add_text (sum, value);
     }
 }
 
 char *
-sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, gboolean (*stopped) (gpointer data),
-                       gpointer data, GError **error)
+sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, char *const *pulled,
+                       gboolean (*stopped) (gpointer data), gpointer data, GError **error)
 {
   g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
   g_autofree char *numbers
@@ -138,7 +156,7 @@ sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, gboolean (*stopped) (gpoi
   add_text (sum, node->plugin->version);
   add_params (sum, node, FALSE);
   for (guint i = 0; i < node->inputs->len; i++)
-    add_input (sum, g_ptr_array_index (node->inputs, i));
+    add_input (sum, node, i, pulled[i]);
   if (!add_module (sum, node, error) || !add_models (sum, node, stopped, data, error))
     return NULL;
   return g_strdup (g_checksum_get_string (sum));

@@ -11,11 +11,14 @@ G_BEGIN_DECLS
 /* Plugin, class, load-time parameters, model paths: what is at those paths is compared besides. */
 char *sora_recipe_instance_key (SoraNode *node);
 /* The bytes that a stage makes: run, stage, plugin with the digest of its file and what the libraries are
- * that it is linked to (sora-libraries.h), host version, instruction set, all parameters, seed, model digests, digests of the input tensors.  Only for
- * nodes without edges into them.  Reading models ends with SORA_ERROR_CANCELLED when @stopped (@data)
+ * that it is linked to (sora-libraries.h), host version, instruction set, all parameters, seed, model digests,
+ * the input tensors' bytes.  @pulled: of inputs that come from other stages, sora_recipe_tensor_digest(); NULL
+ * for the others.  Reading models ends with SORA_ERROR_CANCELLED when @stopped (@data)
  * says so. */
-char *sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, gboolean (*stopped) (gpointer data),
-                             gpointer data, GError **error);
+char *sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, char *const *pulled,
+                             gboolean (*stopped) (gpointer data), gpointer data, GError **error);
+/* Of its dtype, shape and bytes. */
+char *sora_recipe_tensor_digest (SoraTensor *tensor);
 /* What a stage without inputs gives, whatever the job: as sora_recipe_stage_key() without run, stage and
  * seed, and with the files of its models' components by what they are (device, inode, size, times): a digest
  * would read them all before the first job.  NULL without an error: one was changed just now. */

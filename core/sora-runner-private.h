@@ -49,6 +49,7 @@ struct SoraTask
   GPtrArray *outputs;        /* of GPtrArray of SoraLink, a port each */
   SoraFlow *pulled, *pushed; /* of the stage's thread */
   char *recipe;              /* of the stage's thread: key of its checkpoint, once asked for */
+  char **pulled_digests; /* likewise: of whole tensors that came from other stages, a port each */
   /* Of the cache, of the stage's thread: */
   char *cache_key;
   GPtrArray *noted;  /* of SoraTensor, an output each; NULL: it is not kept */

@@ -25,6 +25,9 @@ typedef struct {
    * resident meanwhile, in bytes (0: not known). */
   void (*stage_done) (gpointer data, guint run, const char *stage, double wall_seconds, double compute_seconds,
                       guint64 peak_resident);
+  /* A stage saved a checkpoint: the file @name of the state folder.  The stage's call returns when this does, and
+   * fails if this gives FALSE.  Unlike the others it may block, and may come beside others. */
+  gboolean (*checkpoint) (gpointer data, const char *name, GError **error);
 } SoraRunnerCallbacks;
 
 /* One file of a result. */

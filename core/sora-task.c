@@ -4,6 +4,7 @@
  * closing of its outputs.
  */
 #include "config.h"
+#include "sora-recipe.h"
 #include "sora-runner-private.h"
 #include "sora-cache-private.h"
 #include "sora-compute.h"
@@ -25,6 +26,7 @@ sora_task_new (SoraRunner *runner, SoraNode *node)
   for (guint i = 0; i < node->outputs->len; i++)
     g_ptr_array_add (task->outputs, g_ptr_array_new ());
   task->pulled = g_new0 (SoraFlow, MAX (node->inputs->len, 1));
+  task->pulled_digests = g_new0 (char *, MAX (node->inputs->len, 1));
   task->pushed = g_new0 (SoraFlow, MAX (node->outputs->len, 1));
   return task;
 }
@@ -39,6 +41,9 @@ sora_task_free (SoraTask *task)
   g_ptr_array_unref (task->inputs);
   g_ptr_array_unref (task->outputs);
   g_free (task->pulled);
+  for (guint i = 0; i < task->node->inputs->len; i++)
+    g_free (task->pulled_digests[i]);
+  g_free (task->pulled_digests);
   g_free (task->pushed);
   g_free (task->recipe);
   g_free (task->cache_key);
@@ -135,6 +140,17 @@ report_flow (SoraTask *task)
     sora_runner_report (task->runner, task, MIN (fraction, 1), FALSE);
 }
 
+/* Where checkpoints are kept, one must know what the stage had seen. */
+static void
+note_pulled (SoraTask *task, guint input, SoraTensor *tensor)
+{
+  const SoraNodeInput *node_input = g_ptr_array_index (task->node->inputs, input);
+  if (task->runner->state_dir == NULL || (node_input->port->flags & SORA_PORT_STREAM) != 0
+      || task->pulled_digests[input] != NULL)
+    return;
+  task->pulled_digests[input] = sora_recipe_tensor_digest (tensor);
+}
+
 int
 sora_task_pull (SoraTask *task, guint input, SoraTensor **tensor)
 {
@@ -174,6 +190,7 @@ sora_task_pull (SoraTask *task, guint input, SoraTensor **tensor)
     {
       SoraTensorView view = { .struct_size = sizeof view };
       sora_tensor_get_view (*tensor, &view);
+      note_pulled (task, input, *tensor);
       task->pulled[input].tensors++;
       task->pulled[input].rows += view.ndim > 0 ? view.shape[0] : 1;
       report_flow (task);

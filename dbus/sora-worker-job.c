@@ -118,6 +118,13 @@ preview_thread (gpointer data)
     }
 }
 
+static gboolean
+on_checkpoint (gpointer data, const char *name, GError **error)
+{
+  Job *job = data;
+  return sora_worker_send_checkpoint (job->worker, job->job, name, error);
+}
+
 /* -- Running */
 
 static void
@@ -187,7 +194,8 @@ send_file (Job *job, const SoraResultFile *file, GError **error)
 }
 
 static gboolean
-run_plan (Job *job, SoraPlan *plan, GVariant *options, const char *output_dir, GError **error)
+run_plan (Job *job, SoraPlan *plan, GVariant *options, const char *output_dir,
+          const char *state_dir, GError **error)
 {
   SoraWorker *worker = job->worker;
   const SoraRunnerCallbacks callbacks = {
@@ -195,8 +203,9 @@ run_plan (Job *job, SoraPlan *plan, GVariant *options, const char *output_dir, G
     .log = on_log,
     .preview = on_preview,
     .stage_done = on_stage_done,
+    .checkpoint = on_checkpoint,
   };
-  g_autoptr (SoraRunner) runner = sora_runner_new (plan, output_dir, NULL, &callbacks, job);
+  g_autoptr (SoraRunner) runner = sora_runner_new (plan, output_dir, state_dir, &callbacks, job);
   const char *name = NULL;
   if (g_variant_lookup (options, "name", "&s", &name))
     sora_runner_set_output_name (runner, name, TRUE);
@@ -256,6 +265,7 @@ sora_worker_run (SoraWorker *worker, guint64 id, GVariant *payload, GHashTable *
   g_autoptr (GError) error = NULL;
   g_autoptr (GVariant) options = NULL;
   g_autofree char *output_dir = g_build_filename (worker->tmp_dir, "output", NULL);
+  g_autofree char *state_dir = sora_worker_state_dir (worker, id);
   Job job = { .worker = worker, .job = id };
   g_variant_builder_init (&job.stages, G_VARIANT_TYPE ("aa{sv}"));
 
@@ -264,12 +274,15 @@ sora_worker_run (SoraWorker *worker, guint64 id, GVariant *payload, GHashTable *
   const char *const *warnings = plan ? sora_plan_warnings (plan) : NULL;
   for (; warnings && *warnings; warnings++)
     send_log (worker, id, SORA_LOG_WARNING, NULL, *warnings);
-  if (plan && g_mkdir_with_parents (output_dir, 0700) != 0)
-    g_set_error (&error, SORA_ERROR, SORA_ERROR_FAILED, "cannot make the folder '%s': %s",
-                 output_dir, g_strerror (errno));
+  if (plan
+      && (g_mkdir_with_parents (output_dir, 0700) != 0
+          || g_mkdir_with_parents (state_dir, 0700) != 0))
+    g_set_error (&error, SORA_ERROR, SORA_ERROR_FAILED, "cannot make a folder in '%s': %s",
+                 worker->tmp_dir, g_strerror (errno));
   else if (plan)
-    ok = run_plan (&job, plan, options, output_dir, &error);
+    ok = run_plan (&job, plan, options, output_dir, state_dir, &error);
   sora_sandbox_remove_folder (output_dir); /* what is left of an unfinished result */
+  sora_sandbox_remove_folder (state_dir);
   g_variant_builder_clear (&job.stages);
   if (ok)
     return;

@@ -118,19 +118,35 @@ begin_task (SoraWorker *worker, SoraMessage *message, GError **error)
   return TRUE;
 }
 
-/* An input file of the job to come: kept in memory, since that is where its stage reads it. */
+static gboolean
+check_input_size (SoraWorker *worker, GError **error)
+{
+  if (worker->incoming->size <= SORA_WORKER_MAX_INPUT - worker->inputs_size)
+    return TRUE;
+  g_set_error (error, SORA_ERROR, SORA_ERROR_PROTOCOL,
+               "protocol: the input files have more than %u bytes", SORA_WORKER_MAX_INPUT);
+  return FALSE;
+}
+
+/* An input file or a checkpoint of the job to come.  An input is kept in memory, since that is where its stage reads it. */
 static gboolean
 take_input (SoraWorker *worker, SoraMessage *message, GError **error)
 {
   if (message->type == SORA_MESSAGE_BLOB_BEGIN)
     {
       g_clear_pointer (&worker->incoming, sora_blob_free); /* the sender gave it up */
+      if (worker->checkpoint_fd >= 0)
+        close (worker->checkpoint_fd);
+      worker->checkpoint_fd = -1;
       if (worker->inputs_job != message->job)
         forget_inputs (worker);
       worker->inputs_job = message->job;
-      worker->incoming
-          = sora_blob_begin (message, SORA_WORKER_MAX_INPUT - worker->inputs_size, error);
+      worker->incoming = sora_blob_begin (message, G_MAXINT64, error);
       if (!worker->incoming)
+        return FALSE;
+      if (g_str_equal (worker->incoming->kind, "checkpoint"))
+        return sora_worker_begin_checkpoint (worker, worker->incoming, error);
+      if (!check_input_size (worker, error))
         return FALSE;
       worker->inputs_size += worker->incoming->size;
       g_byte_array_set_size (worker->bytes, 0);
@@ -148,12 +164,21 @@ take_input (SoraWorker *worker, SoraMessage *message, GError **error)
       gsize size;
       if (!sora_blob_chunk (worker->incoming, message, &data, &size, error))
         return FALSE;
-      g_byte_array_append (worker->bytes, data, (guint)size);
+      if (worker->checkpoint_fd < 0)
+        g_byte_array_append (worker->bytes, data, (guint)size);
+      else if (!sora_worker_write_checkpoint (worker, data, size, error))
+        return FALSE;
       return sora_channel_acknowledge (worker->channel, worker->incoming, FALSE, error);
     }
   g_autoptr (SoraBlob) blob = g_steal_pointer (&worker->incoming);
   if (!sora_blob_end (blob, message, error))
     return FALSE;
+  if (worker->checkpoint_fd >= 0)
+    {
+      close (worker->checkpoint_fd);
+      worker->checkpoint_fd = -1;
+      return sora_channel_acknowledge (worker->channel, blob, TRUE, error);
+    }
   g_autoptr (GBytes) bytes = g_bytes_new (worker->bytes->data, worker->bytes->len);
   g_byte_array_set_size (worker->bytes, 0);
   g_hash_table_replace (
@@ -431,7 +456,7 @@ main (int argc, char **argv)
       return EXIT_FAILURE;
     }
 
-  SoraWorker worker = { 0 };
+  SoraWorker worker = { .checkpoint_fd = -1 };
   g_autoptr (SoraSandbox) sandbox = make_sandbox (level, &error);
   gboolean own_tmp = tmp_dir == NULL;
   if (!sandbox)

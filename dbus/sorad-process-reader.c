@@ -8,7 +8,11 @@
 #include "config.h"
 #include "sorad-process-private.h"
 
+#include <limits.h>
+
+#include "core/sora-plugin.h"
 #include "sorad-memfd.h"
+#include "sorad-store-checkpoint.h"
 #include "sorad-value.h"
 
 /* On the thread's stack: nobody else can touch it. */
@@ -17,8 +21,9 @@ typedef struct
   SoradProcess *process;
   gboolean greeted;
   SoraBlob *blob; /* that comes in */
-  gboolean blob_is_preview;
+  gboolean blob_is_preview, blob_is_checkpoint;
   SoradMemfd *memfd;
+  SoradCheckpoint *checkpoint; /* NULL while one comes in: it cannot be kept */
 } Reader;
 
 static gboolean G_GNUC_PRINTF (2, 3) refuse (GError **error, const char *format, ...)
@@ -31,6 +36,59 @@ static gboolean G_GNUC_PRINTF (2, 3) refuse (GError **error, const char *format,
   return FALSE;
 }
 
+/* -- Checkpoints */
+
+/* One that cannot be kept costs no job its life: the one before stays, and the job's owner is told. */
+static void
+drop_checkpoint (Reader *reader, const SoraBlob *blob, const GError *error)
+{
+  SoradEvent *event = sorad_event_new (reader->process, SORAD_EVENT_MESSAGE);
+  g_autofree char *text = g_strdup_printf ("a checkpoint was not kept: %s", error->message);
+  g_clear_pointer (&reader->checkpoint, sorad_checkpoint_free);
+  event->message = g_new0 (SoraMessage, 1);
+  event->message->type = SORA_MESSAGE_LOG;
+  event->message->job = blob->job;
+  event->message->payload
+      = g_variant_ref_sink (g_variant_new ("(iss)", SORA_LOG_WARNING, "", text));
+  sorad_event_post (event);
+}
+
+static gboolean
+begin_checkpoint (Reader *reader, const SoradResult *result, const SoraBlob *blob, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+  if (!sorad_is_plain_name (blob->name, NAME_MAX))
+    return refuse (error, "checkpoint: '%s' is not a plain file name", blob->name);
+  if (blob->size > sorad_result_left (result))
+    g_set_error (&local, SORA_ERROR, SORA_ERROR_NO_SPACE,
+                 "it has %" G_GUINT64_FORMAT " bytes, and %" G_GUINT64_FORMAT
+                 " are left of what you may store",
+                 blob->size, sorad_result_left (result));
+  else
+    reader->checkpoint = sorad_checkpoint_begin (reader->process->store, sorad_result_id (result),
+                                                 blob->name, &local);
+  if (!reader->checkpoint)
+    drop_checkpoint (reader, blob, local);
+  return TRUE;
+}
+
+static void
+write_checkpoint (Reader *reader, gconstpointer bytes, gsize size)
+{
+  g_autoptr (GError) error = NULL;
+  if (reader->checkpoint && !sorad_checkpoint_write (reader->checkpoint, bytes, size, &error))
+    drop_checkpoint (reader, reader->blob, error);
+}
+
+static void
+end_checkpoint (Reader *reader, const SoraBlob *blob)
+{
+  g_autoptr (GError) error = NULL;
+  if (reader->checkpoint && !sorad_checkpoint_end (reader->checkpoint, &error))
+    drop_checkpoint (reader, blob, error);
+  g_clear_pointer (&reader->checkpoint, sorad_checkpoint_free);
+}
+
 /* -- Blobs */
 
 static gboolean
@@ -38,10 +96,12 @@ begin_blob (Reader *reader, SoradResult *result, SoraMessage *message, GError **
 {
   g_clear_pointer (&reader->blob, sora_blob_free); /* an unfinished one was given up */
   g_clear_pointer (&reader->memfd, sorad_memfd_free);
+  g_clear_pointer (&reader->checkpoint, sorad_checkpoint_free);
   g_autoptr (SoraBlob) blob = sora_blob_begin (message, G_MAXINT64, error);
   if (!blob)
     return FALSE;
   reader->blob_is_preview = g_str_equal (blob->kind, "preview");
+  reader->blob_is_checkpoint = g_str_equal (blob->kind, "checkpoint");
   if (reader->blob_is_preview)
     {
       guint width = 0, height = 0;
@@ -49,6 +109,11 @@ begin_blob (Reader *reader, SoradResult *result, SoraMessage *message, GError **
       g_variant_lookup (blob->details, "height", "u", &height);
       reader->memfd = sorad_memfd_new (width, height, blob->size, error);
       if (!reader->memfd)
+        return FALSE;
+    }
+  else if (reader->blob_is_checkpoint)
+    {
+      if (!begin_checkpoint (reader, result, blob, error))
         return FALSE;
     }
   else if (!g_str_equal (blob->kind, "artifact"))
@@ -78,6 +143,8 @@ end_blob (Reader *reader, SoradResult *result, SoraMessage *message, GError **er
         }
       sorad_event_post (event);
     }
+  else if (reader->blob_is_checkpoint)
+    end_checkpoint (reader, blob);
   else if (!sorad_result_end_file (result, blob->sha256, blob->details, error))
     return FALSE;
   return sora_channel_acknowledge (reader->process->channel, blob, TRUE, error);
@@ -95,9 +162,13 @@ take_blob (Reader *reader, SoradResult *result, SoraMessage *message, GError **e
     return end_blob (reader, result, message, error);
   gconstpointer bytes;
   gsize size;
-  return sora_blob_chunk (reader->blob, message, &bytes, &size, error)
-         && (reader->blob_is_preview ? sorad_memfd_write (reader->memfd, bytes, size, error)
-                                     : sorad_result_write (result, bytes, size, error))
+  if (!sora_blob_chunk (reader->blob, message, &bytes, &size, error))
+    return FALSE;
+  if (reader->blob_is_checkpoint)
+    write_checkpoint (reader, bytes, size);
+  return (reader->blob_is_checkpoint
+          || (reader->blob_is_preview ? sorad_memfd_write (reader->memfd, bytes, size, error)
+                                      : sorad_result_write (result, bytes, size, error)))
          && sora_channel_acknowledge (reader->process->channel, reader->blob, FALSE, error);
 }
 
@@ -251,6 +322,7 @@ sorad_process_reader (gpointer data)
   sora_channel_shutdown (process->channel);
   sora_blob_free (reader.blob);
   sorad_memfd_free (reader.memfd);
+  sorad_checkpoint_free (reader.checkpoint);
   g_mutex_lock (&process->lock);
   g_clear_pointer (&process->result, sorad_result_free);
   g_mutex_unlock (&process->lock);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "dbus/sora-bus-error.h"
+#include "sorad-store-checkpoint.h"
 
 typedef struct
 {
@@ -16,6 +17,7 @@ typedef struct
   guint64 job;
   GVariant *payload;
   SoradInput *input; /* instead of a message */
+  char *checkpoints; /* likewise: the id of the job whose they are */
   gboolean last;
 } Outgoing;
 
@@ -25,6 +27,7 @@ sorad_outgoing_free (gpointer data)
   Outgoing *outgoing = data;
   g_clear_pointer (&outgoing->payload, g_variant_unref);
   sorad_input_free (outgoing->input);
+  g_free (outgoing->checkpoints);
   g_free (outgoing);
 }
 
@@ -68,6 +71,25 @@ send_input (SoradProcess *process, const Outgoing *outgoing)
   return FALSE;
 }
 
+typedef struct
+{
+  SoradProcess *process;
+  guint64 job;
+} Sending;
+
+/* One that cannot be read is a job that starts over, which the stage tells. */
+static gboolean
+send_checkpoint (const char *name, int fd, guint64 size, gpointer data)
+{
+  Sending *sending = data;
+  g_autoptr (GError) error = NULL;
+  if (sora_channel_send_blob (sending->process->channel, sending->job, "checkpoint", name, fd, NULL,
+                              size, NULL, &sending->process->stop_inputs, &error))
+    return TRUE;
+  g_message ("checkpoint '%s' is not sent: %s", name, error->message);
+  return error->code == SORA_ERROR_FAILED;
+}
+
 static gboolean
 begins_job (const Outgoing *outgoing)
 {
@@ -87,6 +109,9 @@ sorad_process_sender (gpointer data)
       gboolean told = outgoing->job != 0 && outgoing->job == failed_job && begins_job (outgoing);
       if (outgoing->input && !told && !send_input (process, outgoing))
         failed_job = outgoing->job;
+      else if (outgoing->checkpoints)
+        sorad_checkpoint_foreach (process->store, outgoing->checkpoints, send_checkpoint,
+                                  &(Sending){ process, outgoing->job });
       else if (!outgoing->input && !last && !told)
         sora_channel_send (process->channel, outgoing->type, outgoing->job, outgoing->payload,
                            NULL); /* a failure shows in the reader */
@@ -121,6 +146,15 @@ sorad_process_send_inputs (SoradProcess *process, guint64 job, GPtrArray *inputs
       outgoing->input->fd = input->file ? -1 : dup (input->fd); /* -1 fails in the sending */
       g_async_queue_push (process->outbox, outgoing);
     }
+}
+
+void
+sorad_process_send_checkpoints (SoradProcess *process, guint64 job, const char *id)
+{
+  Outgoing *outgoing = g_new0 (Outgoing, 1);
+  outgoing->job = job;
+  outgoing->checkpoints = g_strdup (id);
+  g_async_queue_push (process->outbox, outgoing);
 }
 
 void

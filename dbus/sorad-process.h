@@ -39,6 +39,8 @@ void sorad_process_close (SoradProcess *process);
 /* Before its inputs and RUN: where the files of that job go, and how much they may take. */
 void sorad_process_expect_result (SoradProcess *process, guint64 job, const char *id,
                                   guint64 max_bytes);
+/* Those that the store has of that job; before RUN. */
+void sorad_process_send_checkpoints (SoradProcess *process, guint64 job, const char *id);
 void sorad_process_send (SoradProcess *process, SoraMessageType type, guint64 job,
                          GVariant *payload);
 void sorad_process_send_inputs (SoradProcess *process, guint64 job,

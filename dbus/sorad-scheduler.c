@@ -155,6 +155,7 @@ start_job (SoradScheduler *scheduler, SoradJob *job, const GError *error)
   sorad_process_expect_result (scheduler->process, job->number, job->id,
                                limit > stored ? limit - stored : 0);
   sorad_process_send_inputs (scheduler->process, job->number, job->submission->inputs);
+  sorad_process_send_checkpoints (scheduler->process, job->number, job->id);
   sorad_process_send (
       scheduler->process, SORA_MESSAGE_RUN, job->number,
       g_variant_new ("(@a{sv}@a{sv})", job->submission->request, run_options (scheduler->config, job)));

@@ -89,6 +89,18 @@ sorad_result_new (SoradStore *store, const char *id, guint64 max_bytes)
   return result;
 }
 
+const char *
+sorad_result_id (const SoradResult *result)
+{
+  return result->id;
+}
+
+guint64
+sorad_result_left (const SoradResult *result)
+{
+  return result->max_bytes - result->bytes;
+}
+
 void
 sorad_result_free (SoradResult *result)
 {

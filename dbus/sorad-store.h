@@ -68,6 +68,9 @@ int sorad_store_open_input (SoradStore *store, const char *file, GError **error)
 /* A result that comes in. */
 typedef struct SoradResult SoradResult;
 SoradResult *sorad_result_new (SoradStore *store, const char *id, guint64 max_bytes);
+const char *sorad_result_id (const SoradResult *result);
+/* Bytes that may still come. */
+guint64 sorad_result_left (const SoradResult *result);
 void sorad_result_free (SoradResult *result); /* removes what was not published */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradResult, sorad_result_free)
 gboolean sorad_result_begin_file (SoradResult *result, const char *name, guint64 size,

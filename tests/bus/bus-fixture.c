@@ -76,6 +76,21 @@ bus_wait_until (gboolean (*done) (gpointer data), gpointer data, const char *wha
   g_source_remove (timer);
 }
 
+void
+bus_look_until (BusFixture *fixture, gboolean (*done) (gpointer data), gpointer data,
+                const char *what)
+{
+  gint64 deadline = g_get_monotonic_time () + BUS_DEADLINE_MS * G_GINT64_CONSTANT (1000);
+  while (!done (data))
+    {
+      g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
+          fixture->connection, "org.freedesktop.DBus", "/", "org.freedesktop.DBus.Peer", "Ping",
+          NULL, NULL, G_DBUS_CALL_FLAGS_NONE, -1, NULL, NULL);
+      ck_assert_msg (g_get_monotonic_time () < deadline, "%s did not come within %d s", what,
+                     BUS_DEADLINE_MS / 1000);
+    }
+}
+
 GDBusConnection *
 bus_fixture_connect (BusFixture *fixture)
 {

@@ -45,6 +45,11 @@ GDBusConnection *bus_fixture_connect (BusFixture *fixture); /* one more client *
 /* Iterates the main context until @done says TRUE; fails the test at the deadline. */
 void bus_wait_until (gboolean (*done) (gpointer data), gpointer data, const char *what);
 
+/* The same of what tells nobody when it changes, files for one: between two looks is a round trip to
+ * the bus. */
+void bus_look_until (BusFixture *fixture, gboolean (*done) (gpointer data), gpointer data,
+                     const char *what);
+
 void bus_remove_tree (const char *path);
 
 /* NULL with @error, remote prefix taken off. */

@@ -158,7 +158,7 @@ START_TEST (input_files_are_there_again_and_go_with_their_job)
   g_autofree char *text = bus_read_result (bus, job, NULL, NULL);
   ck_assert_str_eq (state, "done");
   ck_assert_str_eq (text, "these bytes");
-  bus_wait_until (is_empty, (gpointer) "inputs", "the removal of the input file");
+  bus_look_until (fixture, is_empty, (gpointer) "inputs", "the removal of the input file");
 }
 END_TEST
 
@@ -230,8 +230,8 @@ START_TEST (what_was_deleted_stays_so)
   do_call (job, "Delete", NULL);
   restart ();
   ck_assert_uint_eq (count_jobs (), 0);
-  bus_wait_until (is_empty, (gpointer) "results", "the removal of the result");
-  bus_wait_until (is_empty, (gpointer) "trash", "the emptying of the trash");
+  bus_look_until (fixture, is_empty, (gpointer) "results", "the removal of the result");
+  bus_look_until (fixture, is_empty, (gpointer) "trash", "the emptying of the trash");
 }
 END_TEST
 
@@ -255,7 +255,7 @@ START_TEST (orphans_are_swept)
   ck_assert_uint_eq (count_files ("results"), 1);
   static const char *const folders[] = { "staging", "checkpoints", "inputs", "trash" };
   for (gsize i = 0; i < G_N_ELEMENTS (folders); i++)
-    bus_wait_until (is_empty, (gpointer)folders[i], folders[i]);
+    bus_look_until (fixture, is_empty, (gpointer)folders[i], folders[i]);
   g_autofree char *text = bus_read_result (bus, job, "a.txt", NULL);
   ck_assert_str_eq (text, "A");
 }
