@@ -13,6 +13,21 @@ G_BEGIN_DECLS
 /* A single one. */
 #define SORA_CACHE_ENTRY_BYTES (64u << 20)
 
+/* A file of a folder of kept things. */
+typedef struct
+{
+  char *path;
+  guint64 bytes;
+  gint64 used; /* ns: its time is when it was used last */
+} SoraCacheFile;
+
+/* Those whose names have one of @marks in them; free with g_ptr_array_unref(). */
+GPtrArray *sora_cache_files (const char *dir, const char *const *marks);
+/* Removes the ones that were used longest ago, until the rest takes at most @limit bytes. */
+void sora_cache_evict (const char *dir, const char *const *marks, guint64 limit);
+/* Removes all of them. */
+gboolean sora_cache_remove (const char *dir, const char *const *marks, GError **error);
+
 /* The entry of @key (64 hexadecimal digits), or NULL.  A damaged one is removed. */
 GBytes *sora_cache_load (const char *dir, const char *key);
 /* Writes it beside, syncs and renames; then removes what is above @limit bytes. */

@@ -19,6 +19,9 @@
 #define SECRET "secret"
 #define SECRET_SIZE 32
 
+/* What was left by a process that was killed counts, too: it has the name of an entry in it. */
+static const char *const entry_marks[] = { ENDING, NULL };
+
 char *
 sora_cache_default_dir (void)
 {
@@ -78,24 +81,16 @@ sora_cache_load (const char *dir, const char *key)
   return entry;
 }
 
-typedef struct
-{
-  char *path;
-  guint64 bytes;
-  gint64 used; /* ns */
-} Entry;
-
 static void
 entry_free (gpointer data)
 {
-  Entry *entry = data;
+  SoraCacheFile *entry = data;
   g_free (entry->path);
   g_free (entry);
 }
 
-/* What was left by a process that was killed counts, too: it has the name of an entry in it. */
-static GPtrArray *
-list_entries (const char *dir)
+GPtrArray *
+sora_cache_files (const char *dir, const char *const *marks)
 {
   GPtrArray *entries = g_ptr_array_new_with_free_func (entry_free);
   g_autoptr (GDir) folder = g_dir_open (dir, 0, NULL);
@@ -104,10 +99,13 @@ list_entries (const char *dir)
   while (folder != NULL && (name = g_dir_read_name (folder)) != NULL)
     {
       g_autofree char *path = g_build_filename (dir, name, NULL);
+      gboolean wanted = FALSE;
       struct stat st;
-      if (strstr (name, ENDING) == NULL || lstat (path, &st) != 0 || !S_ISREG (st.st_mode))
+      for (guint i = 0; marks[i] != NULL; i++)
+        wanted |= strstr (name, marks[i]) != NULL;
+      if (!wanted || lstat (path, &st) != 0 || !S_ISREG (st.st_mode))
         continue;
-      Entry *entry = g_new0 (Entry, 1);
+      SoraCacheFile *entry = g_new0 (SoraCacheFile, 1);
       entry->path = g_steal_pointer (&path);
       entry->bytes = (guint64)st.st_size;
       entry->used = st.st_mtim.tv_sec * G_GINT64_CONSTANT (1000000000) + st.st_mtim.tv_nsec;
@@ -119,38 +117,60 @@ list_entries (const char *dir)
 static int
 compare_used (gconstpointer a, gconstpointer b)
 {
-  const Entry *x = *(const Entry *const *)a, *y = *(const Entry *const *)b;
+  const SoraCacheFile *x = *(const SoraCacheFile *const *)a, *y = *(const SoraCacheFile *const *)b;
   return x->used < y->used ? -1 : x->used > y->used ? 1 : strcmp (x->path, y->path);
+}
+
+void
+sora_cache_evict (const char *dir, const char *const *marks, guint64 limit)
+{
+  g_autoptr (GPtrArray) files = sora_cache_files (dir, marks);
+  guint64 bytes = 0;
+
+  for (guint i = 0; i < files->len; i++)
+    bytes += ((SoraCacheFile *)g_ptr_array_index (files, i))->bytes;
+  g_ptr_array_sort (files, compare_used);
+  for (guint i = 0; i < files->len && bytes > limit; i++)
+    {
+      const SoraCacheFile *oldest = g_ptr_array_index (files, i);
+      if (g_unlink (oldest->path) == 0)
+        bytes -= oldest->bytes;
+    }
+}
+
+gboolean
+sora_cache_remove (const char *dir, const char *const *marks, GError **error)
+{
+  g_autoptr (GPtrArray) files = sora_cache_files (dir, marks);
+
+  for (guint i = 0; i < files->len; i++)
+    {
+      const SoraCacheFile *file = g_ptr_array_index (files, i);
+      if (g_unlink (file->path) == 0 || errno == ENOENT)
+        continue;
+      sora_error_set_errno (error, SORA_ERROR_FAILED, errno, "removing '%s'", file->path);
+      return FALSE;
+    }
+  return TRUE;
 }
 
 guint
 sora_cache_measure (const char *dir, guint64 *bytes)
 {
-  g_autoptr (GPtrArray) entries = list_entries (dir);
+  g_autoptr (GPtrArray) entries = sora_cache_files (dir, entry_marks);
 
   *bytes = 0;
   for (guint i = 0; i < entries->len; i++)
-    *bytes += ((Entry *)g_ptr_array_index (entries, i))->bytes;
+    *bytes += ((SoraCacheFile *)g_ptr_array_index (entries, i))->bytes;
   return entries->len;
 }
 
 gboolean
 sora_cache_clear (const char *dir, GError **error)
 {
-  g_autoptr (GPtrArray) entries = list_entries (dir);
-  Entry *secret = g_new0 (Entry, 1);
-
-  secret->path = g_build_filename (dir, SECRET, NULL);
-  g_ptr_array_add (entries, secret);
-  for (guint i = 0; i < entries->len; i++)
-    {
-      const Entry *entry = g_ptr_array_index (entries, i);
-      if (g_unlink (entry->path) == 0 || errno == ENOENT)
-        continue;
-      sora_error_set_errno (error, SORA_ERROR_FAILED, errno, "removing '%s'", entry->path);
-      return FALSE;
-    }
-  return TRUE;
+  /* The secret is a name of its own, and the only one that has that word in it. */
+  static const char *const all[] = { ENDING, SECRET, NULL };
+  return sora_cache_remove (dir, all, error);
 }
 
 gboolean
@@ -169,15 +189,6 @@ sora_cache_save (const char *dir, const char *key, GBytes *entry, guint64 limit,
   if (!sora_checkpoint_save (dir, 0, name, key, data, size, error))
     return FALSE;
 
-  guint64 bytes;
-  sora_cache_measure (dir, &bytes);
-  g_autoptr (GPtrArray) entries = list_entries (dir);
-  g_ptr_array_sort (entries, compare_used);
-  for (guint i = 0; i < entries->len && bytes > limit; i++)
-    {
-      const Entry *oldest = g_ptr_array_index (entries, i);
-      if (g_unlink (oldest->path) == 0)
-        bytes -= oldest->bytes;
-    }
+  sora_cache_evict (dir, entry_marks, limit);
   return TRUE;
 }

@@ -7,9 +7,9 @@
 #include "sora-host-private.h"
 #include "sora-instance.h"
 
-/* The model in @slot; NULL with *result: NOT_FOUND for an optional slot that is empty. */
-static SoraModel *
-find_model (SoraContext *ctx, const char *call, const char *slot, guint *index, int *result)
+SoraModel *
+sora_host_find_model (SoraContext *ctx, const char *call, const char *slot, guint *index,
+                      int *result)
 {
   int found = sora_node_find_slot (ctx->node, slot);
   if (found < 0 || slot[0] == '\0')
@@ -18,7 +18,8 @@ find_model (SoraContext *ctx, const char *call, const char *slot, guint *index, 
           ctx, "the plugin called %s() for a model '%s' that it does not declare", call, slot);
       return NULL;
     }
-  *index = (guint)found;
+  if (index != NULL)
+    *index = (guint)found;
   SoraModel **models = ctx->instance != NULL ? ctx->instance->models : ctx->node->models;
   if (models[found] == NULL)
     *result = SORA_NOT_FOUND;
@@ -45,7 +46,7 @@ sora_host_model_file (SoraContext *ctx, const char *slot, const char *name, cons
 
   if (!sora_context_enter (ctx, "model_file", SORA_PHASES_ALL, 0))
     return SORA_FAILED;
-  SoraModel *model = find_model (ctx, "model_file", slot, &index, &result);
+  SoraModel *model = sora_host_find_model (ctx, "model_file", slot, &index, &result);
   if (model == NULL)
     return result;
 
@@ -88,7 +89,7 @@ sora_host_model_tensor_info (SoraContext *ctx, const char *slot, const char *com
 
   if (!sora_context_enter (ctx, "model_tensor_info", SORA_PHASES_ALL, 0))
     return SORA_FAILED;
-  SoraModel *model = find_model (ctx, "model_tensor_info", slot, &index, &result);
+  SoraModel *model = sora_host_find_model (ctx, "model_tensor_info", slot, &index, &result);
   if (model == NULL)
     return result;
   /* Headers were checked when the model was opened: all that can be wrong now is that it is not
@@ -113,7 +114,7 @@ sora_host_weights_open (SoraContext *ctx, const char *slot, const char *componen
   *weights = NULL;
   if (!sora_context_enter (ctx, "weights_open", SORA_PHASE_RUN, 0))
     return SORA_FAILED;
-  SoraModel *model = find_model (ctx, "weights_open", slot, &index, &result);
+  SoraModel *model = sora_host_find_model (ctx, "weights_open", slot, &index, &result);
   if (model == NULL)
     return result;
   if (!sora_model_has_component (model, component))

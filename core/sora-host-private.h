@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "sora-context.h"
+#include "sora-model.h"
 
 G_BEGIN_DECLS
 
@@ -65,6 +66,17 @@ int sora_host_weights_tensor (SoraWeights *weights, const char *tensor, SoraTens
 int sora_host_weights_tensor_name (SoraWeights *weights, size_t index, const char **name);
 void sora_host_weights_done (SoraWeights *weights, const char *tensor);
 void sora_host_weights_close (SoraWeights *weights);
+/* The model in @slot, and (nullable) which slot that is; NULL with *result: NOT_FOUND for an optional slot that is
+ * empty. */
+SoraModel *sora_host_find_model (SoraContext *ctx, const char *call, const char *slot, guint *index,
+                                 int *result);
+/* sora-host-packed.c */
+int sora_host_packed_open (SoraContext *ctx, const char *slot, const char *component,
+                           const char *key, SoraPacked **packed, const void **data, uint64_t *size);
+int sora_host_packed_new (SoraContext *ctx, const char *slot, const char *component,
+                          const char *key, uint64_t size, SoraPacked **packed, void **data);
+int sora_host_packed_seal (SoraContext *ctx, SoraPacked *packed);
+void sora_host_packed_close (SoraPacked *packed);
 /* sora-host-state.c */
 int sora_host_checkpoint_save (SoraContext *ctx, const void *data, size_t size);
 int sora_host_checkpoint_load (SoraContext *ctx, const void **data, size_t *size);

@@ -110,6 +110,10 @@ static const SoraHost host = {
   .file_create = sora_host_file_create,
   .info = sora_host_info,
   .memory_limit = sora_host_memory_limit,
+  .packed_open = sora_host_packed_open,
+  .packed_new = sora_host_packed_new,
+  .packed_seal = sora_host_packed_seal,
+  .packed_close = sora_host_packed_close,
 };
 
 const SoraHost *

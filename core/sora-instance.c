@@ -6,6 +6,7 @@
 #include "sora-instance.h"
 #include "sora-error.h"
 #include "sora-model-private.h"
+#include "sora-packed.h"
 #include "sora-recipe.h"
 #include <string.h>
 
@@ -45,6 +46,9 @@ sora_weights_close (SoraWeights *weights)
 static void
 close_all_weights (SoraInstance *instance)
 {
+  /* May wait for the end of their writing; only the plugin puts any on the list, and it does not run. */
+  for (guint i = 0; i < instance->packed->len; i++)
+    sora_packed_drop (g_ptr_array_index (instance->packed, i));
   g_mutex_lock (&instance->lock);
   for (guint i = 0; i < instance->weights->len; i++)
     drop_mapping (g_ptr_array_index (instance->weights, i));
@@ -71,6 +75,9 @@ instance_free (SoraInstance *instance)
 {
   if (instance->instance != NULL && instance->klass->destroy != NULL)
     call_plugin (instance, "destroy", instance->klass->destroy);
+  while (instance->packed->len > 0)
+    sora_packed_close (g_ptr_array_index (instance->packed, 0));
+  g_ptr_array_unref (instance->packed);
   g_ptr_array_unref (instance->weights);
   g_hash_table_unref (instance->files);
   for (guint i = 0; i < instance->n_models; i++)
@@ -98,6 +105,7 @@ instance_new (SoraNode *node, const char *key)
   instance->files
       = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
   instance->weights = g_ptr_array_new_with_free_func (weights_free);
+  instance->packed = g_ptr_array_new ();
   g_mutex_init (&instance->lock);
   instance->claimed = TRUE;
   return instance;
@@ -134,7 +142,7 @@ find_warm (SoraNode *node, const char *key)
   if (found != NULL && !has_models_of (found, node))
     stale = g_steal_pointer (&found);
   if (stale != NULL)
-    sora_instance_unclaim (stale, TRUE);
+    sora_instance_unclaim (stale, SORA_INSTANCE_FAILED);
   return found;
 }
 
@@ -211,9 +219,9 @@ take_surplus (void)
 }
 
 void
-sora_instance_unclaim (SoraInstance *instance, gboolean failed)
+sora_instance_unclaim (SoraInstance *instance, SoraInstanceEnd end)
 {
-  gboolean destroy = failed || !instance->keep;
+  gboolean destroy = end != SORA_INSTANCE_IDLE || !instance->keep;
   SoraInstance *surplus = NULL;
 
   g_mutex_lock (&pool.lock);
@@ -227,6 +235,8 @@ sora_instance_unclaim (SoraInstance *instance, gboolean failed)
   else
     surplus = take_surplus ();
   g_mutex_unlock (&pool.lock);
+  for (guint i = 0; end == SORA_INSTANCE_FAILED && i < instance->packed->len; i++)
+    sora_packed_give_up (g_ptr_array_index (instance->packed, i));
   if (destroy)
     instance_free (instance);
   if (surplus != NULL)

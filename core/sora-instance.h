@@ -28,9 +28,10 @@ struct SoraInstance
   gboolean keep; /* has a create, so that it may stay warm */
   guint n_models;
   SoraModel **models; /* a slot each; NULL: empty */
-  GMutex lock;        /* files, weights */
+  GMutex lock;        /* files, weights, packed */
   GHashTable *files;  /* "slot/name" -> GBytes */
   GPtrArray *weights; /* of SoraWeights */
+  GPtrArray *packed;  /* of SoraPacked */
   /* Under the pool's lock. */
   gboolean claimed;   /* by a task of some runner */
   gboolean busy;      /* in run or release */
@@ -45,9 +46,14 @@ SoraInstance *sora_instance_claim (SoraNode *node, SoraTask *task,
                                    gpointer log_data, GError **error);
 /* Before run; FALSE: it is being released just now, ask again later. */
 gboolean sora_instance_begin (SoraInstance *instance);
-/* After run, whether it was begun or not; waits for the end of a release.  A failed one is
- * destroyed: nobody knows what state it is in. */
-void sora_instance_unclaim (SoraInstance *instance, gboolean failed);
+typedef enum
+{
+  SORA_INSTANCE_IDLE,   /* it stays warm */
+  SORA_INSTANCE_OVER,   /* nobody will ask for it again: it is destroyed */
+  SORA_INSTANCE_FAILED, /* likewise: nobody knows what state it is in; what it is writing is given up */
+} SoraInstanceEnd;
+/* After run, whether it was begun or not; waits for the end of a release. */
+void sora_instance_unclaim (SoraInstance *instance, SoraInstanceEnd end);
 void sora_instance_hold (SoraInstance *instance, guint64 bytes);
 gboolean sora_instance_unhold (SoraInstance *instance, guint64 bytes);
 guint64 sora_instance_get_held (SoraInstance *instance);

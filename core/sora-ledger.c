@@ -7,7 +7,6 @@
 #include "sora-ledger.h"
 #include "sora-instance.h"
 #include "sora-memory.h"
-#include <stdio.h>
 
 guint64
 sora_ledger_limit (guint64 asked)
@@ -39,20 +38,4 @@ void
 sora_ledger_note_peak (SoraLedger *ledger)
 {
   ledger->peak = MAX (ledger->peak, sora_ledger_used (ledger));
-}
-
-const char *
-sora_bytes_to_text (guint64 bytes, char *text)
-{
-  static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB" };
-  double value = (double)bytes;
-  guint unit = 0;
-
-  while (value >= 1024 && unit + 1 < G_N_ELEMENTS (units))
-    {
-      value /= 1024;
-      unit++;
-    }
-  snprintf (text, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
-  return text;
 }

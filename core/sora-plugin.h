@@ -50,7 +50,7 @@ extern "C" {
 
 #define SORA_PLUGIN_MAGIC 0x41524f53u /* "SORA", little endian */
 #define SORA_ABI_MAJOR 1u
-#define SORA_ABI_MINOR 1u
+#define SORA_ABI_MINOR 2u
 #define SORA_PLUGIN_SYMBOL "sora_plugin"
 
 #if defined(__GNUC__)
@@ -91,6 +91,7 @@ typedef enum {
 typedef struct SoraTensor SoraTensor;   /* the host's: a refcounted buffer */
 typedef struct SoraContext SoraContext; /* the host's: one call of one stage */
 typedef struct SoraWeights SoraWeights; /* the host's: an open component of a model */
+typedef struct SoraPacked SoraPacked;   /* the host's: what a stage made of a component's weights */
 
 /* A look at memory, shaped like DLPack's DLTensor.  Strides are in elements; host tensors are C-contiguous,
  * 64-byte aligned.  What it points to belongs to the tensor (or weights) that it was asked of. */
@@ -347,6 +348,24 @@ struct SoraHost {
    * in bytes: the same in infer and in the run that follows.  By it a stage chooses among ways that give the same
    * and take less memory for more time; infer tells the cost of the way that run will go. */
   int (*memory_limit) (SoraContext *ctx, uint64_t *bytes);
+
+  /* -- Since 1.2.  Packed weights [run]: what a stage makes of a component's weights (another order, another
+   * precision), kept as a file and mapped by later jobs, and by other processes at the same time, in place of the
+   * weights.  `key` says all that the bytes depend on but the plugin's file, the host's version, the instruction
+   * set, and which files the component has, all of which the host adds: precision, layout, versions of libraries;
+   * at most 4,096 bytes.  What is kept may be gone at any time, so a stage that asks must be able to make it.
+   * packed_open: what was sealed under this key: whole, checked, read-only and aligned to 64 bytes; SORA_NOT_FOUND:
+   * make it.  packed_new: `size` zeroed bytes to be filled, aligned to 64; reserve them before.  Ask before
+   * weights_open, so that the files are those that the key is made of.  packed_seal: they are whole and will not be
+   * written any more; `data` stays good, for reading.  The host keeps them if it can, in its own time; that it could
+   * not is told to the user and fails nothing.  packed_close [run, release, destroy]: the bytes are gone; what was
+   * not sealed is thrown away.  What release leaves open the host closes. */
+  int (*packed_open) (SoraContext *ctx, const char *slot, const char *component, const char *key,
+                      SoraPacked **packed, const void **data, uint64_t *size);
+  int (*packed_new) (SoraContext *ctx, const char *slot, const char *component, const char *key, uint64_t size,
+                     SoraPacked **packed, void **data);
+  int (*packed_seal) (SoraContext *ctx, SoraPacked *packed);
+  void (*packed_close) (SoraPacked *packed);
 };
 
 /* Does this host have that function?  Needed for members added after 1.0 only. */

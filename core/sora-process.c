@@ -5,6 +5,7 @@
 #include "config.h"
 #include "sora-compute.h"
 #include "sora-instance.h"
+#include "sora-packed.h"
 #include "sora-runner.h"
 #include <signal.h>
 #include <sys/resource.h>
@@ -41,6 +42,8 @@ sora_process_init (void)
 void
 sora_process_shutdown (void)
 {
+  /* Who wanted to wait for what is being written had it closed before. */
+  sora_packed_give_up_all ();
   sora_instances_destroy_all ();
   sora_compute_shutdown ();
 }

@@ -188,6 +188,28 @@ sora_recipe_cache_key (SoraNode *node, GError **error)
   return g_strdup (g_checksum_get_string (sum));
 }
 
+char *
+sora_recipe_packed_key (SoraNode *node, SoraModel *model, const char *component, const char *key,
+                        GError **error)
+{
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autofree char *files = sora_model_describe_files (model, component, error);
+
+  if (files == NULL)
+    return NULL;
+  add_text (sum, "sora-packed-1");
+  add_text (sum, sora_version ());
+  add_text (sum, sora_isa ());
+  add_text (sum, node->klass->id);
+  add_text (sum, node->plugin->version);
+  add_text (sum, component);
+  add_text (sum, key);
+  add_text (sum, files);
+  if (!add_module (sum, node, error))
+    return NULL;
+  return g_strdup (g_checksum_get_string (sum));
+}
+
 void
 sora_recipe_random_key (guint64 seed, guint run, const char *stage, const char *name,
                         guint8 key[32])

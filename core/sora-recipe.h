@@ -23,6 +23,10 @@ char *sora_recipe_tensor_digest (SoraTensor *tensor);
  * seed, and with the files of its models' components by what they are (device, inode, size, times): a digest
  * would read them all before the first job.  NULL without an error: one was changed just now. */
 char *sora_recipe_cache_key (SoraNode *node, GError **error);
+/* What a stage makes of a component's weights: class, plugin with the digest of its file, host version, instruction
+ * set, @key, and the files as above. */
+char *sora_recipe_packed_key (SoraNode *node, SoraModel *model, const char *component,
+                              const char *key, GError **error);
 /* 32 bytes of SHA-256 over (seed, run, stage, name). */
 void sora_recipe_random_key (guint64 seed, guint run, const char *stage, const char *name,
                              guint8 key[32]);

@@ -73,7 +73,8 @@ struct SoraRunner
   SoraPlan *plan;
   SoraRunnerCallbacks callbacks;
   gpointer data;
-  char *output_dir, *state_dir, *output_name, *cache_dir;
+  char *output_dir, *state_dir, *output_name, *cache_dir, *packed_dir;
+  SoraPackedUse packed_use;
   gboolean overwrite, single;
   struct SoraStage *stage; /* this process is a third-party stage's: ports lead to a stream */
   guint64 peak_resident;

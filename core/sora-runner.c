@@ -7,6 +7,7 @@
 #include "sora-checkpoint.h"
 #include "sora-compute.h"
 #include "sora-error.h"
+#include "sora-packed.h"
 #include <string.h>
 
 static void
@@ -72,6 +73,7 @@ sora_runner_unref (SoraRunner *runner)
   g_free (runner->output_dir);
   g_free (runner->state_dir);
   g_free (runner->cache_dir);
+  g_free (runner->packed_dir);
   g_free (runner->output_name);
   g_free (runner);
 }
@@ -91,6 +93,14 @@ sora_runner_set_cache (SoraRunner *runner, const char *dir)
   gboolean none = g_strcmp0 (runner->plan->request->metadata, "none") == 0;
   g_free (runner->cache_dir);
   runner->cache_dir = none ? NULL : g_strdup (dir);
+}
+
+void
+sora_runner_set_packed (SoraRunner *runner, const char *dir, SoraPackedUse use)
+{
+  g_free (runner->packed_dir);
+  runner->packed_dir = g_strdup (dir);
+  runner->packed_use = use;
 }
 
 void
@@ -125,6 +135,7 @@ sora_runner_cancel (SoraRunner *runner)
   if (!runner->cancelled)
     {
       runner->cancelled = TRUE;
+      sora_packed_give_up_all ();
       sora_runner_stop (
           runner, g_error_new_literal (SORA_ERROR, SORA_ERROR_CANCELLED, "the job was stopped"));
     }

@@ -152,6 +152,33 @@ guint64 sora_runner_peak_resident (SoraRunner *runner);
 void sora_runner_set_cache (SoraRunner *runner, const char *dir);
 
 /**
+ * SoraPackedUse:
+ * @SORA_PACKED_READ: only what root wrote is taken, and nothing is written: for a service that many users share
+ * @SORA_PACKED_KEEP: what this user wrote is taken, and more is written, for nobody else to read
+ * @SORA_PACKED_SHARE: likewise, for everybody to read
+ *
+ * What may be done with a folder of packed weights.
+ */
+typedef enum
+{
+  SORA_PACKED_READ,
+  SORA_PACKED_KEEP,
+  SORA_PACKED_SHARE,
+} SoraPackedUse;
+
+/**
+ * sora_runner_set_packed:
+ * @runner: a runner, before run
+ * @dir: (nullable): a folder, see sora_packed_default_dir(); it is made where there is something to keep.
+ *   %NULL (the default): nothing is kept
+ * @use: what may be done with it
+ *
+ * What stages make of a model's weights is kept there and taken from there.  All files together take at most what
+ * the environment's `SORA_PACKED_MAX` says, else 32 GiB; those used longest ago make room.
+ */
+void sora_runner_set_packed (SoraRunner *runner, const char *dir, SoraPackedUse use);
+
+/**
  * sora_runner_set_single:
  * @runner: a runner, before run
  * @single: whether this is the last job of the process, as in a command line's

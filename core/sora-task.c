@@ -37,7 +37,7 @@ sora_task_free (SoraTask *task)
   if (task->thread != NULL)
     g_thread_join (task->thread);
   if (task->instance != NULL)
-    sora_instance_unclaim (task->instance, FALSE);
+    sora_instance_unclaim (task->instance, SORA_INSTANCE_IDLE);
   g_ptr_array_unref (task->inputs);
   g_ptr_array_unref (task->outputs);
   g_free (task->pulled);
@@ -513,7 +513,9 @@ task_main (gpointer data)
     }
 
   /* The instance first, so that who waits for memory finds it idle. */
-  sora_instance_unclaim (g_steal_pointer (&task->instance), error != NULL || is_last (task));
+  sora_instance_unclaim (g_steal_pointer (&task->instance), error != NULL    ? SORA_INSTANCE_FAILED
+                                                            : is_last (task) ? SORA_INSTANCE_OVER
+                                                                             : SORA_INSTANCE_IDLE);
   g_mutex_lock (&runner->lock);
   runner->ledger.work -= task->work;
   task->work = 0;

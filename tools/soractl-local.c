@@ -199,6 +199,8 @@ soractl_run_local (SoractlGlobal *global, SoractlJob *job)
   sora_runner_set_single (runner, TRUE);
   g_autofree char *cache = sora_cache_default_dir ();
   sora_runner_set_cache (runner, cache);
+  g_autofree char *packed = sora_packed_default_dir ();
+  sora_runner_set_packed (runner, packed, SORA_PACKED_KEEP);
 
   gint64 start = g_get_monotonic_time ();
   gboolean ok = soractl_run_interruptibly (runner, &error);

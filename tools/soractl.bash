@@ -73,7 +73,7 @@ _soractl ()
             else
                 COMPREPLY=($(compgen -W "$(_soractl_ids models)" -- "$cur"))
             fi ;;
-        cache) COMPREPLY=($(compgen -W "clear" -- "$cur")) ;;
+        cache) COMPREPLY=($(compgen -W "clear prompts packed" -- "$cur")) ;;
         run) COMPREPLY=($(compgen -W "$(_soractl_ids pipelines)" -- "$cur")) ;;
         bench) COMPREPLY=($(compgen -W "peaks $(soractl bench --list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur")) ;;
         show | cancel | wait | result | delete | pause | resume | priority | keep | preview)

@@ -38,7 +38,7 @@ const SoractlVerb soractl_verbs[] = {
   { "pipelines", "", "List the pipelines", soractl_verb_pipelines, TRUE, FALSE },
   { "models", "[list | add PATH... | show NAME | verify NAME... | remove NAME...]",
     "List, add and check models", soractl_verb_models, TRUE, FALSE },
-  { "cache", "[clear]", "Show what is kept of prompts, or remove it", soractl_verb_cache, TRUE,
+  { "cache", "[clear [prompts|packed]]", "Show what is kept of prompts and weights, or remove it", soractl_verb_cache, TRUE,
     FALSE },
   { "inspect", "NAME", "Show a plugin, pipeline, model or safetensors file", soractl_verb_inspect,
     FALSE, FALSE },

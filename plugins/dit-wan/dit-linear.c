@@ -28,6 +28,22 @@ dit_linear_run (const DitLinear *linear, SoraKitTeam *team, int64_t m, const Dit
                            : result;
 }
 
+uint64_t
+dit_linear_bytes (const DitLinear *linear)
+{
+  return linear->fast != NULL ? sora_kit_linear_int8_size (linear->fast)
+                              : sora_kit_linear_size (linear->exact);
+}
+
+void
+dit_linear_place (const DitLinear *linear, void *memory)
+{
+  if (linear->fast != NULL)
+    sora_kit_linear_int8_place (linear->fast, memory);
+  else
+    sora_kit_linear_place (linear->exact, memory);
+}
+
 void
 dit_linear_clear (DitLinear *linear)
 {

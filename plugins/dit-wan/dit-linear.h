@@ -42,6 +42,12 @@ typedef struct
 int dit_linear_run (const DitLinear *linear, SoraKitTeam *team, int64_t m, const DitRows *x,
                     float *y);
 
+/** dit_linear_bytes: Returns: bytes of its weights in memory of the caller's. */
+uint64_t dit_linear_bytes (const DitLinear *linear);
+
+/** dit_linear_place: its weights stand at @memory: sora_kit_linear_place(). */
+void dit_linear_place (const DitLinear *linear, void *memory);
+
 /** dit_linear_clear: frees its weights. */
 void dit_linear_clear (DitLinear *linear);
 

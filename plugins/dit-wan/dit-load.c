@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 typedef struct
 {
@@ -15,6 +16,7 @@ typedef struct
   const DitConfig *config;
   DitModel *model;
   int64_t step, steps;
+  uint64_t size, layout; /* of the packed weights */
 } Load;
 
 /* ---- on the compute thread */
@@ -23,7 +25,11 @@ static int
 begin_model (SoraKitTeam *team, void *data)
 {
   Load *load = data;
-  return dit_model_new (load->config, team, &load->model);
+  int result = dit_model_new (load->config, team, &load->model);
+  if (result != SORA_OK)
+    return result;
+  load->size = dit_model_size (load->model);
+  return dit_model_layout (load->model, team, &load->layout);
 }
 
 typedef struct
@@ -61,6 +67,31 @@ load_piece (const SoraKitWeights *from, SoraContext *ctx, void *data, int64_t in
   return sora_kit_compute (load->host, ctx, "the transformer's loading", load_on_compute, &piece);
 }
 
+/* What an earlier job packed, or memory for it.  Checked as the files are: the host's key says that they
+ * are the ones which were loaded then.  */
+static int
+open_packed (const SoraHost *host, SoraContext *ctx, Load *load)
+{
+  SoraKitPacked packed;
+  char key[160];
+  (void)snprintf (key, sizeof key, "%s, oneDNN %s, layout %016llx",
+                  load->config->precision == DIT_FAST ? "fast" : "exact", sora_kit_dnnl_version (),
+                  (unsigned long long)load->layout);
+  int result = sora_kit_packed_open (&packed, host, ctx, "model", load->config->component, key,
+                                     load->size);
+  if (result == SORA_OK)
+    dit_model_place (load->model, &packed);
+  return result;
+}
+
+static double
+seconds (void)
+{
+  struct timespec t;
+  (void)clock_gettime (CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
 int
 dit_load (const SoraHost *host, SoraContext *ctx, DitInstance *instance, const DitConfig *config,
           int64_t step, int64_t steps)
@@ -76,13 +107,27 @@ dit_load (const SoraHost *host, SoraContext *ctx, DitInstance *instance, const D
   instance->model = NULL;
   (void)snprintf (what, sizeof what, "a Wan text-to-video transformer of %lld layers",
                   (long long)config->layers);
+  const double begun = seconds ();
   const SoraKitLoad pieces = { config->component, what, is_known, load_piece, 1 + config->layers, NULL };
   int result = sora_kit_compute (host, ctx, "the transformer", begin_model, &load);
   if (result == SORA_OK)
-    result = sora_kit_load (host, ctx, &pieces, &load);
-  if (result == SORA_OK)
-    instance->model = load.model;
-  else
-    dit_model_free (load.model);
-  return result;
+    result = open_packed (host, ctx, &load);
+  const int mapped = result == SORA_OK && load.model->packed.whole;
+  if (result == SORA_OK && !mapped)
+    {
+      result = sora_kit_load (host, ctx, &pieces, &load);
+      if (result == SORA_OK)
+        result = sora_kit_packed_seal (&load.model->packed, ctx);
+    }
+  if (result != SORA_OK)
+    {
+      dit_model_free (load.model);
+      return result;
+    }
+  instance->model = load.model;
+  host->log (ctx, SORA_LOG_INFO,
+             mapped ? "the packed weights of the %s, %.2f GB, were mapped in %.2f s"
+                    : "the weights of the %s were packed to %.2f GB in %.2f s",
+             config->component, (double)load.size / 1e9, seconds () - begun);
+  return SORA_OK;
 }

@@ -15,8 +15,100 @@ typedef struct
 {
   DitModel *model;
   SoraKitWeights from;
-  int64_t layer; /* -1: of the whole */
 } Loader;
+
+/* A linear layer of some tensors: each bias stands after its weight in the table of tensors.  */
+typedef struct
+{
+  size_t at; /* in DitLayer a DitLinear, in DitModel a SoraKitLinear pointer */
+  SoraKitActivation activation;
+  int n;
+  DitTensor weights[3];
+} Linear;
+
+typedef struct
+{
+  size_t at;
+  DitTensor tensor;
+} Vector;
+
+#define OF_LAYER(name) offsetof (DitLayer, name)
+#define OF_MODEL(name) offsetof (DitModel, name)
+
+/* What a block has, in the order in which it is packed.  */
+static const Linear layer_linears[] = {
+  { OF_LAYER (qkv), SORA_KIT_ACTIVATION_NONE, 3, { DIT_SELF_Q_W, DIT_SELF_K_W, DIT_SELF_V_W } },
+  { OF_LAYER (self_o), SORA_KIT_ACTIVATION_NONE, 1, { DIT_SELF_O_W } },
+  { OF_LAYER (cross_q), SORA_KIT_ACTIVATION_NONE, 1, { DIT_CROSS_Q_W } },
+  { OF_LAYER (kv), SORA_KIT_ACTIVATION_NONE, 2, { DIT_CROSS_K_W, DIT_CROSS_V_W } },
+  { OF_LAYER (cross_o), SORA_KIT_ACTIVATION_NONE, 1, { DIT_CROSS_O_W } },
+  { OF_LAYER (ff_1), SORA_KIT_ACTIVATION_GELU_TANH, 1, { DIT_FF_1_W } },
+  { OF_LAYER (ff_2), SORA_KIT_ACTIVATION_NONE, 1, { DIT_FF_2_W } },
+};
+/* The last two only with cross_norm.  */
+static const Vector layer_vectors[] = {
+  { OF_LAYER (table), DIT_TABLE },
+  { OF_LAYER (norm_q), DIT_SELF_NORM_Q },
+  { OF_LAYER (norm_k), DIT_SELF_NORM_K },
+  { OF_LAYER (cross_norm_q), DIT_CROSS_NORM_Q },
+  { OF_LAYER (cross_norm_k), DIT_CROSS_NORM_K },
+  { OF_LAYER (norm_2_w), DIT_NORM_2_W },
+  { OF_LAYER (norm_2_b), DIT_NORM_2_B },
+};
+/* What stands before and after the blocks: all in f32.  */
+static const Linear model_linears[] = {
+  { OF_MODEL (patch), SORA_KIT_ACTIVATION_NONE, 1, { DIT_PATCH_W } },
+  { OF_MODEL (text_1), SORA_KIT_ACTIVATION_GELU_TANH, 1, { DIT_TEXT_1_W } },
+  { OF_MODEL (text_2), SORA_KIT_ACTIVATION_NONE, 1, { DIT_TEXT_2_W } },
+  { OF_MODEL (time_1), SORA_KIT_ACTIVATION_SILU, 1, { DIT_TIME_1_W } },
+  { OF_MODEL (time_2), SORA_KIT_ACTIVATION_NONE, 1, { DIT_TIME_2_W } },
+  { OF_MODEL (time_proj), SORA_KIT_ACTIVATION_NONE, 1, { DIT_TIME_PROJ_W } },
+  { OF_MODEL (out), SORA_KIT_ACTIVATION_NONE, 1, { DIT_OUT_W } },
+};
+static const Vector model_vectors[] = { { OF_MODEL (out_table), DIT_OUT_TABLE } };
+
+/* One block, or (layer -1) what is around them.  */
+typedef struct
+{
+  char *at;
+  int64_t layer;
+  const Linear *linears;
+  const Vector *vectors;
+  size_t n_linears, n_vectors;
+} Piece;
+
+static Piece
+piece_of (DitModel *self, int64_t layer)
+{
+  const size_t norms = self->config.cross_norm ? 0 : 2;
+  if (layer < 0)
+    return (Piece){ (char *)self,
+                    -1,
+                    model_linears,
+                    model_vectors,
+                    sizeof model_linears / sizeof *model_linears,
+                    sizeof model_vectors / sizeof *model_vectors };
+  return (Piece){ (char *)&self->layers[layer],
+                  layer,
+                  layer_linears,
+                  layer_vectors,
+                  sizeof layer_linears / sizeof *layer_linears,
+                  sizeof layer_vectors / sizeof *layer_vectors - norms };
+}
+
+static DitLinear
+get_linear (const Piece *piece, const Linear *linear)
+{
+  if (piece->layer >= 0)
+    return *(const DitLinear *)(const void *)(piece->at + linear->at);
+  return (DitLinear){ .exact = *(SoraKitLinear *const *)(const void *)(piece->at + linear->at) };
+}
+
+static float **
+vector_place (const Piece *piece, const Vector *vector)
+{
+  return (float **)(void *)(piece->at + vector->at);
+}
 
 int
 dit_model_is_fast (const DitConfig *config, DitTensor weight, int64_t layer)
@@ -73,133 +165,151 @@ dit_model_bytes (const DitConfig *c)
          + sora_kit_linear_bytes (c->out_channels * patch, d) + 2 * (uint64_t)d * sizeof (float);
 }
 
-static int
-stopped (const Loader *loader)
+/* ---- making, without weights */
+
+/* Output and input features.  */
+static void
+linear_shape (const DitConfig *config, const Linear *linear, int64_t *rows, int64_t *columns)
 {
-  return loader->from.team->error[0] != '\0' || sora_kit_team_cancelled (loader->from.team);
+  int64_t shape[DIT_MAX_RANK];
+  *rows = 0;
+  *columns = 1;
+  for (int i = 0; i < linear->n; i++)
+    {
+      const int ndim = dit_tensor_shape (linear->weights[i], config, shape);
+      *rows += shape[0];
+      for (int axis = 1; i == 0 && axis < ndim; axis++)
+        *columns *= shape[axis];
+    }
 }
 
-static float *
-load_vector (const Loader *loader, DitTensor tensor)
+static int
+make_linear (DitModel *self, const Piece *piece, const Linear *linear, SoraKitTeam *team)
 {
+  int64_t rows, columns;
+  DitLinear made = { 0 };
+  linear_shape (&self->config, linear, &rows, &columns);
+  if (piece->layer >= 0 && dit_model_is_fast (&self->config, linear->weights[0], piece->layer))
+    made.fast = sora_kit_linear_int8_new (rows, columns, linear->activation, team);
+  else
+    made.exact = sora_kit_linear_new (self->cache, rows, columns, linear->activation, 1, team);
+  if (piece->layer >= 0)
+    *(DitLinear *)(void *)(piece->at + linear->at) = made;
+  else
+    *(SoraKitLinear **)(void *)(piece->at + linear->at) = made.exact;
+  return made.fast != NULL || made.exact != NULL ? SORA_OK : SORA_FAILED;
+}
+
+static uint64_t
+vector_values (const DitConfig *config, const Vector *vector)
+{
+  int64_t shape[DIT_MAX_RANK];
+  uint64_t values = 1;
+  for (int i = dit_tensor_shape (vector->tensor, config, shape); i > 0; i--)
+    values *= (uint64_t)shape[i - 1];
+  return values;
+}
+
+static void
+place_all (DitModel *self, SoraKitPacked *packed)
+{
+  for (int64_t layer = -1; layer < self->config.layers; layer++)
+    {
+      const Piece piece = piece_of (self, layer);
+      for (size_t i = 0; i < piece.n_linears; i++)
+        {
+          DitLinear linear = get_linear (&piece, &piece.linears[i]);
+          void *place = sora_kit_packed_take (packed, dit_linear_bytes (&linear));
+          if (place != NULL)
+            dit_linear_place (&linear, place);
+        }
+      for (size_t i = 0; i < piece.n_vectors; i++)
+        {
+          const uint64_t values = vector_values (&self->config, &piece.vectors[i]);
+          void *place = sora_kit_packed_take (packed, values * sizeof (float));
+          if (place != NULL)
+            *vector_place (&piece, &piece.vectors[i]) = place;
+        }
+    }
+}
+
+void
+dit_model_place (DitModel *self, const SoraKitPacked *packed)
+{
+  self->packed = *packed;
+  place_all (self, &self->packed);
+}
+
+uint64_t
+dit_model_size (DitModel *self)
+{
+  SoraKitPacked count = { 0 };
+  place_all (self, &count);
+  return count.at;
+}
+
+int
+dit_model_layout (DitModel *self, SoraKitTeam *team, uint64_t *sum)
+{
+  *sum = UINT64_C (0xcbf29ce484222325); /* where FNV-1a begins */
+  for (int64_t layer = -1; layer < self->config.layers; layer++)
+    {
+      const Piece piece = piece_of (self, layer);
+      for (size_t i = 0; i < piece.n_linears; i++)
+        {
+          const DitLinear linear = get_linear (&piece, &piece.linears[i]);
+          if (linear.exact != NULL && sora_kit_linear_layout (linear.exact, team, sum) != SORA_OK)
+            return SORA_FAILED;
+        }
+    }
+  return SORA_OK;
+}
+
+/* ---- packing */
+
+static int
+pack_linear (const Loader *loader, const Piece *piece, const Linear *linear)
+{
+  const DitLinear packed = get_linear (piece, linear);
   char name[DIT_NAME_SIZE];
   int64_t shape[DIT_MAX_RANK];
-  if (stopped (loader))
-    return NULL;
-  int ndim = dit_tensor_shape (tensor, &loader->model->config, shape);
-  return sora_kit_weights_f32 (&loader->from, dit_tensor_name (tensor, loader->layer, name), ndim,
-                               shape);
-}
-
-/* One layer of @parts, in its form.  */
-static DitLinear
-pack_linear (const Loader *loader, SoraKitActivation activation, const SoraKitLinearPart *parts,
-             int n, int64_t rows, int64_t columns, int fast)
-{
-  SoraKitTeam *team = loader->from.team;
-  DitLinear linear = { 0 };
-  int result = SORA_FAILED;
-  if (fast)
-    linear.fast = sora_kit_linear_int8_new (rows, columns, activation, team);
-  else
-    linear.exact = sora_kit_linear_new (loader->model->cache, rows, columns, activation, 1, team);
-  if (linear.fast != NULL)
-    result = sora_kit_linear_int8_pack (linear.fast, team, parts, n);
-  if (linear.exact != NULL)
-    result = sora_kit_linear_pack (linear.exact, team, parts, n);
-  if (result != SORA_OK)
-    dit_linear_clear (&linear);
-  return linear;
-}
-
-/* One linear layer of the parts whose weights are given; each bias stands after its weight in the
- * table.
- */
-static DitLinear
-load_linear (const Loader *loader, SoraKitActivation activation, const DitTensor *weights, int n)
-{
-  char name[DIT_NAME_SIZE];
-  int64_t shape[DIT_MAX_RANK], rows = 0, columns = 1;
   SoraKitLinearPart parts[3];
-  const DitLinear none = { 0 };
-  for (int i = 0; i < n; i++)
+  for (int i = 0; i < linear->n; i++)
     {
       SoraTensorView w, b;
-      if (stopped (loader))
-        return none;
-      int ndim = dit_tensor_shape (weights[i], &loader->model->config, shape);
-      if (sora_kit_weights_view (&loader->from, dit_tensor_name (weights[i], loader->layer, name),
-                                 ndim, shape, &w)
-          != SORA_OK)
-        return none;
-      columns = 1;
-      for (int axis = 1; axis < ndim; axis++)
-        columns *= shape[axis];
-      if (sora_kit_weights_view (&loader->from,
-                                 dit_tensor_name ((DitTensor)(weights[i] + 1), loader->layer, name),
-                                 1, shape, &b)
-          != SORA_OK)
-        return none;
+      const DitTensor weight = linear->weights[i], bias = (DitTensor)(weight + 1);
+      const int ndim = dit_tensor_shape (weight, &loader->model->config, shape);
+      if (sora_kit_weights_view (&loader->from, dit_tensor_name (weight, piece->layer, name), ndim,
+                                 shape, &w)
+              != SORA_OK
+          || sora_kit_weights_view (&loader->from, dit_tensor_name (bias, piece->layer, name), 1,
+                                    shape, &b)
+                 != SORA_OK)
+        return SORA_FAILED;
       parts[i] = (SoraKitLinearPart){ w.data, w.dtype, b.dtype, b.data, shape[0] };
-      rows += shape[0];
     }
-  const DitLinear linear
-      = pack_linear (loader, activation, parts, n, rows, columns,
-                     loader->layer >= 0
-                         && dit_model_is_fast (&loader->model->config, weights[0], loader->layer));
-  if (linear.exact == NULL && linear.fast == NULL)
-    return none;
-  for (int i = 0; i < n; i++)
-    {
-      sora_kit_weights_done (&loader->from, dit_tensor_name (weights[i], loader->layer, name));
-      sora_kit_weights_done (&loader->from,
-                             dit_tensor_name ((DitTensor)(weights[i] + 1), loader->layer, name));
-    }
-  return linear;
+  int result = packed.fast != NULL
+                   ? sora_kit_linear_int8_pack (packed.fast, loader->from.team, parts, linear->n)
+                   : sora_kit_linear_pack (packed.exact, loader->from.team, parts, linear->n);
+  for (int i = 0; i < linear->n; i++)
+    for (int bias = 0; bias < 2; bias++)
+      sora_kit_weights_done (&loader->from, dit_tensor_name ((DitTensor)(linear->weights[i] + bias),
+                                                             piece->layer, name));
+  return result;
 }
 
-static DitLinear
-load_one (const Loader *loader, SoraKitActivation activation, DitTensor weight)
+static int
+pack_vector (const Loader *loader, const Piece *piece, const Vector *vector)
 {
-  return load_linear (loader, activation, &weight, 1);
-}
-
-static void
-load_layer (const Loader *loader, DitLayer *layer)
-{
-  static const DitTensor qkv[] = { DIT_SELF_Q_W, DIT_SELF_K_W, DIT_SELF_V_W },
-                         kv[] = { DIT_CROSS_K_W, DIT_CROSS_V_W };
-  layer->table = load_vector (loader, DIT_TABLE);
-  layer->qkv = load_linear (loader, SORA_KIT_ACTIVATION_NONE, qkv, 3);
-  layer->self_o = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_SELF_O_W);
-  layer->norm_q = load_vector (loader, DIT_SELF_NORM_Q);
-  layer->norm_k = load_vector (loader, DIT_SELF_NORM_K);
-  layer->cross_q = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_CROSS_Q_W);
-  layer->kv = load_linear (loader, SORA_KIT_ACTIVATION_NONE, kv, 2);
-  layer->cross_o = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_CROSS_O_W);
-  layer->cross_norm_q = load_vector (loader, DIT_CROSS_NORM_Q);
-  layer->cross_norm_k = load_vector (loader, DIT_CROSS_NORM_K);
-  layer->ff_1 = load_one (loader, SORA_KIT_ACTIVATION_GELU_TANH, DIT_FF_1_W);
-  layer->ff_2 = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_FF_2_W);
-  if (loader->model->config.cross_norm)
-    {
-      layer->norm_2_w = load_vector (loader, DIT_NORM_2_W);
-      layer->norm_2_b = load_vector (loader, DIT_NORM_2_B);
-    }
-}
-
-/* What stands before and after the layers.  */
-static void
-load_whole (const Loader *loader, DitModel *self)
-{
-  self->patch = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_PATCH_W).exact;
-  self->text_1 = load_one (loader, SORA_KIT_ACTIVATION_GELU_TANH, DIT_TEXT_1_W).exact;
-  self->text_2 = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_TEXT_2_W).exact;
-  self->time_1 = load_one (loader, SORA_KIT_ACTIVATION_SILU, DIT_TIME_1_W).exact;
-  self->time_2 = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_TIME_2_W).exact;
-  self->time_proj = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_TIME_PROJ_W).exact;
-  self->out_table = load_vector (loader, DIT_OUT_TABLE);
-  self->out = load_one (loader, SORA_KIT_ACTIVATION_NONE, DIT_OUT_W).exact;
+  float **place = vector_place (piece, vector);
+  char name[DIT_NAME_SIZE];
+  int64_t shape[DIT_MAX_RANK];
+  const int ndim = dit_tensor_shape (vector->tensor, &loader->model->config, shape);
+  (void)dit_tensor_name (vector->tensor, piece->layer, name);
+  if (*place != NULL)
+    return sora_kit_weights_read (&loader->from, name, ndim, shape, *place);
+  *place = sora_kit_weights_f32 (&loader->from, name, ndim, shape);
+  return *place != NULL ? SORA_OK : SORA_FAILED;
 }
 
 int
@@ -215,34 +325,47 @@ dit_model_new (const DitConfig *config, SoraKitTeam *team, DitModel **model)
                                  (long long)config->layers);
     }
   self->config = *config;
+  for (int64_t layer = -1; layer < config->layers; layer++)
+    {
+      const Piece piece = piece_of (self, layer);
+      for (size_t i = 0; i < piece.n_linears; i++)
+        if (make_linear (self, &piece, &piece.linears[i], team) != SORA_OK)
+          {
+            dit_model_free (self);
+            return SORA_FAILED;
+          }
+    }
   *model = self;
   return SORA_OK;
 }
 
 int
-dit_model_load (DitModel *self, const SoraKitWeights *from, int64_t piece)
+dit_model_load (DitModel *self, const SoraKitWeights *from, int64_t number)
 {
-  Loader loader = { self, *from, piece - 1 };
-  if (piece > 0)
-    load_layer (&loader, &self->layers[piece - 1]);
-  else
-    load_whole (&loader, self);
-  if (from->team->error[0] != '\0')
-    return SORA_FAILED;
-  return sora_kit_team_cancelled (from->team) ? SORA_CANCELLED : SORA_OK;
+  const Loader loader = { self, *from };
+  const Piece piece = piece_of (self, number - 1);
+  int result = SORA_OK;
+  for (size_t i = 0; i < piece.n_linears + piece.n_vectors && result == SORA_OK; i++)
+    if (sora_kit_team_cancelled (from->team))
+      result = SORA_CANCELLED;
+    else if (i < piece.n_linears)
+      result = pack_linear (&loader, &piece, &piece.linears[i]);
+    else
+      result = pack_vector (&loader, &piece, &piece.vectors[i - piece.n_linears]);
+  return result;
 }
 
 static void
-layer_free (DitLayer *layer)
+piece_free (DitModel *self, int64_t layer)
 {
-  DitLinear *linears[] = { &layer->qkv,     &layer->self_o, &layer->cross_q, &layer->kv,
-                           &layer->cross_o, &layer->ff_1,   &layer->ff_2 };
-  float *vectors[] = { layer->table,        layer->norm_q,   layer->norm_k,  layer->cross_norm_q,
-                       layer->cross_norm_k, layer->norm_2_w, layer->norm_2_b };
-  for (size_t i = 0; i < sizeof linears / sizeof linears[0]; i++)
-    dit_linear_clear (linears[i]);
-  for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++)
-    sora_kit_free (vectors[i]);
+  const Piece piece = piece_of (self, layer);
+  for (size_t i = 0; i < piece.n_linears; i++)
+    {
+      DitLinear linear = get_linear (&piece, &piece.linears[i]);
+      dit_linear_clear (&linear);
+    }
+  for (size_t i = 0; i < piece.n_vectors && self->packed.base == NULL; i++)
+    sora_kit_free (*vector_place (&piece, &piece.vectors[i]));
 }
 
 void
@@ -250,13 +373,9 @@ dit_model_free (DitModel *self)
 {
   if (self == NULL)
     return;
-  SoraKitLinear *linears[] = { self->patch,  self->text_1,    self->text_2, self->time_1,
-                               self->time_2, self->time_proj, self->out };
-  for (size_t i = 0; i < sizeof linears / sizeof linears[0]; i++)
-    sora_kit_linear_free (linears[i]);
-  for (int64_t i = 0; self->layers != NULL && i < self->config.layers; i++)
-    layer_free (&self->layers[i]);
-  sora_kit_free (self->out_table);
+  for (int64_t layer = -1; self->layers != NULL && layer < self->config.layers; layer++)
+    piece_free (self, layer);
+  sora_kit_packed_close (&self->packed);
   free (self->layers);
   sora_kit_cache_free (self->cache);
   free (self);

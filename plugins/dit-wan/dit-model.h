@@ -8,6 +8,7 @@
 #include "dit-config.h"
 #include "dit-linear.h"
 #include "dit-tensors.h"
+#include "kit-packed.h"
 #include "kit-weights.h"
 
 typedef struct
@@ -28,6 +29,7 @@ typedef struct
   SoraKitLinear *patch, *text_1, *text_2, *time_1, *time_2, *time_proj, *out;
   float *out_table; /* [2, D] */
   DitLayer *layers;
+  SoraKitPacked packed; /* where all weights are; without memory: each layer has its own */
 } DitModel;
 
 /**
@@ -51,9 +53,34 @@ uint64_t dit_model_bytes (const DitConfig *config);
  * @team: takes the reason of a failure
  * @model: (out): a model without weights; %NULL on failure
  *
+ * On the compute thread, as the three that follow.
+ *
  * Returns: %SORA_OK or %SORA_FAILED
  */
 int dit_model_new (const DitConfig *config, SoraKitTeam *team, DitModel **model);
+
+/** dit_model_size: Returns: bytes that its weights take in one piece of memory. */
+uint64_t dit_model_size (DitModel *model);
+
+/**
+ * dit_model_layout:
+ * @model: a model
+ * @team: takes the reason of a failure
+ * @sum: (out): a checksum over the order of all packed weights
+ *
+ * Returns: %SORA_OK or %SORA_FAILED
+ */
+int dit_model_layout (DitModel *model, SoraKitTeam *team, uint64_t *sum);
+
+/**
+ * dit_model_place:
+ * @model: a model without weights
+ * @packed: dit_model_size() bytes, or none; the model's from here on
+ *
+ * All layers take their places.  If it is whole, the model has its weights; else dit_model_load() packs
+ * them there.
+ */
+void dit_model_place (DitModel *model, const SoraKitPacked *packed);
 
 /**
  * dit_model_load:

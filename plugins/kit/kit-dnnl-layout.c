@@ -108,6 +108,29 @@ sora_kit_layout_free (SoraKitLayout *layout)
   free (layout);
 }
 
+/* FNV-1a, 64 bits, of numbers: Fowler, Noll, Vo, Eastlake, "The FNV Non-Cryptographic Hash Algorithm".  */
+static void
+sum_numbers (uint64_t *sum, const dnnl_dim_t *numbers, int n)
+{
+  for (int i = 0; i < n; i++)
+    for (int byte = 0; byte < 8; byte++)
+      *sum = (*sum ^ ((uint64_t)numbers[i] >> 8 * byte & 255)) * UINT64_C (0x100000001b3);
+}
+
+void
+sora_kit_layout_sum (const SoraKitLayout *layout, uint64_t *sum)
+{
+  LayoutForm form;
+  md_form (layout, &form);
+  const dnnl_dim_t head[] = { form.ndim, form.kind, form.n_blocks,
+                              (dnnl_dim_t)sora_kit_layout_bytes (layout) };
+  sum_numbers (sum, head, 4);
+  sum_numbers (sum, form.padded, form.ndim);
+  sum_numbers (sum, form.strides, form.ndim);
+  sum_numbers (sum, form.blocks, form.n_blocks);
+  sum_numbers (sum, form.indices, form.n_blocks);
+}
+
 uint64_t
 sora_kit_layout_bytes (const SoraKitLayout *layout)
 {

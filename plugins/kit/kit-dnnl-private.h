@@ -11,6 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Where elements lie: extents with their padding, strides of the blocks, and the blocks. */
+typedef struct
+{
+  int ndim, kind, n_blocks;
+  dnnl_dims_t padded, strides, blocks, indices;
+} LayoutForm;
+
 #if DNNL_VERSION_MAJOR >= 3
 
 typedef const_dnnl_memory_desc_t Md; /* a look at a descriptor that somebody else owns */
@@ -47,6 +54,25 @@ static inline dnnl_status_t
 md_init_any (SoraKitLayout *layout, int ndim, const dnnl_dims_t dims, dnnl_data_type_t dtype)
 {
   return dnnl_memory_desc_create_with_tag (&layout->md, ndim, dims, dtype, dnnl_format_tag_any);
+}
+
+/* What a query does not know (an order of no blocks) is zero. */
+static inline void
+md_form (const SoraKitLayout *layout, LayoutForm *form)
+{
+  const dnnl_query_t queries[]
+      = { dnnl_query_padded_dims, dnnl_query_strides, dnnl_query_inner_blks, dnnl_query_inner_idxs };
+  dnnl_dims_t *const to[] = { &form->padded, &form->strides, &form->blocks, &form->indices };
+  dnnl_format_kind_t kind = dnnl_format_kind_undef;
+  const dnnl_dims_t *numbers;
+  memset (form, 0, sizeof *form);
+  (void)dnnl_memory_desc_query (layout->md, dnnl_query_ndims_s32, &form->ndim);
+  (void)dnnl_memory_desc_query (layout->md, dnnl_query_format_kind, &kind);
+  (void)dnnl_memory_desc_query (layout->md, dnnl_query_inner_nblks_s32, &form->n_blocks);
+  form->kind = (int)kind;
+  for (int i = 0; i < 4; i++)
+    if (dnnl_memory_desc_query (layout->md, queries[i], (void *)&numbers) == dnnl_success)
+      memcpy (*to[i], *numbers, sizeof *numbers);
 }
 
 static inline dnnl_status_t
@@ -103,6 +129,23 @@ static inline dnnl_status_t
 md_init_any (SoraKitLayout *layout, int ndim, const dnnl_dims_t dims, dnnl_data_type_t dtype)
 {
   return dnnl_memory_desc_init_by_tag (&layout->md, ndim, dims, dtype, dnnl_format_tag_any);
+}
+
+/* An order of no blocks has none to tell. */
+static inline void
+md_form (const SoraKitLayout *layout, LayoutForm *form)
+{
+  const dnnl_memory_desc_t *md = &layout->md;
+  memset (form, 0, sizeof *form);
+  form->ndim = md->ndims;
+  form->kind = (int)md->format_kind;
+  memcpy (form->padded, md->padded_dims, sizeof form->padded);
+  if (md->format_kind != dnnl_blocked)
+    return;
+  form->n_blocks = md->format_desc.blocking.inner_nblks;
+  memcpy (form->strides, md->format_desc.blocking.strides, sizeof form->strides);
+  memcpy (form->blocks, md->format_desc.blocking.inner_blks, sizeof form->blocks);
+  memcpy (form->indices, md->format_desc.blocking.inner_idxs, sizeof form->indices);
 }
 
 static inline dnnl_status_t

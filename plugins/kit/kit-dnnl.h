@@ -171,6 +171,9 @@ SoraKitLayout *sora_kit_layout_new (int ndim, const int64_t *dims, dnnl_data_typ
 /** sora_kit_layout_free: @layout: (nullable): one that the caller owns. */
 void sora_kit_layout_free (SoraKitLayout *layout);
 
+/** sora_kit_layout_sum: @sum: (inout): a checksum, to which it adds all that tells where elements lie. */
+void sora_kit_layout_sum (const SoraKitLayout *layout, uint64_t *sum);
+
 /** sora_kit_layout_bytes: Returns: bytes of memory in that layout, padding included. */
 uint64_t sora_kit_layout_bytes (const SoraKitLayout *layout);
 

@@ -27,6 +27,7 @@ struct SoraKitLinearInt8
   int8_t *weights;       /* of each panel [k4 / 4][COLUMNS][4] */
   float *scales, *bias;  /* of each column, zeros behind the last */
   int32_t *compensation; /* 128 · the sum of its weights */
+  int placed;            /* nonzero: the memory is the caller's */
 };
 
 SoraKitLinearInt8 *
@@ -57,11 +58,32 @@ sora_kit_linear_int8_free (SoraKitLinearInt8 *self)
 {
   if (self == NULL)
     return;
-  sora_kit_free (self->weights);
-  sora_kit_free (self->scales);
-  sora_kit_free (self->bias);
-  sora_kit_free (self->compensation);
+  if (!self->placed)
+    {
+      sora_kit_free (self->weights);
+      sora_kit_free (self->scales);
+      sora_kit_free (self->bias);
+      sora_kit_free (self->compensation);
+    }
   free (self);
+}
+
+uint64_t
+sora_kit_linear_int8_size (const SoraKitLinearInt8 *self)
+{
+  return sora_kit_linear_int8_bytes (self->n, self->k);
+}
+
+void
+sora_kit_linear_int8_place (SoraKitLinearInt8 *self, void *memory)
+{
+  /* A panel has 64 columns: all four begin at multiples of 64 bytes.  */
+  const int64_t columns = self->panels * COLUMNS;
+  self->placed = 1;
+  self->weights = memory;
+  self->scales = (float *)(void *)(self->weights + columns * self->k4);
+  self->bias = self->scales + columns;
+  self->compensation = (int32_t *)(void *)(self->bias + columns);
 }
 
 uint64_t

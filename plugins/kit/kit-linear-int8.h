@@ -38,6 +38,18 @@ void sora_kit_linear_int8_free (SoraKitLinearInt8 *linear);
 /** sora_kit_linear_int8_bytes: Returns: bytes of the packed weights, scales and bias: exact. */
 uint64_t sora_kit_linear_int8_bytes (int64_t n, int64_t k);
 
+/** sora_kit_linear_int8_size: Returns: the same of a layer that is there. */
+uint64_t sora_kit_linear_int8_size (const SoraKitLinearInt8 *linear);
+
+/**
+ * sora_kit_linear_int8_place:
+ * @linear: a layer without weights
+ * @memory: sora_kit_linear_int8_bytes() bytes, aligned to 64, which must outlive it
+ *
+ * As sora_kit_linear_place().  The layout depends on the shape alone.
+ */
+void sora_kit_linear_int8_place (SoraKitLinearInt8 *linear, void *memory);
+
 /**
  * sora_kit_linear_int8_pack:
  * @linear: a layer

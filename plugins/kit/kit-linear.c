@@ -21,7 +21,7 @@ struct SoraKitLinear
   int64_t n, k, tile_n, tiles_n;
   uint64_t tile_bytes;
   int32_t activation, has_bias;
-  SoraKitPrimitive *reorder[2]; /* of a whole tile, of the last one */
+  int placed; /* nonzero: the memory is the caller's */
   char *weights;
   float *bias;
   SoraKitPrimitive *product[4]; /* last used: {whole, last} rows x {whole, last} columns */
@@ -93,19 +93,12 @@ sora_kit_linear_new (SoraKitCache *cache, int64_t n, int64_t k, SoraKitActivatio
       int64_t columns = i == 0 ? self->tile_n : n - (self->tiles_n - 1) * self->tile_n;
       SoraKitMatmul mm = product_of (self, PACK_ROWS, columns);
       SoraKitPrimitive *product = sora_kit_cache_matmul (cache, &mm, team);
-      const int64_t dims[] = { k, columns }, strides[] = { 1, k };
-      SoraKitLayout *plain
-          = product ? sora_kit_layout_new (2, dims, dnnl_f32, strides, team) : NULL;
-      const SoraKitLayout *packed
-          = product ? sora_kit_primitive_layout (product, SORA_KIT_ROLE_WEIGHTS) : NULL;
-      if (plain != NULL)
-        self->reorder[i] = sora_kit_reorder_new (plain, packed, team);
-      sora_kit_layout_free (plain);
-      if (self->reorder[i] == NULL)
+      if (product == NULL)
         {
           sora_kit_linear_free (self);
           return NULL;
         }
+      const SoraKitLayout *packed = sora_kit_primitive_layout (product, SORA_KIT_ROLE_WEIGHTS);
       if (i == 0)
         self->tile_bytes = (sora_kit_layout_bytes (packed) + 63) / 64 * 64;
     }
@@ -117,10 +110,11 @@ sora_kit_linear_free (SoraKitLinear *self)
 {
   if (self == NULL)
     return;
-  sora_kit_primitive_free (self->reorder[0]);
-  sora_kit_primitive_free (self->reorder[1]);
-  sora_kit_free (self->weights);
-  sora_kit_free (self->bias);
+  if (!self->placed)
+    {
+      sora_kit_free (self->weights);
+      sora_kit_free (self->bias);
+    }
   free (self);
 }
 
@@ -140,11 +134,44 @@ sora_kit_linear_size (const SoraKitLinear *self)
   return (uint64_t)self->tiles_n * self->tile_bytes + (uint64_t)self->n * sizeof (float);
 }
 
+void
+sora_kit_linear_place (SoraKitLinear *self, void *memory)
+{
+  self->placed = 1;
+  self->weights = memory;
+  self->bias = (float *)(void *)(self->weights + (uint64_t)self->tiles_n * self->tile_bytes);
+}
+
+/* The order of the weights in a tile: 0, whole; 1, the last one.  The cache may have ended what it
+ * came from before.  */
+static const SoraKitLayout *
+tile_layout (const SoraKitLinear *self, int last, SoraKitTeam *team)
+{
+  const int64_t columns = last ? self->n - (self->tiles_n - 1) * self->tile_n : self->tile_n;
+  const SoraKitMatmul mm = product_of (self, PACK_ROWS, columns);
+  SoraKitPrimitive *product = sora_kit_cache_matmul (self->cache, &mm, team);
+  return product != NULL ? sora_kit_primitive_layout (product, SORA_KIT_ROLE_WEIGHTS) : NULL;
+}
+
+int
+sora_kit_linear_layout (const SoraKitLinear *self, SoraKitTeam *team, uint64_t *sum)
+{
+  for (int last = 0; last < 2; last++)
+    {
+      const SoraKitLayout *layout = tile_layout (self, last, team);
+      if (layout == NULL)
+        return SORA_FAILED;
+      sora_kit_layout_sum (layout, sum);
+    }
+  return SORA_OK;
+}
+
 typedef struct
 {
   SoraKitLinear *self;
   const SoraKitLinearPart *parts;
   int n_parts;
+  SoraKitPrimitive *reorder[2]; /* of a whole tile, of the last one */
 } Packing;
 
 /* Gathers `columns` rows of the parts, from `first` on, as f32 [columns, K].  */
@@ -193,7 +220,7 @@ pack_tile (SoraKitTeam *team, void *data, int64_t tile, int slot)
     sora_kit_team_fail (
         team, "linear layer: weights or bias of a dtype other than f32, f16, bf16 and f64");
   else
-    result = sora_kit_primitive_run (self->reorder[last], team, slot, rows, NULL, NULL,
+    result = sora_kit_primitive_run (packing->reorder[last], team, slot, rows, NULL, NULL,
                                      self->weights + (uint64_t)tile * self->tile_bytes);
   sora_kit_free (rows);
   return result;
@@ -216,8 +243,25 @@ sora_kit_linear_pack (SoraKitLinear *self, SoraKitTeam *team, const SoraKitLinea
   if (self->weights == NULL || self->bias == NULL)
     return sora_kit_team_fail (team, "out of memory for a linear layer of %lld x %lld",
                                (long long)self->n, (long long)self->k);
-  Packing packing = { self, parts, n_parts };
-  return sora_kit_parallel (team, self->tiles_n, pack_tile, &packing);
+  Packing packing = { self, parts, n_parts, { NULL, NULL } };
+  int result = SORA_OK;
+  for (int last = 0; last < 2 && result == SORA_OK; last++)
+    {
+      const int64_t columns = last ? self->n - (self->tiles_n - 1) * self->tile_n : self->tile_n;
+      const int64_t dims[] = { self->k, columns }, strides[] = { 1, self->k };
+      const SoraKitLayout *packed = tile_layout (self, last, team);
+      SoraKitLayout *plain
+          = packed != NULL ? sora_kit_layout_new (2, dims, dnnl_f32, strides, team) : NULL;
+      if (plain != NULL)
+        packing.reorder[last] = sora_kit_reorder_new (plain, packed, team);
+      sora_kit_layout_free (plain);
+      result = packing.reorder[last] != NULL ? SORA_OK : SORA_FAILED;
+    }
+  if (result == SORA_OK)
+    result = sora_kit_parallel (team, self->tiles_n, pack_tile, &packing);
+  sora_kit_primitive_free (packing.reorder[0]);
+  sora_kit_primitive_free (packing.reorder[1]);
+  return result;
 }
 
 typedef struct

@@ -67,13 +67,37 @@ uint64_t sora_kit_linear_bytes (int64_t n, int64_t k);
 uint64_t sora_kit_linear_size (const SoraKitLinear *linear);
 
 /**
+ * sora_kit_linear_place:
+ * @linear: a layer without weights
+ * @memory: sora_kit_linear_size() bytes, aligned to 64, which must outlive it
+ *
+ * Its weights and bias stand there: those of a layer of the same shape, activation and layout, packed
+ * before; or zeros, for sora_kit_linear_pack() to fill.
+ */
+void sora_kit_linear_place (SoraKitLinear *linear, void *memory);
+
+/**
+ * sora_kit_linear_layout:
+ * @linear: a layer
+ * @team: takes the reason of a failure
+ * @sum: (inout): a checksum
+ *
+ * Adds the order of its packed weights, as oneDNN describes it, to @sum: where sums, shapes and oneDNN's
+ * version agree, packed weights can be exchanged.
+ *
+ * Returns: %SORA_OK or %SORA_FAILED
+ */
+int sora_kit_linear_layout (const SoraKitLinear *linear, SoraKitTeam *team, uint64_t *sum);
+
+/**
  * sora_kit_linear_pack:
  * @linear: a layer
  * @team: who works
  * @parts: the weights, in order; their rows sum up to N
  * @n_parts: how many
  *
- * Converts to f32 and brings into oneDNN's order.  Allocates the packed weights.
+ * Converts to f32 and brings into oneDNN's order.  Allocates the packed weights, unless they have
+ * their place.
  *
  * Returns: %SORA_OK, %SORA_CANCELLED or %SORA_FAILED
  */

@@ -77,6 +77,19 @@ sora_kit_weights_f32 (const SoraKitWeights *from, const char *name, int ndim, co
   return values;
 }
 
+int
+sora_kit_weights_read (const SoraKitWeights *from, const char *name, int ndim, const int64_t *shape,
+                       float *to)
+{
+  SoraTensorView view;
+  if (sora_kit_weights_view (from, name, ndim, shape, &view) != SORA_OK)
+    return SORA_FAILED;
+  (void)sora_kit_to_f32 (view.data, view.dtype, to,
+                         (size_t)(view.nbytes / sora_kit_dtype_size (view.dtype)));
+  sora_kit_weights_done (from, name);
+  return SORA_OK;
+}
+
 void
 sora_kit_weights_done (const SoraKitWeights *from, const char *name)
 {

@@ -53,6 +53,21 @@ int sora_kit_weights_view (const SoraKitWeights *from, const char *name, int ndi
 float *sora_kit_weights_f32 (const SoraKitWeights *from, const char *name, int ndim,
                              const int64_t *shape);
 
+/**
+ * sora_kit_weights_read:
+ * @from: where from
+ * @name: of the tensor
+ * @ndim: rank it must have
+ * @shape: extents it must have
+ * @to: f32, as many values
+ *
+ * Likewise into memory that is there.
+ *
+ * Returns: %SORA_OK, or %SORA_FAILED with the reason in the team
+ */
+int sora_kit_weights_read (const SoraKitWeights *from, const char *name, int ndim,
+                           const int64_t *shape, float *to);
+
 /** sora_kit_weights_done: the stored pages of that tensor are not needed again. */
 void sora_kit_weights_done (const SoraKitWeights *from, const char *name);
 

@@ -113,7 +113,7 @@ static const struct
   PLACE (SoraPlugin, summary, 40),
   PLACE (SoraPlugin, stages, 48),
   PLACE (SoraPlugin, probe, 56),
-  SIZE (SoraHost, 408), /* 1.0: 400 */
+  SIZE (SoraHost, 440), /* 1.0: 400 */
   PLACE (SoraHost, struct_size, 0),
   PLACE (SoraHost, abi_major, 4),
   PLACE (SoraHost, abi_minor, 6),
@@ -167,6 +167,10 @@ static const struct
   PLACE (SoraHost, file_create, 384),
   PLACE (SoraHost, info, 392),
   PLACE (SoraHost, memory_limit, 400), /* 1.1 */
+  PLACE (SoraHost, packed_open, 408),  /* 1.2 */
+  PLACE (SoraHost, packed_new, 416),
+  PLACE (SoraHost, packed_seal, 424),
+  PLACE (SoraHost, packed_close, 432),
   VALUE (SORA_OK, 0),
   VALUE (SORA_EOS, 1),
   VALUE (SORA_FAILED, -1),

@@ -124,9 +124,9 @@ START_TEST (descriptors)
 {
   expect_good ();
   BREAK (plugin.magic, 5, "begins with 0x00000005, expected 0x41524f53");
-  BREAK (plugin.abi_major, 2, "built for plugin ABI 2.1, this program has 1.1");
-  BREAK (plugin.abi_major, 0, "built for plugin ABI 0.1, this program has 1.1");
-  BREAK (plugin.needs_minor, 2, "needs plugin ABI 1.2 or later, this program has 1.1");
+  BREAK (plugin.abi_major, 2, "built for plugin ABI 2.2, this program has 1.2");
+  BREAK (plugin.abi_major, 0, "built for plugin ABI 0.2, this program has 1.2");
+  BREAK (plugin.needs_minor, 3, "needs plugin ABI 1.3 or later, this program has 1.2");
   BREAK (plugin.struct_size, 63, "struct_size is 63, shorter than the 64 of ABI 1.0");
   BREAK (plugin.flags, 1, "unknown flags 0x1");
   BREAK (plugin.id, NULL, "the plugin's id is empty");

@@ -58,6 +58,7 @@ max_len () {
     model-json | weight-map | param) echo 256 ;;
     safetensors | config) echo 384 ;;
     wan-names | pipeline | manifest) echo 512 ;;
+    packed) echo 400 ;;
     *) echo 3072 ;;
   esac
 }
