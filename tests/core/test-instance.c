@@ -104,7 +104,7 @@ stop_while_it_is_released (gboolean failed)
     ;
   ck_assert (seen.releasing);
   g_mutex_unlock (&seen.lock);
-  sora_instance_unclaim (instance, failed);
+  sora_instance_unclaim (instance, failed ? SORA_INSTANCE_FAILED : SORA_INSTANCE_IDLE);
   g_mutex_lock (&seen.lock);
   ck_assert_msg (seen.released, "it was given back while it was being released");
   ck_assert_msg (!seen.overlapped, "it was destroyed while it was being released");
