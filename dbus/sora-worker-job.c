@@ -214,8 +214,9 @@ run_plan (Job *job, SoraPlan *plan, GVariant *options, const char *output_dir,
   gboolean cache = FALSE;
   if (g_variant_lookup (options, "cache", "b", &cache) && cache)
     {
-      g_autofree char *dir = sora_cache_default_dir ();
+      g_autofree char *dir = sora_cache_default_dir (), *packed = sora_packed_default_dir ();
       sora_runner_set_cache (runner, dir);
+      sora_runner_set_packed (runner, packed, SORA_PACKED_KEEP);
     }
 
   g_mutex_lock (&worker->lock);

@@ -216,6 +216,7 @@ prepare (SoradDatabase *database, const char *path, GError **error)
   if (!sorad_database_check (database->handle, code, error)
       || !execute (database->handle,
                    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                   "PRAGMA wal_autocheckpoint=250;" /* the log stays at a megabyte */
                    "PRAGMA cache_size=-2048; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF",
                    error))
     return FALSE;

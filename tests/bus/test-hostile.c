@@ -59,7 +59,7 @@ static const struct
   { "rounding", "floating-point" },
   { "infer-hang", "the process of plugin 'infer-hang' gave no sign for " ANSWER " s" },
   { "constructor", "did not load it within " ANSWER " s" },
-  { "other-abi", "it was built for plugin ABI 9.1" },
+  { "other-abi", "it was built for plugin ABI 9." },
 };
 
 static char *plugins;

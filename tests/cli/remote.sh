@@ -28,8 +28,8 @@ export SORA_MODEL_PATH=$SORA_MODEL_PATH:$work/parts
 # What the build made is no third party's.
 printf '[Worker]\nTrustedPluginFolders=%s;%s\n' "$bld" "$src" > "$work/sorad.conf"
 
-# A limit on the size of files stands in for a full disk.
-(trap '' XFSZ; ulimit -f 200; exec "$bld/dbus/sorad" --session --config="$work/sorad.conf" --plugin-dir="$bld/stage/plugins" --pipeline-dir="$src/pipelines" \
+# A limit on the size of files stands in for a full disk; the table of jobs and its log of a megabyte find room.
+(trap '' XFSZ; ulimit -f 1500; exec "$bld/dbus/sorad" --session --config="$work/sorad.conf" --plugin-dir="$bld/stage/plugins" --pipeline-dir="$src/pipelines" \
   --model-dir="$src/tests/golden/models" --model-dir="$work/parts" --state-dir="$work/state" --worker="$bld/dbus/sora-worker" \
   2> "$work/sorad.log") &
 daemon=$!
@@ -110,7 +110,7 @@ code=0; ctl show nonsense 2> "$work/stderr" || code=$?
 
 # ... and in its stage.
 rm -f ./*
-refuses "failing stage" 1 "stage 'encode'.*(space|too large)" ctl generate -q "${tiny[@]}" --width 128 --height 128 --frames 33 --crf 0 -p encode.preset=ultrafast ball
+refuses "failing stage" 1 "stage 'encode'.*(space|too large)" ctl generate -q "${tiny[@]}" --width 256 --height 256 --frames 33 --crf 0 -p encode.preset=ultrafast ball
 
 # -- Cancel: a job that would take long, stopped while it runs; its waiter is told.
 long=$(ctl generate -q -d -m small-a --width 256 --height 256 --frames 65 --steps 1000 --seed 1 ball)

@@ -141,9 +141,10 @@ bench_report_json (const BenchMachine *machine, const char *model, const GPtrArr
                      "load_cpu", r->load, "peak_resident", (json_int_t)r->memory, "blocks_run",
                      r->blocks, "blocks", r->all_blocks));
     }
-  print_json (json_pack ("{s:s, s:s, s:i, s:i, s:s, s:o, s:o, s:o, s:o}", "version",
+  print_json (json_pack ("{s:s, s:s, s:i, s:i, s:s, s:o, s:o, s:o, s:o, s:o}", "version",
                          sora_version (), "cpu", machine->cpu, "cores", machine->cores, "threads",
                          machine->threads, "weights", model, "fma_peak", pack_peak (&machine->fma),
-                         "product_peak", pack_peak (&machine->block), "int8_peak", pack_peak (&machine->int8), "read_peak",
-                         pack_peak (&machine->read), "results", rows));
+                         "product_peak", pack_peak (&machine->block), "int8_peak",
+                         pack_peak (&machine->int8), "read_peak", pack_peak (&machine->read),
+                         "results", rows));
 }
