@@ -64,24 +64,41 @@ has_param (SoraPipeline *pipeline, const char *name)
   return FALSE;
 }
 
-static SoractlVerdict *
-judge (SoraEnvironment *environment, SoraPipeline *pipeline, SoraModel *model)
+/* The pipeline's request for a clip of @model, whose few-step form is another network where it has one of its own. */
+static SoraPlan *
+plan_of (SoraEnvironment *environment, SoraPipeline *pipeline, SoraModel *model, gboolean turbo,
+         GError **error)
 {
-  SoractlVerdict *verdict = g_new0 (SoractlVerdict, 1);
   g_autoptr (SoraRequest) request = sora_request_new (sora_pipeline_id (pipeline));
   GHashTableIter iter;
   gpointer role;
-  verdict->pipeline = g_strdup (sora_pipeline_id (pipeline));
   g_hash_table_iter_init (&iter, sora_pipeline_roles (pipeline));
   while (g_hash_table_iter_next (&iter, &role, NULL))
     g_hash_table_insert (request->models, g_strdup (role), g_strdup (sora_model_path (model)));
   if (has_param (pipeline, "prompt"))
     sora_request_set_param (request, "prompt",
                             g_variant_new_string ("a red ball rolls right over green grass"));
+  if (turbo)
+    sora_request_set_param (request, "turbo", g_variant_new_boolean (TRUE));
   sora_request_choose_seed (request);
-  g_autoptr (SoraPlan) plan = sora_plan_new (environment, request, &verdict->error);
-  if (plan != NULL)
-    verdict->peak_bytes = sora_plan_peak_bytes (plan);
+  return sora_plan_new (environment, request, error);
+}
+
+static SoractlVerdict *
+judge (SoraEnvironment *environment, SoraPipeline *pipeline, SoraModel *model)
+{
+  SoractlVerdict *verdict = g_new0 (SoractlVerdict, 1);
+  verdict->pipeline = g_strdup (sora_pipeline_id (pipeline));
+  g_autoptr (SoraPlan) plan = plan_of (environment, pipeline, model, FALSE, &verdict->error);
+  if (plan == NULL)
+    return verdict;
+  verdict->peak_bytes = sora_plan_peak_bytes (plan);
+  if (!g_strv_contains (sora_model_components (model), "transformer_turbo")
+      || !has_param (pipeline, "turbo"))
+    return verdict;
+  g_autoptr (SoraPlan) few = plan_of (environment, pipeline, model, TRUE, &verdict->error);
+  if (few != NULL)
+    verdict->peak_bytes = MAX (verdict->peak_bytes, sora_plan_peak_bytes (few));
   return verdict;
 }
 

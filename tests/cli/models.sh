@@ -61,6 +61,19 @@ sed -i 's/biaz/bias/; s/\("encoder.down_blocks.2.downsampler.time_conv.bias":{"d
 refuses "5B with a wrong shape" 1 "encoder.down_blocks.2.downsampler.time_conv.bias" \
   "$soractl" stage run vae-wan-encode -m "$work/five" -i frames="$work/frames.safetensors" -o latents.safetensors
 
+# -- A few-step form beside the other is a network of its own, which is looked at as the other is.
+cp -r "$tiny/folder" "$work/few"
+cp -r "$work/few/transformer" "$work/few/transformer_turbo"
+mkdir "$work/few/scheduler_turbo"
+printf '%s\n' '{"_class_name": "WanStepDistillScheduler", "denoising_step_list": [1000, 500], "num_train_timesteps": 1000, "sample_shift": 3.0}' > "$work/few/scheduler_turbo/scheduler_config.json"
+sed -i '0,/{/s//{ "transformer_turbo": ["diffusers", "WanTransformer3DModel"],/' "$work/few/model_index.json"
+"$soractl" models verify -q "$work/few" > shown || complain "models verify with a few-step form: $(cat shown)"
+"$soractl" generate --local -q --turbo --frames 5 --width 32 --height 32 -m "$work/few" -o few.mp4 "a red ball" > /dev/null || complain "generate with a few-step form"
+rm few.mp4 shown
+sed -i 's/blocks.1.norm2.bias/blocks.1.norm2.biaz/' "$work/few/transformer_turbo/"*.safetensors
+refuses "a few-step form without a tensor" 1 "transformer_turbo.*missing: 'blocks.1.norm2.bias'" "$soractl" models verify "$work/few"
+rm -rf "$work/few"
+
 # -- add: a folder is linked to, files are named in a model.conf; what is printed tells what it is.
 "$soractl" models add -q "$tiny/comfy/"*.safetensors --name comfy > shown || complain "models add of files"
 grep -q 'Weights *1.47 M parameters, 5.9 MB' shown && grep -q 'text-to-video .*MB' shown || complain "add tells: $(cat shown)"
