@@ -64,7 +64,8 @@ has_param (SoraPipeline *pipeline, const char *name)
   return FALSE;
 }
 
-/* The pipeline's request for a clip of @model, whose few-step form is another network where it has one of its own. */
+/* The pipeline's request for a clip of @model, whose few-step form is another network where it has
+ * one of its own. */
 static SoraPlan *
 plan_of (SoraEnvironment *environment, SoraPipeline *pipeline, SoraModel *model, gboolean turbo,
          GError **error)
