@@ -12,6 +12,21 @@ rates_path (void)
   return g_build_filename (g_get_user_cache_dir (), "sorad", "rates", NULL);
 }
 
+/* Asked for under its public name, or of a stage. */
+static void
+add_precision (GString *key, const SoraRequest *request)
+{
+  g_autoptr (GList) names
+      = g_list_sort (g_hash_table_get_keys (request->params), (GCompareFunc)g_strcmp0);
+  for (GList *name = names; name != NULL; name = name->next)
+    if (g_str_equal (name->data, "precision") || g_str_has_suffix (name->data, ".precision"))
+      {
+        GVariant *value = g_hash_table_lookup (request->params, name->data);
+        g_autofree char *text = g_variant_print (value, FALSE);
+        g_string_append_printf (key, ", %s %s", (const char *)name->data, text);
+      }
+}
+
 static char *
 rate_key (const char *plugin, const SoraRequest *request)
 {
@@ -21,6 +36,7 @@ rate_key (const char *plugin, const SoraRequest *request)
   g_string_append_printf (key, " on %s", base != NULL ? base : "the default model");
   if (request->threads > 0)
     g_string_append_printf (key, ", threads %u", request->threads);
+  add_precision (key, request);
   /* What a key file's keys cannot hold. */
   return g_strdelimit (g_string_free (key, FALSE), "[]=\n", '_');
 }

@@ -2,7 +2,7 @@
  *
  * How fast this machine ran each plugin on each model last: operations a second, kept in the user's
  * cache by bench, read by check.  By model, because a small one spends its time on overheads and
- * tells nothing of a large one; and by the threads that were asked for.
+ * tells nothing of a large one; and by the threads and the precision that were asked for.
  */
 #pragma once
 #include "sora-request.h"

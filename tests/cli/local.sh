@@ -80,6 +80,7 @@ mkdir "$TMPDIR"
 "$soractl" bench --request "${tiny[@]}" --threads 1 --repeat 1 --json ball > bench.json || complain "bench"
 grep -q '"flops_per_second"' bench.json || complain "bench: $(cat bench.json)"
 "$soractl" check "${tiny[@]}" --threads 1 ball | grep -q 'measured here' || complain "check knows nothing of bench"
+"$soractl" check "${tiny[@]}" --threads 1 -p precision=fast ball | grep -q 'nominal' || complain "check takes one precision's rate for another's"
 "$soractl" check "${tiny[@]}" ball | grep -q nominal || complain "the rates of one thread were taken for those of all"
 "$soractl" bench --request -m small-a --width 256 --height 256 --frames 65 --steps 1000 ball > /dev/null 2>&1 &
 client=$!
