@@ -16,7 +16,8 @@ struct SoraPluginInfo
 
   /* The registry's, under its lock. */
   const SoraPlugin *loaded;
-  const struct SoraRemote *remote; /* it is third-party: the module is loaded elsewhere */
+  gboolean third_party;            /* once it is loaded, and where that is asked */
+  const struct SoraRemote *remote; /* its module is loaded elsewhere */
   char *level;                     /* and how that process is confined */
   GError *load_error; /* the module was tried, and this is why it cannot be used */
 };

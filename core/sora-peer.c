@@ -290,7 +290,7 @@ sora_peer_receive (SoraPeer *peer, guint seconds, gboolean (*stopped) (gpointer 
 char *
 sora_peer_end_text (SoraPeer *peer)
 {
-  char text[256] = "";
+  char text[1024] = "";
   gsize filled = 0;
   gint64 deadline = g_get_monotonic_time () + CONTROL_MS * 1000;
   while (filled < sizeof text - 1 && g_get_monotonic_time () < deadline)
@@ -303,5 +303,6 @@ sora_peer_end_text (SoraPeer *peer)
         break;
       filled += (gsize)n;
     }
+  text[strcspn (text, "\n")] = '\0'; /* what comes behind the reason is the end of its process */
   return g_utf8_make_valid (filled > 0 ? text : "ended, and nobody knows of what", -1);
 }

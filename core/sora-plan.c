@@ -94,7 +94,7 @@ add_stage (SoraPlan *plan, SoraNode *node)
   stage->plugin = node->plugin->id;
   stage->version = node->plugin->version;
   stage->cost = node->cost;
-  stage->third_party = node->remote != NULL;
+  stage->third_party = node->info->third_party;
   stage->sandbox = node->remote != NULL ? node->info->level : NULL;
   stage->outputs = g_ptr_array_new_with_free_func (plan_output_free);
   for (guint i = 0; i < node->outputs->len; i++)

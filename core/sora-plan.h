@@ -109,8 +109,8 @@ typedef struct {
   const char *version; /* of the plugin */
   SoraCost cost;
   GPtrArray *outputs;  /* of SoraPlanOutput */
-  gboolean third_party; /* its plugin was not installed with sorad, and it runs in a process of its own */
-  const char *sandbox;  /* of which this is the level; NULL: it runs in this process */
+  gboolean third_party; /* its plugin was not installed with sorad */
+  const char *sandbox;  /* the level of its own process; NULL: it runs in this one */
 } SoraPlanStage;
 typedef struct {
   const char *port, *semantic;

@@ -207,7 +207,9 @@ load_locked (SoraPluginInfo *info, const SoraRemote *remote, GError **error)
 {
   if (info->loaded == NULL && info->load_error == NULL)
     {
-      if (remote != NULL && !sora_plugin_info_is_trusted (info, remote->trusted_dirs))
+      info->third_party
+          = remote != NULL && !sora_plugin_info_is_trusted (info, remote->trusted_dirs);
+      if (info->third_party && !remote->inside)
         info->remote = remote;
       info->loaded = info->remote != NULL
                          ? sora_remote_describe (remote, info, &info->level, &info->load_error)

@@ -57,9 +57,9 @@ launch (const SoraRemote *remote, const char *plugin, const char *const *paths, 
     {
       g_autofree char *end = sora_peer_end_text (peer);
       g_clear_error (error);
-      sora_error_set (error, SORA_ERROR_WORKER_DIED,
-                      "plugin '%s' is third-party, and no process was had for it: that %s", plugin,
-                      end);
+      gboolean refused = g_str_has_prefix (end, SORA_REMOTE_REFUSED);
+      sora_error_set (error, refused ? SORA_ERROR_DENIED : SORA_ERROR_WORKER_DIED,
+                      "plugin '%s' is third-party, and a process for it %s", plugin, end);
       sora_peer_free (peer);
       return NULL;
     }

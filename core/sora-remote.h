@@ -14,6 +14,7 @@ G_BEGIN_DECLS
 typedef struct SoraRemote {
   char **trusted_dirs; /* folders whose plugins are no third party's: of the same owner as the folder, and written by nobody else */
   gboolean refused;    /* third-party plugins are not used at all */
+  gboolean inside;     /* they are loaded into the process itself: what is told of them is all that is left */
   guint answer_seconds; /* to load, to describe itself, to infer */
   guint stall_seconds;  /* without a word while it runs and nobody keeps it waiting; 0: for ever */
   /* Starts a process that ends in sora_stage_serve() on the other end of *@stream, may read @paths, and is ended
@@ -22,6 +23,9 @@ typedef struct SoraRemote {
                       GError **error);
   gpointer data;
 } SoraRemote;
+
+/* What a process that cannot be confined as it must says before it ends, and then why. */
+#define SORA_REMOTE_REFUSED "was refused: "
 
 /**
  * sora_environment_set_remote:

@@ -44,6 +44,7 @@ static const MessageInfo messages[] = {
   [SORA_MESSAGE_BLOB_CHUNK] = { "BLOB_CHUNK", "(uay)", SORA_BLOB_MAX_CHUNK + 64, BOTH },
   [SORA_MESSAGE_BLOB_END] = { "BLOB_END", "(uay)", 256, BOTH },
   [SORA_MESSAGE_BLOB_ACK] = { "BLOB_ACK", "(utb)", 64, BOTH },
+  [SORA_MESSAGE_THIRD_PARTY] = { "THIRD_PARTY", "(a{ss})", KIB (64), UP },
 };
 
 struct SoraParser

@@ -41,6 +41,7 @@ typedef enum
   SORA_MESSAGE_BLOB_CHUNK = 16,  /* both */
   SORA_MESSAGE_BLOB_END = 17,    /* both: with the digest */
   SORA_MESSAGE_BLOB_ACK = 18,    /* both: bytes taken, or all in their place */
+  SORA_MESSAGE_THIRD_PARTY = 19, /* up: stages that are not sorad's own, and their levels */
 } SoraMessageType;
 
 typedef enum

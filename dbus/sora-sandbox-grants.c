@@ -23,6 +23,7 @@ SoraSandbox *
 sora_sandbox_new (SoraSandboxLevel least, SoraSandboxLevel most)
 {
   SoraSandbox *sandbox = g_new0 (SoraSandbox, 1);
+  sandbox->setting = "Sandbox";
   sandbox->least = least;
   sandbox->most = most;
   sandbox->grants = g_ptr_array_new_with_free_func (grant_free);

@@ -138,9 +138,17 @@ take_ends (SoraSandbox *sandbox, const Child *child)
       dup2 (child->errors[1], STDOUT_FILENO);
       close (child->errors[1]);
     }
+}
+
+/* From here on nobody but the monitor speaks there: before, this process says why it does not go
+ * on. */
+static gboolean
+close_control (SoraSandbox *sandbox)
+{
   if (sandbox->control_fd >= 0)
     close (sandbox->control_fd);
   sandbox->control_fd = -1;
+  return TRUE;
 }
 
 static gboolean
@@ -352,12 +360,22 @@ make_plain (Child *child, char **why)
 }
 
 static gboolean
-refuse (SoraSandboxLevel least, const char *why, GError **error)
+refuse (const SoraSandbox *sandbox, const char *why, GError **error)
 {
   g_set_error (error, SORA_ERROR, SORA_ERROR_DENIED,
-               "the process cannot be confined to the sandbox level '%s': %s",
-               sora_sandbox_level_name (least), why);
+               "it cannot be confined to the sandbox level '%s', the least that %s in sorad.conf "
+               "allows: %s",
+               sora_sandbox_level_name (sandbox->least), sandbox->setting, why);
   return FALSE;
+}
+
+static const char *
+what_is_missing (void)
+{
+  if (!sora_sandbox_filter_supported ())
+    return sora_sandbox_landlock_abi () > 0 ? "the kernel gives no seccomp"
+                                            : "the kernel gives neither Landlock nor seccomp";
+  return "the kernel gives no Landlock";
 }
 
 gboolean
@@ -373,7 +391,7 @@ sora_sandbox_enter (SoraSandbox *sandbox, int keep_fd, int keep_other_fd, SoraSa
   gboolean can_filter = sora_sandbox_landlock_abi () > 0 && sora_sandbox_filter_supported ();
 
   if (!make_ends (sandbox, &child))
-    return refuse (sandbox->least, g_strerror (errno), error);
+    return refuse (sandbox, g_strerror (errno), error);
   *level = SORA_SANDBOX_FULL;
   if (sandbox->most >= SORA_SANDBOX_FULL && sora_sandbox_filter_supported ())
     for (gsize i = 0; i < G_N_ELEMENTS (kinds) && side < 0; i++)
@@ -389,15 +407,15 @@ sora_sandbox_enter (SoraSandbox *sandbox, int keep_fd, int keep_other_fd, SoraSa
   if (side < 0)
     {
       if (sandbox->least >= SORA_SANDBOX_FULL)
-        return refuse (sandbox->least, why ? why : "the kernel has no seccomp", error);
+        return refuse (sandbox, why ? why : "the kernel gives no seccomp", error);
       *level = can_filter && sandbox->most >= SORA_SANDBOX_FILTERED ? SORA_SANDBOX_FILTERED
                                                                     : SORA_SANDBOX_BASIC;
       if (*level < sandbox->least)
-        return refuse (sandbox->least, "the kernel has no Landlock or no seccomp", error);
+        return refuse (sandbox, what_is_missing (), error);
       g_clear_pointer (&why, g_free);
       side = make_plain (&child, &why);
       if (side < 0)
-        return refuse (*level, why, error);
+        return refuse (sandbox, why, error);
     }
   if (side == 0)
     {
@@ -406,10 +424,18 @@ sora_sandbox_enter (SoraSandbox *sandbox, int keep_fd, int keep_other_fd, SoraSa
     }
   take_ends (sandbox, &child);
   if (*level == SORA_SANDBOX_BASIC)
-    return TRUE;
+    return close_control (sandbox);
   drop_capabilities ();
-  if (sora_sandbox_landlock_abi () > 0
-      && !sora_sandbox_landlock (sandbox, *level == SORA_SANDBOX_FULL, error))
-    return FALSE;
-  return sora_sandbox_filter (error);
+  g_autoptr (GError) local = NULL;
+  if ((sora_sandbox_landlock_abi () > 0
+       && !sora_sandbox_landlock (sandbox, *level == SORA_SANDBOX_FULL, &local))
+      || !sora_sandbox_filter (&local))
+    {
+      /* Not a lower level instead: what the kernel said that it has, it does not give. */
+      g_set_error (error, SORA_ERROR, SORA_ERROR_DENIED,
+                   "it cannot be confined to the sandbox level '%s': %s",
+                   sora_sandbox_level_name (*level), local->message);
+      return FALSE;
+    }
+  return close_control (sandbox);
 }

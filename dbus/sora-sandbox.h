@@ -27,6 +27,7 @@ typedef struct
 typedef struct
 {
   SoraSandboxLevel least, most; /* refuse below; try no more than */
+  const char *setting;          /* of sorad.conf, that says so */
   GPtrArray *grants;            /* of SoraGrant */
   guint64 tmp_bytes;            /* of the private /tmp */
   char *tmp_dir;                /* that the monitor removes at the end; may be NULL */

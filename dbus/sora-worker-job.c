@@ -42,6 +42,12 @@ send_log (SoraWorker *worker, guint64 job, int level, const char *stage, const c
                      g_variant_new ("(iss)", level, stage ? stage : "", valid), NULL);
 }
 
+static const char *
+stage_level (const SoraWorker *worker, const SoraPlanStage *stage)
+{
+  return stage->sandbox ? stage->sandbox : sora_sandbox_level_name (worker->level);
+}
+
 static void
 on_log (gpointer data, int level, const char *stage, const char *message)
 {
@@ -260,6 +266,35 @@ run_plan (Job *job, SoraPlan *plan, GVariant *options, const char *output_dir,
                             g_variant_new ("(@a{sv})", g_variant_dict_end (&result)), error);
 }
 
+/* Which stages are a third party's, and what confines each. */
+static void
+tell_third_party (SoraWorker *worker, guint64 job, SoraPlan *plan)
+{
+  GPtrArray *stages = sora_plan_stages (plan);
+  GVariantBuilder levels;
+  guint n = 0;
+  g_variant_builder_init (&levels, G_VARIANT_TYPE ("a{ss}"));
+  for (guint i = 0; i < stages->len; i++)
+    {
+      const SoraPlanStage *stage = g_ptr_array_index (stages, i);
+      if (!stage->third_party)
+        continue;
+      n++;
+      g_variant_builder_add (&levels, "{ss}", stage->stage, stage_level (worker, stage));
+      if (stage->sandbox)
+        continue; /* who runs it there says so */
+      g_autofree char *text = g_strdup_printf (
+          "plugin '%s' is third-party: it runs in the worker's own process, with the other stages "
+          "(ThirdPartySandbox=none), sandbox level '%s'",
+          stage->plugin, stage_level (worker, stage));
+      send_log (worker, job, SORA_LOG_INFO, stage->stage, text);
+    }
+  g_autoptr (GVariant) payload
+      = g_variant_ref_sink (g_variant_new ("(@a{ss})", g_variant_builder_end (&levels)));
+  if (n > 0)
+    sora_channel_send (worker->channel, SORA_MESSAGE_THIRD_PARTY, job, payload, NULL);
+}
+
 void
 sora_worker_run (SoraWorker *worker, guint64 id, GVariant *payload, GHashTable *inputs)
 {
@@ -275,6 +310,8 @@ sora_worker_run (SoraWorker *worker, guint64 id, GVariant *payload, GHashTable *
   const char *const *warnings = plan ? sora_plan_warnings (plan) : NULL;
   for (; warnings && *warnings; warnings++)
     send_log (worker, id, SORA_LOG_WARNING, NULL, *warnings);
+  if (plan)
+    tell_third_party (worker, id, plan);
   if (plan
       && (g_mkdir_with_parents (output_dir, 0700) != 0
           || g_mkdir_with_parents (state_dir, 0700) != 0))
@@ -317,7 +354,7 @@ describe_output (const SoraPlanOutput *output)
 }
 
 static GVariant *
-describe_stage (const SoraPlanStage *stage, SoraSandboxLevel level)
+describe_stage (const SoraWorker *worker, const SoraPlanStage *stage)
 {
   GVariantDict row;
   g_variant_dict_init (&row, NULL);
@@ -326,8 +363,7 @@ describe_stage (const SoraPlanStage *stage, SoraSandboxLevel level)
   g_variant_dict_insert (&row, "plugin", "s", stage->plugin);
   g_variant_dict_insert (&row, "version", "s", stage->version);
   g_variant_dict_insert (&row, "third-party", "b", stage->third_party);
-  g_variant_dict_insert (&row, "sandbox", "s",
-                         stage->sandbox ? stage->sandbox : sora_sandbox_level_name (level));
+  g_variant_dict_insert (&row, "sandbox", "s", stage_level (worker, stage));
   g_variant_dict_insert (&row, "weights-bytes", "t", stage->cost.weights_bytes);
   g_variant_dict_insert (&row, "packed-bytes", "t", stage->cost.packed_bytes);
   g_variant_dict_insert (&row, "work-bytes", "t", stage->cost.work_bytes);
@@ -360,7 +396,7 @@ sora_worker_check (SoraWorker *worker, guint64 job, GVariant *payload, GHashTabl
   GPtrArray *stages = sora_plan_stages (plan);
   for (guint i = 0; i < stages->len; i++)
     g_variant_builder_add_value (&rows,
-                                 describe_stage (g_ptr_array_index (stages, i), worker->level));
+                                 describe_stage (worker, g_ptr_array_index (stages, i)));
 
   /* What Submit would be refused for is told here. */
   g_autoptr (GError) no_room = NULL;

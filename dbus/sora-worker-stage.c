@@ -21,7 +21,11 @@
 static int
 give_up (const GError *error)
 {
-  g_autofree char *text = g_strdup_printf ("was not started: %s", error->message);
+  g_autofree char *text = g_strdup_printf (
+      "%s%s\n",
+      g_error_matches (error, SORA_ERROR, SORA_ERROR_DENIED) ? SORA_REMOTE_REFUSED
+                                                             : "was not started: ",
+      error->message);
   (void)!write (CONTROL, text, strlen (text));
   return EXIT_FAILURE;
 }
@@ -48,6 +52,7 @@ sora_worker_serve_stage (const char *plugin, char **plugin_dirs, char **paths, g
   sora_sandbox_level_from_name (least, &level);
   g_autoptr (SoraSandbox) sandbox = sora_sandbox_new (
       level, level == SORA_SANDBOX_BASIC ? SORA_SANDBOX_BASIC : SORA_SANDBOX_FULL);
+  sandbox->setting = "ThirdPartySandbox";
   sandbox->control_fd = CONTROL;
   sandbox->tmp_dir = g_dir_make_tmp ("sora-stage-XXXXXX", &error);
   if (!sandbox->tmp_dir)

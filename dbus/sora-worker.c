@@ -272,6 +272,25 @@ sora_worker_end_task (SoraWorker *worker)
   g_mutex_unlock (&worker->lock);
 }
 
+/* Its job shall say why, not that a process ended. */
+static int
+decline (int in, int out, const GError *error)
+{
+  g_printerr ("sora-worker: %s\n", error->message);
+  g_autoptr (SoraChannel) channel = sora_channel_new (in, out, SORA_SIDE_WORKER, NULL);
+  g_autofree char *why = g_utf8_make_valid (error->message, -1);
+  GVariantDict capabilities;
+  g_variant_dict_init (&capabilities, NULL);
+  g_variant_dict_insert (&capabilities, "sandbox", "s", "none");
+  g_variant_dict_insert (&capabilities, "refused", "s", why);
+  g_autoptr (GVariant) hello
+      = g_variant_ref_sink (g_variant_new ("(us@a{sv})", SORA_PROTOCOL_VERSION, sora_version (),
+                                           g_variant_dict_end (&capabilities)));
+  if (channel)
+    sora_channel_send (channel, SORA_MESSAGE_HELLO, 0, hello, NULL);
+  return EXIT_FAILURE;
+}
+
 static int
 serve (SoraWorker *worker)
 {
@@ -483,21 +502,17 @@ main (int argc, char **argv)
   worker.sandbox = sandbox;
   worker.remote = (SoraRemote){ .trusted_dirs = trusted ? trusted : installed,
                                 .refused = third_party && g_str_equal (third_party, "refuse"),
+                                .inside = third_party && g_str_equal (third_party, "none"),
                                 .answer_seconds = (guint)CLAMP (answer_seconds, 1, 3600),
                                 .stall_seconds = (guint)CLAMP (stall_seconds, 0, 7 * 86400),
                                 .launch = launch_stage,
                                 .data = &worker };
-  if (!third_party || !g_str_equal (third_party, "none"))
-    {
-      sora_environment_set_remote (worker.environment, &worker.remote);
-      sandbox->stage_argv = stage_arguments (plugin_dirs ? plugin_dirs : installed, memory_max,
-                                             third_party ? third_party : "filtered");
-    }
+  sora_environment_set_remote (worker.environment, &worker.remote);
+  if (!worker.remote.inside)
+    sandbox->stage_argv = stage_arguments (plugin_dirs ? plugin_dirs : installed, memory_max,
+                                           third_party ? third_party : "filtered");
   if (!sora_sandbox_enter (sandbox, in, out, &worker.level, &error))
-    {
-      g_printerr ("sora-worker: %s\n", error->message);
-      return EXIT_FAILURE;
-    }
+    return decline (in, out, error);
 
   worker.channel = sora_channel_new (in, out, SORA_SIDE_WORKER, &error);
   if (!worker.channel)

@@ -35,6 +35,8 @@ static const char *const steps[] = {
   " job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, number INTEGER NOT NULL,"
   " started INTEGER NOT NULL, ended INTEGER, outcome TEXT,"
   " PRIMARY KEY (job, number)) STRICT, WITHOUT ROWID;",
+  /* 2: stages that are a third party's, a{ss}. */
+  "ALTER TABLE jobs ADD COLUMN third_party BLOB;",
 };
 
 guint

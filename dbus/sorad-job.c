@@ -123,6 +123,7 @@ sorad_job_unref (SoradJob *job)
   g_clear_error (&job->error);
   g_clear_pointer (&job->files, g_variant_unref);
   g_clear_pointer (&job->details, g_variant_unref);
+  g_clear_pointer (&job->third_party, g_variant_unref);
   g_ptr_array_unref (job->warnings);
   g_ptr_array_unref (job->notes);
   g_ptr_array_unref (job->waiters);
@@ -170,11 +171,26 @@ static const struct
   { "Warnings", SORAD_JOB_CHANGED_WARNINGS },
   { "Notes", SORAD_JOB_CHANGED_NOTES },
   { "SandboxLevel", SORAD_JOB_CHANGED_SANDBOX },
+  { "ThirdPartyStages", SORAD_JOB_CHANGED_SANDBOX },
   { "Attempts", SORAD_JOB_CHANGED_STATE },
   { "Paused", SORAD_JOB_CHANGED_ORDER },
   { "Priority", SORAD_JOB_CHANGED_ORDER },
   { "Kept", SORAD_JOB_CHANGED_ORDER },
 };
+
+/* Floating, as the others are. */
+static GVariant *
+third_party_dict (const SoradJob *job)
+{
+  GVariantBuilder builder;
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("a{ss}"));
+  for (gsize i = 0; job->third_party && i < g_variant_n_children (job->third_party); i++)
+    {
+      g_autoptr (GVariant) entry = g_variant_get_child_value (job->third_party, i);
+      g_variant_builder_add_value (&builder, entry);
+    }
+  return g_variant_builder_end (&builder);
+}
 
 GVariant *
 sorad_job_get_property (const SoradJob *job, const char *name, guint position)
@@ -221,6 +237,8 @@ sorad_job_get_property (const SoradJob *job, const char *name, guint position)
     return g_variant_new_strv ((const char *const *)job->notes->pdata, (gssize)job->notes->len);
   if (IS ("SandboxLevel"))
     return g_variant_new_string (job->sandbox);
+  if (IS ("ThirdPartyStages"))
+    return third_party_dict (job);
   if (IS ("Attempts"))
     return g_variant_new_uint32 (job->attempts);
   if (IS ("Paused"))

@@ -28,6 +28,7 @@ typedef enum
 
 #define SORAD_JOB_MAX_WARNINGS 64
 #define SORAD_JOB_MAX_NOTES 64
+#define SORAD_JOB_MAX_STAGES 256 /* told of in ThirdPartyStages */
 #define SORAD_JOB_MAX_PRIORITY 100 /* and as many below 0 */
 
 const char *sorad_job_state_name (SoradJobState state); /* "queued" */
@@ -95,6 +96,7 @@ struct SoradJob
   GPtrArray *warnings;
   GPtrArray *notes; /* how stages do their work, as they told */
   const char *sandbox;
+  GVariant *third_party; /* a{ss}: stages that are not sorad's own, and the level of each; or NULL */
   gboolean cancel_requested, pause_requested;
   gboolean pending; /* not durable yet, so nobody knows of it */
   gboolean ending;  /* that it is over, as `next_state`, is being written */

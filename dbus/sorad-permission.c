@@ -57,6 +57,7 @@ static const struct
   { "Job", "Warnings", SORAD_PERMISSION_OWNER },
   { "Job", "Notes", SORAD_PERMISSION_OWNER },
   { "Job", "SandboxLevel", SORAD_PERMISSION_OWNER },
+  { "Job", "ThirdPartyStages", SORAD_PERMISSION_OWNER },
   { "Job", "Attempts", SORAD_PERMISSION_OWNER },
   { "Job", "Paused", SORAD_PERMISSION_OWNER },
   { "Job", "Priority", SORAD_PERMISSION_OWNER },

@@ -15,6 +15,8 @@
 #include "sorad-store-checkpoint.h"
 #include "sorad-value.h"
 
+#define MAX_REFUSAL 1024 /* bytes of why a worker does not work */
+
 /* On the thread's stack: nobody else can touch it. */
 typedef struct
 {
@@ -273,6 +275,21 @@ check_values (SoraMessage *message, GError **error)
   return TRUE;
 }
 
+/* A worker that cannot be confined as the settings ask says why, and runs nothing. */
+static gboolean
+check_hello (SoraMessage *message, GError **error)
+{
+  g_autoptr (GVariant) capabilities = g_variant_get_child_value (message->payload, 2);
+  const char *why;
+  if (!g_variant_lookup (capabilities, "refused", "&s", &why))
+    return TRUE;
+  g_autofree char *text = g_strndup (why, MAX_REFUSAL);
+  g_autofree char *valid = g_utf8_make_valid (text, -1);
+  g_set_error (error, SORA_ERROR, SORA_ERROR_DENIED, "no worker process: %s",
+               g_strdelimit (valid, "\n\r", ' '));
+  return FALSE;
+}
+
 static gboolean
 take_message (Reader *reader, SoraMessage *message, GError **error)
 {
@@ -285,6 +302,8 @@ take_message (Reader *reader, SoraMessage *message, GError **error)
       if (reader->greeted) /* what it says of itself counts as long as no plugin is in it */
         return refuse (error, "protocol: a second HELLO came");
       reader->greeted = TRUE;
+      if (!check_hello (message, error))
+        return FALSE;
       break;
     case SORA_MESSAGE_HEARTBEAT:
       return TRUE;

@@ -10,8 +10,10 @@
 
 #include "core/sora-plugin.h"
 #include "dbus/sora-bus-error.h"
+#include "sora-sandbox.h"
 
-#define MAX_LINE 2048 /* bytes of a warning or note */
+#define MAX_LINE 2048      /* bytes of a warning or note */
+#define MAX_STAGE_NAME 128 /* bytes */
 
 static void
 take_progress (SoradScheduler *scheduler, SoradJob *job, GVariant *payload)
@@ -55,6 +57,42 @@ take_log (SoradScheduler *scheduler, SoradJob *job, GVariant *payload)
                                     is_note ? SORAD_JOB_CHANGED_NOTES : SORAD_JOB_CHANGED_WARNINGS);
 }
 
+/* Of the levels that there are; a stage's name is as long as any. */
+static void
+take_third_party (SoradScheduler *scheduler, SoradJob *job, GVariant *payload)
+{
+  g_autoptr (GVariant) told = g_variant_get_child_value (payload, 0);
+  GVariantIter iter;
+  const char *stage, *level;
+  GVariantDict stages;
+  GVariantBuilder builder;
+  guint n = 0;
+  g_variant_dict_init (&stages, NULL);
+  g_variant_iter_init (&iter, told);
+  while (n < SORAD_JOB_MAX_STAGES && g_variant_iter_next (&iter, "{&s&s}", &stage, &level))
+    if (strlen (stage) <= MAX_STAGE_NAME && !g_variant_dict_contains (&stages, stage))
+      {
+        SoraSandboxLevel known;
+        g_variant_dict_insert (&stages, stage, "s",
+                               sora_sandbox_level_from_name (level, &known)
+                                   ? sora_sandbox_level_name (known)
+                                   : "none");
+        n++;
+      }
+  g_autoptr (GVariant) taken = g_variant_ref_sink (g_variant_dict_end (&stages));
+  GVariant *value;
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("a{ss}"));
+  g_variant_iter_init (&iter, taken);
+  while (g_variant_iter_next (&iter, "{&sv}", &stage, &value))
+    {
+      g_variant_builder_add (&builder, "{ss}", stage, g_variant_get_string (value, NULL));
+      g_variant_unref (value);
+    }
+  g_clear_pointer (&job->third_party, g_variant_unref);
+  job->third_party = g_variant_ref_sink (g_variant_builder_end (&builder));
+  scheduler->callbacks.job_changed (scheduler->data, job, SORAD_JOB_CHANGED_SANDBOX);
+}
+
 static void
 take_error (SoradScheduler *scheduler, GVariant *payload)
 {
@@ -80,6 +118,8 @@ on_message (gpointer data, SoraMessage *message)
     take_progress (scheduler, job, message->payload);
   else if (message->type == SORA_MESSAGE_LOG)
     take_log (scheduler, job, message->payload);
+  else if (message->type == SORA_MESSAGE_THIRD_PARTY)
+    take_third_party (scheduler, job, message->payload);
   else if (message->type == SORA_MESSAGE_ERROR)
     take_error (scheduler, message->payload);
 }

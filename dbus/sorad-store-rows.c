@@ -22,7 +22,7 @@ struct SoradRow
   gint64 started, finished;
   char *error_name, *error, *outcome;
   const char *sandbox;
-  GVariant *warnings, *notes, *files, *details;
+  GVariant *warnings, *notes, *files, *details, *third_party;
   guint64 stored_bytes, bytes;
 };
 
@@ -55,6 +55,7 @@ sorad_row_new (SoradJob *job)
   row->notes = lines_variant (job->notes);
   row->files = job->files ? g_variant_ref (job->files) : NULL;
   row->details = job->details ? g_variant_ref (job->details) : NULL;
+  row->third_party = job->third_party ? g_variant_ref (job->third_party) : NULL;
   row->stored_bytes = job->stored_bytes;
   row->bytes = job->submission->bytes;
   return row;
@@ -71,6 +72,7 @@ sorad_row_free (SoradRow *row)
   g_variant_unref (row->notes);
   g_clear_pointer (&row->files, g_variant_unref);
   g_clear_pointer (&row->details, g_variant_unref);
+  g_clear_pointer (&row->third_party, g_variant_unref);
   g_free (row);
 }
 
@@ -140,6 +142,7 @@ bind_changing (sqlite3_stmt *statement, const SoradRow *row)
   bind_text (statement, ":sandbox", row->sandbox);
   bind_variant (statement, ":files", row->files);
   bind_variant (statement, ":details", row->details);
+  bind_variant (statement, ":third_party", row->third_party);
   bind_int (statement, ":stored_bytes", (gint64)row->stored_bytes);
 }
 
@@ -200,10 +203,12 @@ bind_attempt (sqlite3_stmt *statement, const SoradRow *row)
 
 #define COLUMNS_CHANGING                                                                           \
   "revision, state, paused, priority, kept, attempts, crashes, started, finished, bytes, "         \
-  "error_name, error, warnings, notes, sandbox, files, details, stored_bytes"
+  "error_name, error, warnings, notes, sandbox, files, details, stored_bytes, " \
+  "third_party"
 #define VALUES_CHANGING                                                                            \
   ":revision, :state, :paused, :priority, :kept, :attempts, :crashes, :started, :finished, "       \
-  ":bytes, :error_name, :error, :warnings, :notes, :sandbox, :files, :details, :stored_bytes"
+  ":bytes, :error_name, :error, :warnings, :notes, :sandbox, :files, :details, :stored_bytes, " \
+  ":third_party"
 #define COLUMNS_LASTING "id, number, uid, submitted, pipeline, name, key, digest, request, inputs"
 #define VALUES_LASTING                                                                             \
   ":id, :number, :uid, :submitted, :pipeline, :name, :key, :digest, :request, :inputs"
@@ -349,6 +354,7 @@ read_row (sqlite3_stmt *statement, GError **error)
   job->files = get_variant (statement, 25, "aa{sv}");
   job->details = get_variant (statement, 26, "a{sv}");
   job->stored_bytes = (guint64)sqlite3_column_int64 (statement, 27);
+  job->third_party = get_variant (statement, 28, "a{ss}");
   job->progress = job->state == SORAD_JOB_DONE ? 1 : 0;
   return job;
 }

@@ -157,7 +157,7 @@ print_json (SoraEnvironment *environment, SoraPlan *plan)
           json_array_append_new (outputs, object);
         }
       json_array_append_new (
-          list, json_pack ("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:i, s:f, s:b, s:b, s:o}",
+          list, json_pack ("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:i, s:f, s:b, s:b, s:s, s:o}",
                            "run", (int)stage->run, "stage", stage->stage, "plugin", stage->plugin,
                            "version", stage->version, "weights_bytes",
                            (json_int_t)stage->cost.weights_bytes, "packed_bytes",
@@ -167,7 +167,8 @@ print_json (SoraEnvironment *environment, SoraPlan *plan)
                            (json_int_t)stage->cost.output_bytes, "flops", stage->cost.flops,
                            "steps", (int)stage->cost.steps, "seconds", seconds, "measured",
                            measured, "third_party",
-                           is_third_party (environment, stage), "outputs", outputs));
+                           is_third_party (environment, stage), "sandbox",
+                           "none", "outputs", outputs));
     }
   for (const char *const *w = sora_plan_warnings (plan); w != NULL && *w != NULL; w++)
     json_array_append_new (warnings, json_string (*w));

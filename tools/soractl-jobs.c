@@ -15,11 +15,29 @@ lookup_text (GVariant *properties, const char *name)
   return text;
 }
 
+/* "full, bad (filtered)": the worker, and the stages of others, each in a process of its own. */
+static char *
+describe_sandbox (GVariant *properties)
+{
+  GString *text = g_string_new (lookup_text (properties, "SandboxLevel"));
+  g_autoptr (GVariant) stages
+      = g_variant_lookup_value (properties, "ThirdPartyStages", G_VARIANT_TYPE ("a{ss}"));
+  GVariantIter iter;
+  const char *stage, *level;
+  if (stages != NULL)
+    {
+      g_variant_iter_init (&iter, stages);
+      while (g_variant_iter_next (&iter, "{&s&s}", &stage, &level))
+        g_string_append_printf (text, ", %s (%s)", stage, level);
+    }
+  return g_string_free (text, FALSE);
+}
+
 static void
 print_table (GVariant *jobs)
 {
-  g_autoptr (SoractlTable) table = soractl_table_new (6, "000010");
-  soractl_table_row (table, "JOB", "STATE", "PIPELINE", "NAME", "DONE", "SUBMITTED");
+  g_autoptr (SoractlTable) table = soractl_table_new (7, "0000100");
+  soractl_table_row (table, "JOB", "STATE", "PIPELINE", "NAME", "DONE", "SUBMITTED", "SANDBOX");
   for (gsize i = 0; i < g_variant_n_children (jobs); i++)
     {
       g_autoptr (GVariant) entry = g_variant_get_child_value (jobs, i);
@@ -33,9 +51,10 @@ print_table (GVariant *jobs)
       g_autofree char *done = g_strdup_printf ("%.0f %%", progress * 100);
       g_autofree char *when = soractl_format_time (submitted / G_USEC_PER_SEC);
       g_autofree char *id = sora_bus_object_id (path);
+      g_autofree char *sandbox = describe_sandbox (properties);
       soractl_table_row (table, id, lookup_text (properties, "State"),
                          lookup_text (properties, "Pipeline"), lookup_text (properties, "Name"),
-                         done, when);
+                         done, when, sandbox);
     }
   soractl_table_print (table, stdout);
 }

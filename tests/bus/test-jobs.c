@@ -496,7 +496,7 @@ START_TEST (own_jobs_are_listed)
   g_autoptr (GVariant) properties = NULL;
   g_variant_get_child (active, 0, "(&o@a{sv})", &path, &properties);
   ck_assert_str_eq (path, second);
-  ck_assert_uint_eq (g_variant_n_children (properties), 24);
+  ck_assert_uint_eq (g_variant_n_children (properties), 25);
   g_autoptr (GVariant) cancelled = bus_call (bus, second, JOB, "Cancel", NULL, NULL);
   ck_assert_ptr_nonnull (cancelled);
 }

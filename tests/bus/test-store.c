@@ -84,9 +84,11 @@ query (SoradDatabase *database, const char *sql)
 }
 
 #define ATTEMPT(n) "INSERT INTO attempts (job, number, started) VALUES ('j', " #n ", 0)"
-#define JOB_ROW                                                                                    \
-  "INSERT INTO jobs VALUES ('j', 1, 0, 1, 'queued', 0, 0, 0, 0, 0, 0, 0, 0, 'p', NULL, NULL, "    \
-  "'d', x'', x'', 0, NULL, NULL, NULL, NULL, 'none', NULL, NULL, 0)"
+#define JOB_VALUES(more)                                                                           \
+  "INSERT INTO jobs VALUES ('j', 1, 0, 1, 'queued', 0, 0, 0, 0, 0, 0, 0, 0, 'p', NULL, NULL, "     \
+  "'d', x'', x'', 0, NULL, NULL, NULL, NULL, 'none', NULL, NULL, 0" more ")"
+#define JOB_ROW_1 JOB_VALUES ("") /* of version 1 */
+#define JOB_ROW JOB_VALUES (", NULL")
 
 START_TEST (one_write_that_fails_takes_no_other_with_it)
 {
@@ -148,6 +150,38 @@ assert_refused (const char *part)
   ck_assert_msg (strstr (error->message, part) != NULL, "%s", error->message);
   ck_assert_ptr_nonnull (strstr (error->message, dir));
 }
+
+static sqlite3 *
+open_plain (const char *name)
+{
+  sqlite3 *handle = NULL;
+  g_autofree char *path = g_build_filename (dir, name, NULL);
+  ck_assert_int_eq (sqlite3_open (path, &handle), SQLITE_OK);
+  return handle;
+}
+
+/* What a sorad of the first version left is gone on with, and kept as it was beside it. */
+START_TEST (older_database_is_brought_up)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *path = g_build_filename (dir, SORAD_DATABASE_FILE, NULL);
+  sqlite3 *old = open_plain (SORAD_DATABASE_FILE);
+  ck_assert (sorad_schema_upgrade (old, path, 1, &error));
+  ck_assert_int_eq (sqlite3_exec (old, JOB_ROW_1, NULL, NULL, NULL), SQLITE_OK);
+  sqlite3_close (old);
+  g_autoptr (SoradDatabase) database = open_database ();
+  ck_assert_int_eq (query (database, "PRAGMA user_version"), (int)sorad_schema_version ());
+  ck_assert_int_eq (
+      query (database, "SELECT count(*) FROM jobs WHERE id = 'j' AND third_party IS NULL"), 1);
+  sqlite3 *copy = open_plain (SORAD_DATABASE_FILE ".v1");
+  ck_assert_int_eq (sqlite3_exec (copy, "SELECT third_party FROM jobs", NULL, NULL, NULL),
+                    SQLITE_ERROR);
+  ck_assert_int_eq (sqlite3_exec (copy, "DELETE FROM jobs WHERE id = 'j'", NULL, NULL, NULL),
+                    SQLITE_OK);
+  ck_assert_int_eq (sqlite3_changes (copy), 1);
+  sqlite3_close (copy);
+}
+END_TEST
 
 START_TEST (newer_database_is_refused)
 {
@@ -263,6 +297,7 @@ main (void)
   tcase_add_test (database, one_write_that_fails_takes_no_other_with_it);
   tcase_add_test (database, lasting_write_is_tried_until_there_is_room);
   tcase_add_test (database, lasting_write_is_given_up_at_the_end);
+  tcase_add_test (database, older_database_is_brought_up);
   tcase_add_test (database, newer_database_is_refused);
   tcase_add_test (database, damaged_database_is_refused);
   suite_add_tcase (suite, database);
