@@ -86,8 +86,9 @@ allow_all (const SoraSandbox *sandbox, int ruleset, guint64 all, gboolean own_vi
                                       "/proc/sys/kernel/osrelease",
                                       NULL };
   const guint64 write_file = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE;
-  for (gsize i = 0; sora_sandbox_system[i]; i++)
-    if (!allow (ruleset, sora_sandbox_system[i], all & ACCESS_READ, error))
+  const char *const *system = sora_sandbox_system (sandbox);
+  for (gsize i = 0; system[i]; i++)
+    if (!allow (ruleset, system[i], all & ACCESS_READ, error))
       return FALSE;
   for (gsize i = 0; devices[i]; i++)
     if (!allow (ruleset, devices[i], all & write_file, error))

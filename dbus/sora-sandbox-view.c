@@ -20,7 +20,7 @@
 #define NEW "/new"
 
 /* Folders of libraries, and what the dynamic linker and the C library read of /etc and /sys. */
-const char *const sora_sandbox_system[] = {
+static const char *const all_of_system[] = {
   "/usr",
   "/lib",
   "/lib32",
@@ -38,6 +38,33 @@ const char *const sora_sandbox_system[] = {
   "/sys/fs/cgroup",
   NULL,
 };
+
+/* Without /usr/share, where models may be, /opt, where whole installations are, and programs. */
+static const char *const libraries[] = {
+  "/usr/lib",
+  "/usr/lib32",
+  "/usr/lib64",
+  "/usr/libx32",
+  "/usr/local/lib",
+  "/usr/share/zoneinfo",
+  "/lib",
+  "/lib32",
+  "/lib64",
+  "/libx32",
+  "/nix/store",
+  "/gnu/store",
+  "/etc/ld.so.cache",
+  "/etc/alternatives",
+  "/etc/localtime",
+  "/sys/devices/system",
+  NULL,
+};
+
+const char *const *
+sora_sandbox_system (const SoraSandbox *sandbox)
+{
+  return sandbox->libraries_only ? libraries : all_of_system;
+}
 
 static const char *const devices[] = { "null", "zero", "full", "random", "urandom" };
 
@@ -109,11 +136,12 @@ bind (const char *source, const char *target, gboolean write, gboolean device)
 }
 
 static char *
-show_system (void)
+show_system (const SoraSandbox *sandbox)
 {
-  for (gsize i = 0; sora_sandbox_system[i]; i++)
+  const char *const *system = sora_sandbox_system (sandbox);
+  for (gsize i = 0; system[i]; i++)
     {
-      const char *path = sora_sandbox_system[i];
+      const char *path = system[i];
       g_autofree char *from = g_strconcat (OLD, path, NULL);
       g_autofree char *to = g_strconcat (NEW, path, NULL);
       struct stat st;
@@ -206,7 +234,7 @@ sora_sandbox_view (const SoraSandbox *sandbox)
     return reason ("cannot change the root to", "/tmp");
   if (mount ("tmpfs", NEW, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755") != 0)
     return reason ("cannot mount", "/");
-  char *why = show_system ();
+  char *why = show_system (sandbox);
   if (!why)
     why = show_private (sandbox);
   if (!why)

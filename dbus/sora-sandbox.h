@@ -29,6 +29,7 @@ typedef struct
   SoraSandboxLevel least, most; /* refuse below; try no more than */
   const char *setting;          /* of sorad.conf, that says so */
   GPtrArray *grants;            /* of SoraGrant */
+  gboolean libraries_only;      /* of the system it sees libraries, no programs and no data */
   guint64 tmp_bytes;            /* of the private /tmp */
   char *tmp_dir;                /* that the monitor removes at the end; may be NULL */
   /* Of a process that runs third-party stages: how the monitor starts one, NULL-terminated. */
@@ -77,8 +78,8 @@ gboolean sora_sandbox_covers (const SoraSandbox *sandbox, const char *path);
 /* In the first process of the new namespaces: the file system it will see.  The reason on failure.
  */
 char *sora_sandbox_view (const SoraSandbox *sandbox);
-/* What of the machine every level shows, read-only. */
-extern const char *const sora_sandbox_system[];
+/* What of the machine it is shown at every level, read-only; NULL-terminated. */
+const char *const *sora_sandbox_system (const SoraSandbox *sandbox);
 /* Landlock's version in this kernel; 0: none. */
 int sora_sandbox_landlock_abi (void);
 gboolean sora_sandbox_landlock (const SoraSandbox *sandbox, gboolean own_view, GError **error);

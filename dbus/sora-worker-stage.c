@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * sora-worker --stage: the process of one third-party stage.  It sees the folders of plugins and
+ * sora-worker --stage: the process of one third-party stage.  It sees the files of its plugin and
  * the models that its stage was given, speaks with the runner on descriptor 3, and is ended by who
  * holds the other end of descriptor 4.
  */
@@ -37,6 +37,26 @@ limit_files (void)
   setrlimit (RLIMIT_NOFILE, &limit);
 }
 
+/* The plugin's own files: its manifest, its module, and the folder of its name beside them for what
+ * else it has.  Not the folder in which other plugins lie. */
+static gboolean
+grant_plugin (SoraSandbox *sandbox, SoraEnvironment *environment, const char *plugin, GError **error)
+{
+  const SoraPluginInfo *info = sora_registry_find (environment->registry, plugin);
+  if (!info)
+    {
+      g_set_error (error, SORA_ERROR, SORA_ERROR_NOT_FOUND, "there is no plugin '%s'", plugin);
+      return FALSE;
+    }
+  g_autofree char *dir = g_path_get_dirname (sora_plugin_info_manifest_path (info));
+  g_autofree char *own = g_build_filename (dir, plugin, NULL);
+  sora_sandbox_grant (sandbox, sora_plugin_info_manifest_path (info), FALSE);
+  sora_sandbox_grant (sandbox, sora_plugin_info_module_path (info), FALSE);
+  if (g_file_test (own, G_FILE_TEST_IS_DIR))
+    sora_sandbox_grant (sandbox, own, FALSE);
+  return TRUE;
+}
+
 int
 sora_worker_serve_stage (const char *plugin, char **plugin_dirs, char **paths, guint64 memory_max,
                          const char *least)
@@ -59,12 +79,17 @@ sora_worker_serve_stage (const char *plugin, char **plugin_dirs, char **paths, g
     return give_up (error);
   g_setenv ("TMPDIR", sandbox->tmp_dir, TRUE);
   sora_sandbox_grant (sandbox, sandbox->tmp_dir, TRUE);
-  for (char **dir = plugin_dirs; dir && *dir; dir++)
-    sora_sandbox_grant_folder (sandbox, *dir);
-  for (char **path = paths; path && *path; path++)
-    sora_sandbox_grant_folder (sandbox, *path);
   SoraEnvironment *environment
       = sora_environment_new_for_dirs ((const char *const *)plugin_dirs, none, none);
+  sandbox->libraries_only = TRUE;
+  if (!grant_plugin (sandbox, environment, plugin, &error))
+    return give_up (error);
+  for (char **path = paths; path && *path; path++)
+    sora_sandbox_grant_folder (sandbox, *path);
+  g_auto (GStrv) libraries = g_strsplit (g_getenv ("LD_LIBRARY_PATH") ?: "", ":", -1);
+  for (char **dir = libraries; *dir; dir++)
+    if (g_path_is_absolute (*dir))
+      sora_sandbox_grant (sandbox, *dir, FALSE);
   if (!sora_sandbox_enter (sandbox, STREAM, STREAM, &level, &error))
     return give_up (error);
   limit_files ();

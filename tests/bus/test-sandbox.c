@@ -178,6 +178,87 @@ START_TEST (basic_does_not)
 }
 END_TEST
 
+/* -- What the process of a third-party stage may read */
+
+static char *models, *home;
+
+static char *
+make_file (const char *folder, const char *name)
+{
+  char *path = g_build_filename (folder, name, NULL);
+  g_autofree char *dir = g_path_get_dirname (path);
+  ck_assert_int_eq (g_mkdir_with_parents (dir, 0755), 0);
+  ck_assert (g_file_set_contents (path, "secret", -1, NULL));
+  return path;
+}
+
+/* `escape` as a copy, trusted or not, with a folder of its own and another plugin beside it. */
+static void
+start_with_files (const char *trusted, const char *worker, const char *const *environment)
+{
+  g_autofree char *settings = g_strdup_printf (
+      "[Worker]\nThirdPartySandbox=filtered\nTrustedPluginFolders=%s\n", trusted);
+  g_autofree char *module = g_build_filename (plugins, "escape.so", NULL);
+  g_autofree char *manifest = g_build_filename (plugins, "escape.plugin", NULL);
+  ck_assert_int_eq (symlink (ABS_BUILDDIR "/tests/plugins/bad/.libs/escape.so", module), 0);
+  ck_assert_int_eq (symlink (ABS_SRCDIR "/tests/plugins/bad/escape.plugin", manifest), 0);
+  fixture = bus_fixture_new (&(BusSetup){ .plugin_dir = plugins,
+                                          .pipeline_dir = ABS_SRCDIR "/tests/plugins/bad/pipelines",
+                                          .model_dir = models,
+                                          .worker = worker,
+                                          .environment = environment,
+                                          .settings = settings });
+  bus = fixture->connection;
+}
+
+static void
+assert_reads (const char *path, gboolean expected)
+{
+  g_autofree char *word = try_way ("read", path, NULL);
+  ck_assert_msg (g_str_equal (word, "reached") == expected, "%s: %s", path, word);
+}
+
+static const struct
+{
+  const char *lacks; /* see lesser-machine.c */
+  gboolean third_party;
+} readers[] = { { "", TRUE }, { "namespaces", TRUE }, { "", FALSE } };
+
+START_TEST (a_third_party_reads_its_own_files_alone)
+{
+  gboolean third_party = readers[_i].third_party;
+  g_autofree char *lacks = g_strconcat ("SORA_TEST_LACKS=", readers[_i].lacks, NULL);
+  plugins = g_dir_make_tmp ("sora-plugins-XXXXXX", NULL);
+  models = g_dir_make_tmp ("sora-models-XXXXXX", NULL);
+  home = g_dir_make_tmp ("sora-home-XXXXXX", NULL);
+  g_autofree char *variable = g_strconcat ("HOME=", home, NULL);
+  g_autofree char *own = make_file (plugins, "escape/table");
+  g_autofree char *others = make_file (plugins, "other.so");
+  g_autofree char *others_table = make_file (plugins, "other/table");
+  g_autofree char *model = make_file (models, "other/config.json");
+  g_autofree char *diary = make_file (home, "diary");
+  g_autofree char *module = g_build_filename (plugins, "escape.so", NULL);
+  start_with_files (third_party ? "/nowhere" : ABS_BUILDDIR ";" ABS_SRCDIR,
+                    ABS_BUILDDIR "/tests/bus/lesser-machine",
+                    (const char *const[]){ lacks, variable, NULL });
+  assert_reads (module, TRUE);
+  assert_reads (own, TRUE);
+  assert_reads (diary, FALSE);
+  /* sorad's own stages see what any job may need. */
+  assert_reads (model, !third_party);
+  assert_reads (others, !third_party);
+  assert_reads (others_table, !third_party);
+  assert_reads ("/bin/sh", !third_party);
+  bus_fixture_free (fixture);
+  bus_remove_tree (plugins);
+  bus_remove_tree (models);
+  bus_remove_tree (home);
+  g_free (plugins);
+  g_free (models);
+  g_free (home);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -187,6 +268,8 @@ main (void)
   tcase_add_test (levels, full_keeps_a_plugin_in);
   tcase_add_test (levels, filtered_keeps_a_plugin_in);
   tcase_add_test (levels, basic_does_not);
+  tcase_add_loop_test (levels, a_third_party_reads_its_own_files_alone, 0,
+                       (int)G_N_ELEMENTS (readers));
   suite_add_tcase (suite, levels);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_NORMAL);
