@@ -180,24 +180,47 @@ read_slots (Arena *arena, GVariant *rows)
   return table;
 }
 
+static void
+arena_free (gpointer data)
+{
+  Arena *arena = data;
+  g_string_chunk_free (arena->words);
+  g_ptr_array_unref (arena->blocks);
+  g_free (arena);
+}
+
+static GMutex lock;
+static GHashTable *described; /* plugin -> Arena: what was made is found from here */
+
+static void
+keep (const SoraPlugin *plugin, Arena *arena)
+{
+  g_mutex_lock (&lock);
+  if (described == NULL)
+    described = g_hash_table_new_full (NULL, NULL, NULL, arena_free);
+  g_hash_table_insert (described, (gpointer)plugin, arena);
+  g_mutex_unlock (&lock);
+}
+
+void
+sora_plugin_drop_described (const SoraPlugin *plugin)
+{
+  g_mutex_lock (&lock);
+  g_hash_table_remove (described, plugin);
+  g_mutex_unlock (&lock);
+}
+
 const SoraPlugin *
 sora_plugin_from_variant (GVariant *description, const char *where,
                           int (*infer) (const SoraHost *, SoraContext *),
                           int (*run) (const SoraHost *, SoraContext *, void *), GError **error)
 {
-  static GPtrArray *arenas; /* what was made is found from here */
-  static GMutex lock;
   const char *id = "", *version = "", *licence = "", *summary = "";
   g_autoptr (GVariant) rows
       = g_variant_lookup_value (description, "stages", G_VARIANT_TYPE ("a" STAGE_TYPE));
   Arena *arena = g_new0 (Arena, 1);
   arena->words = g_string_chunk_new (1024);
   arena->blocks = g_ptr_array_new_with_free_func (g_free);
-  g_mutex_lock (&lock);
-  if (arenas == NULL)
-    arenas = g_ptr_array_new ();
-  g_ptr_array_add (arenas, arena);
-  g_mutex_unlock (&lock);
 
   g_variant_lookup (description, "id", "&s", &id);
   g_variant_lookup (description, "version", "&s", &version);
@@ -238,5 +261,11 @@ sora_plugin_from_variant (GVariant *description, const char *where,
                           .licence = word (arena, licence, FALSE),
                           .summary = word (arena, summary, FALSE),
                           .stages = stages };
-  return sora_plugin_descriptor_check (plugin, where, error) ? plugin : NULL;
+  if (!sora_plugin_descriptor_check (plugin, where, error))
+    {
+      arena_free (arena);
+      return NULL;
+    }
+  keep (plugin, arena);
+  return plugin;
 }

@@ -101,7 +101,10 @@ sora_remote_describe (const SoraRemote *remote, const SoraPluginInfo *info, char
           plugin = sora_plugin_from_variant (description, info->module_path, remote_infer,
                                              remote_run, error);
           if (plugin != NULL && !sora_manifest_matches (info, plugin, error))
-            plugin = NULL;
+            {
+              sora_plugin_drop_described (plugin);
+              plugin = NULL;
+            }
         }
       else if (answer.type == SORA_PEER_FAILED)
         {
