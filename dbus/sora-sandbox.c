@@ -159,6 +159,15 @@ make_ends (const SoraSandbox *sandbox, Child *child)
          && (sandbox->control_fd < 0 || pipe2 (child->errors, O_CLOEXEC) == 0);
 }
 
+/* When memory is at an end a third party's stage goes first, then the worker, and a monitor, which
+ * can tell of it, last. */
+static void
+volunteer_for_oom (const SoraSandbox *sandbox)
+{
+  if (!write_file ("/proc/self/oom_score_adj", sandbox->control_fd >= 0 ? "1000" : "700"))
+    g_debug ("oom_score_adj is not writable");
+}
+
 /* 1: in the inner process; 0: in the monitor, all well; -1: in the monitor, with *@why. */
 static int
 make_namespaces (const SoraSandbox *sandbox, int flags, Child *child, char **why)
@@ -180,6 +189,7 @@ make_namespaces (const SoraSandbox *sandbox, int flags, Child *child, char **why
       if (read (go[0], &byte, 1) != 1) /* the monitor is gone */
         _exit (EXIT_FAILURE);
       close (go[0]);
+      volunteer_for_oom (sandbox);
       char *failure = flags & CLONE_NEWUSER ? map_user (uid, gid) : NULL;
       if (!failure)
         failure = sora_sandbox_view (sandbox);
@@ -344,7 +354,7 @@ sora_sandbox_remove_folder (const char *path)
 
 /* Without namespaces there is still a monitor, so that every level has the same processes. */
 static int
-make_plain (Child *child, char **why)
+make_plain (const SoraSandbox *sandbox, Child *child, char **why)
 {
   pid_t parent = getpid ();
   child->answers = -1;
@@ -356,6 +366,7 @@ make_plain (Child *child, char **why)
   prctl (PR_SET_PDEATHSIG, SIGKILL);
   if (getppid () != parent)
     _exit (EXIT_FAILURE);
+  volunteer_for_oom (sandbox);
   return 1;
 }
 
@@ -413,7 +424,7 @@ sora_sandbox_enter (SoraSandbox *sandbox, int keep_fd, int keep_other_fd, SoraSa
       if (*level < sandbox->least)
         return refuse (sandbox, what_is_missing (), error);
       g_clear_pointer (&why, g_free);
-      side = make_plain (&child, &why);
+      side = make_plain (sandbox, &child, &why);
       if (side < 0)
         return refuse (sandbox, why, error);
     }

@@ -7,6 +7,7 @@
 #include "sorad-config.h"
 
 #include "core/sora-error.h"
+#include "sorad-cgroup.h"
 
 typedef enum
 {
@@ -55,6 +56,8 @@ static const Key keys[] = {
   KEY ("Worker", "ThirdPartySandbox", KEY_STRING, third_party, 0, 0),
   KEY ("Worker", "ThirdPartyAnswerSeconds", KEY_UINT, answer_seconds, 1, 3600),
   KEY ("Worker", "ThirdPartyStallSeconds", KEY_UINT, stage_stall_seconds, 0, 7 * 86400),
+  KEY ("Worker", "ControlGroup", KEY_STRING, cgroup, 0, 0),
+  KEY ("Worker", "TasksMax", KEY_UINT, tasks_max, 16, 4194304),
   KEY ("Worker", "MemoryMax", KEY_UINT64, memory_max, 0, G_MAXINT64),
 };
 
@@ -129,6 +132,12 @@ check_values (const SoradConfig *config, GError **error)
     g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
                  "[Worker] ThirdPartySandbox=%s: expected full, filtered, basic, none or refuse",
                  config->third_party);
+  else if (!g_str_equal (config->cgroup, "auto") && !g_str_equal (config->cgroup, "none")
+           && !g_path_is_absolute (config->cgroup))
+    g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST,
+                 "[Worker] ControlGroup=%s: expected auto, none or a folder of the tree of cgroup "
+                 "v2, beginning with '/'",
+                 config->cgroup);
   else
     return TRUE;
   return FALSE;
@@ -181,6 +190,8 @@ sorad_config_load (gboolean session, const char *file, GError **error)
   config->max_crashes = 3;
   config->third_party = g_strdup ("filtered");
   config->answer_seconds = 5;
+  config->cgroup = g_strdup ("auto");
+  config->tasks_max = 1024;
   config->stage_stall_seconds = 600;
 
   g_autofree char *path = g_strdup (file);
@@ -221,5 +232,8 @@ sorad_config_free (SoradConfig *config)
   g_strfreev (config->readable);
   g_strfreev (config->trusted);
   g_free (config->third_party);
+  g_free (config->cgroup);
+  g_free (config->limits);
+  sorad_cgroups_free (config->cgroups);
   g_free (config);
 }

@@ -40,6 +40,12 @@ typedef struct
   guint answer_seconds;      /* for such a plugin to load, and to infer */
   guint stage_stall_seconds; /* without a word of such a stage; 0: for ever */
   guint64 memory_max; /* 0: all of the machine's */
+  guint tasks_max;    /* processes and threads of a worker and all that it starts, by its group */
+  char *cgroup;       /* where groups of workers are made: "auto", "none" or a folder */
+
+  /* What the daemon made of them */
+  struct SoradCgroups *cgroups; /* NULL: there are none */
+  char *limits;                 /* of workers, for people; NULL: none */
 
   /* [Access] */
   char *admin_group; /* NULL: none */

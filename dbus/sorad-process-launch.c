@@ -5,7 +5,9 @@
 #include "config.h"
 #include "sorad-process-launch.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/sora-error.h"
 
@@ -81,8 +83,17 @@ is_shortage (const GError *error)
              || error->code == G_SPAWN_ERROR_FAILED);
 }
 
+/* Before it is the worker: whatever comes of it is in the group then. */
+static void
+enter_group (gpointer group)
+{
+  if (write (GPOINTER_TO_INT (group), "0", 1) != 1)
+    _exit (EXIT_FAILURE);
+}
+
 GSubprocess *
-sorad_process_launch (const SoradConfig *config, const char *work_dir, int socket, GError **error)
+sorad_process_launch (const SoradConfig *config, const char *work_dir, int socket, int group,
+                      GError **error)
 {
   g_autoptr (GPtrArray) argv = worker_arguments (config, work_dir);
   g_auto (GStrv) environment = worker_environment ();
@@ -90,6 +101,8 @@ sorad_process_launch (const SoradConfig *config, const char *work_dir, int socke
   g_subprocess_launcher_set_environ (launcher, environment);
   g_subprocess_launcher_set_cwd (launcher, "/");
   g_subprocess_launcher_take_fd (launcher, socket, 3);
+  if (group >= 0)
+    g_subprocess_launcher_set_child_setup (launcher, enter_group, GINT_TO_POINTER (group), NULL);
   g_autoptr (GError) local = NULL;
   GSubprocess *subprocess
       = g_subprocess_launcher_spawnv (launcher, (const char *const *)argv->pdata, &local);

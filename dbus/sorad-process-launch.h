@@ -8,8 +8,9 @@
 
 G_BEGIN_DECLS
 
-/* @socket: its end of the stream, taken; it becomes descriptor 3. */
+/* @socket: its end of the stream, taken; it becomes descriptor 3.  @group: where it goes into its
+ * control group; -1: it has none. */
 GSubprocess *sorad_process_launch (const SoradConfig *config, const char *work_dir, int socket,
-                                   GError **error);
+                                   int group, GError **error);
 
 G_END_DECLS

@@ -7,6 +7,7 @@
 #pragma once
 #include <gio/gio.h>
 
+#include "sorad-cgroup.h"
 #include "sorad-process.h"
 
 struct SoradProcess
@@ -30,6 +31,7 @@ struct SoradProcess
   char *kill_reason;
   GError *stream_error;
   char *work_dir;
+  SoradCgroup *group; /* of it and all that it starts; NULL: none */
   guint watchdog, end_timer;
 
   gint stop_inputs; /* atomic */

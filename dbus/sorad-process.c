@@ -125,7 +125,10 @@ on_exited (GObject *source, GAsyncResult *result, gpointer data)
       int number = g_subprocess_get_term_sig (subprocess);
       process->exit_text = g_strdup_printf (
           "%swas killed by signal %d (%s)",
-          number == SIGBUS ? "found a model file changed or cut while it was in use, and " : "",
+          number == SIGBUS ? "found a model file changed or cut while it was in use, and "
+          : number == SIGKILL && process->group && sorad_cgroup_ran_out (process->group)
+              ? "wanted more memory than MemoryMax, and "
+              : "",
           number, g_strsignal (number));
     }
   else
@@ -133,6 +136,7 @@ on_exited (GObject *source, GAsyncResult *result, gpointer data)
         = g_strdup_printf ("ended with status %d", g_subprocess_get_exit_status (subprocess));
   if (!process->stream_ended) /* what it sent last is still being read */
     expect_exit (process, END_GRACE_MS);
+  sorad_cgroup_end (g_steal_pointer (&process->group));
   sorad_store_remove_work_dir (process->store, process->work_dir);
   maybe_died (process);
   sorad_process_unref (process);
@@ -174,9 +178,19 @@ sorad_process_spawn (const SoradConfig *config, SoradStore *store,
     }
   g_autofree char *work_dir = sorad_store_work_dir (store, ++last_number);
   g_autofree char *shown = sora_sandbox_fingerprint (config->model_dirs);
-  g_autoptr (GSubprocess) subprocess = sorad_process_launch (config, work_dir, sockets[1], error);
+  SoradCgroup *group = config->cgroups ? sorad_cgroup_new (config->cgroups, error) : NULL;
+  if (config->cgroups && !group)
+    {
+      close (sockets[1]);
+      return NULL;
+    }
+  g_autoptr (GSubprocess) subprocess = sorad_process_launch (
+      config, work_dir, sockets[1], group ? sorad_cgroup_entry (group) : -1, error);
   if (!subprocess)
-    return NULL;
+    {
+      sorad_cgroup_end (group);
+      return NULL;
+    }
 
   SoradProcess *process = g_new0 (SoradProcess, 1);
   g_atomic_ref_count_init (&process->refs);
@@ -185,6 +199,7 @@ sorad_process_spawn (const SoradConfig *config, SoradStore *store,
   process->callbacks = *callbacks;
   process->data = data;
   process->subprocess = g_steal_pointer (&subprocess);
+  process->group = group;
   process->work_dir = g_steal_pointer (&work_dir);
   process->channel = g_steal_pointer (&channel);
   process->shown = g_steal_pointer (&shown);

@@ -129,6 +129,18 @@ run_options (const SoradConfig *config, const SoradJob *job)
   return g_variant_dict_end (&options);
 }
 
+/* Once, however often it is started. */
+static void
+note_limits (SoradScheduler *scheduler, SoradJob *job)
+{
+  const char *limits = scheduler->config->limits;
+  if (!limits || job->notes->len >= SORAD_JOB_MAX_NOTES
+      || g_ptr_array_find_with_equal_func (job->notes, limits, g_str_equal, NULL))
+    return;
+  g_ptr_array_add (job->notes, g_strdup (limits));
+  scheduler->callbacks.job_changed (scheduler->data, job, SORAD_JOB_CHANGED_NOTES);
+}
+
 /* With a process, or else with why there is none.  That it started need not be durable before it
  * does: if it is not, the next daemon finds it in the queue. */
 static void
@@ -149,6 +161,7 @@ start_job (SoradScheduler *scheduler, SoradJob *job, const GError *error)
       return;
     }
   job->sandbox = sorad_process_sandbox (scheduler->process);
+  note_limits (scheduler, job);
   /* Older results make room for this one, but for what waits or runs there is no other place. */
   guint64 stored = sorad_store_bytes (scheduler->store, sorad_job_uid (job), SORAD_JOB_ACTIVE);
   guint64 limit = scheduler->config->max_stored_bytes;

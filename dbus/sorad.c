@@ -20,6 +20,7 @@
 #include "dbus/sora-bus-error.h"
 #include "sorad-asking.h"
 #include "sorad-bus.h"
+#include "sorad-cgroup.h"
 
 #define END_SECONDS 6 /* the workers have 2 of them; the unit gives 10 */
 #define MAX_OPEN_FILES 65536
@@ -224,6 +225,24 @@ add_own_models (Daemon *daemon)
   daemon->config->model_dirs[n + 1] = NULL;
 }
 
+/* One daemon has them: by now it holds the lock of the state folder. */
+static gboolean
+take_cgroups (SoradConfig *config, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+  g_autofree char *why = NULL;
+  config->cgroups = sorad_cgroups_new (config, &why, &local);
+  if (local)
+    {
+      g_propagate_error (error, g_steal_pointer (&local));
+      return FALSE;
+    }
+  config->limits = sorad_cgroups_describe (config->cgroups, config, why);
+  if (config->limits)
+    g_debug ("%s", config->limits);
+  return TRUE;
+}
+
 static gboolean
 run (Daemon *daemon, GError **error)
 {
@@ -241,6 +260,8 @@ run (Daemon *daemon, GError **error)
   /* These stay to the end: a second signal is no more urgent than the first. */
   g_unix_signal_add (SIGTERM, on_signal, daemon);
   g_unix_signal_add (SIGINT, on_signal, daemon);
+  if (!take_cgroups (daemon->config, error))
+    return FALSE;
   daemon->catalogue = sorad_catalogue_new (daemon->config, daemon->store);
   sorad_catalogue_start (daemon->catalogue, daemon->connection, on_catalogue_ready, daemon);
   g_main_loop_run (daemon->loop);
