@@ -6,6 +6,8 @@
 #include "config.h"
 #include "sorad-config.h"
 
+#include <string.h>
+
 #include "core/sora-error.h"
 #include "sorad-cgroup.h"
 
@@ -168,13 +170,21 @@ read_file (SoradConfig *config, GKeyFile *file, GError **error)
   return TRUE;
 }
 
+/* Of the service: the folder that systemd made for it, which no prefix of an installation moves. */
+static const char *
+service_state_dir (void)
+{
+  const char *given = g_getenv ("STATE_DIRECTORY");
+  return given && g_path_is_absolute (given) && !strchr (given, ':') ? given : SORAD_STATEDIR;
+}
+
 SoradConfig *
 sorad_config_load (gboolean session, const char *file, GError **error)
 {
   g_autoptr (SoradConfig) config = g_new0 (SoradConfig, 1);
   config->session = session;
   config->state_dir = session ? g_build_filename (g_get_user_state_dir (), "sorad", NULL)
-                              : g_strdup (SORAD_STATEDIR);
+                              : g_strdup (service_state_dir ());
   config->worker = g_strdup (SORAD_WORKER);
   config->max_queued = 100;
   config->max_kept = 200;

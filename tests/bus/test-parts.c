@@ -112,6 +112,20 @@ START_TEST (empty_lists_of_folders_are_refused)
 }
 END_TEST
 
+START_TEST (the_service_keeps_its_state_where_systemd_says)
+{
+  g_setenv ("STATE_DIRECTORY", "/var/lib/somewhere", TRUE);
+  g_autoptr (SoradConfig) given = load ("", NULL);
+  g_autoptr (SoradConfig) overruled = load ("[Daemon]\nStateFolder=/srv/jobs\n", NULL);
+  g_setenv ("STATE_DIRECTORY", "/var/lib/one:/var/lib/two", TRUE);
+  g_autoptr (SoradConfig) two = load ("", NULL);
+  g_unsetenv ("STATE_DIRECTORY");
+  ck_assert_str_eq (given->state_dir, "/var/lib/somewhere");
+  ck_assert_str_eq (overruled->state_dir, "/srv/jobs");
+  ck_assert (g_str_has_suffix (two->state_dir, "/lib/sorad"));
+}
+END_TEST
+
 /* "#Key=value" is a setting that is commented out; "# words" is a comment. */
 static char *
 example (void)
@@ -145,6 +159,8 @@ START_TEST (example_shows_the_defaults)
   ck_assert_uint_eq (shown->stall_seconds, defaults->stall_seconds);
   ck_assert_uint_eq (shown->cancel_grace_ms, defaults->cancel_grace_ms);
   ck_assert_uint_eq (shown->memory_max, defaults->memory_max);
+  ck_assert_uint_eq (shown->tasks_max, defaults->tasks_max);
+  ck_assert_str_eq (shown->cgroup, defaults->cgroup);
   ck_assert_uint_eq (shown->idle_exit_seconds, defaults->idle_exit_seconds);
   ck_assert (g_str_has_suffix (defaults->state_dir, "/lib/sorad"));
   ck_assert (g_str_has_suffix (shown->state_dir, "/lib/sorad"));
@@ -193,6 +209,7 @@ main (void)
   tcase_add_test (parts, values_that_the_bus_cannot_carry_are_found);
   tcase_add_test (parts, details_are_the_documented_ones);
   tcase_add_test (parts, empty_lists_of_folders_are_refused);
+  tcase_add_test (parts, the_service_keeps_its_state_where_systemd_says);
   tcase_add_test (parts, example_shows_the_defaults);
   tcase_add_test (parts, files_without_bytes_take_room);
   tcase_add_test (parts, plain_names_are_told_from_others);
