@@ -79,7 +79,7 @@ sora_worker_serve_stage (const char *plugin, char **plugin_dirs, char **paths, g
     return give_up (error);
   g_setenv ("TMPDIR", sandbox->tmp_dir, TRUE);
   sora_sandbox_grant (sandbox, sandbox->tmp_dir, TRUE);
-  SoraEnvironment *environment
+  g_autoptr (SoraEnvironment) environment
       = sora_environment_new_for_dirs ((const char *const *)plugin_dirs, none, none);
   sandbox->libraries_only = TRUE;
   if (!grant_plugin (sandbox, environment, plugin, &error))
