@@ -128,7 +128,7 @@ is_true (gpointer data)
 }
 
 void
-bus_fixture_start_sorad (BusFixture *fixture, const BusSetup *setup)
+bus_fixture_launch_sorad (BusFixture *fixture, const BusSetup *setup)
 {
   g_autofree char *empty = g_build_filename (fixture->dir, "empty", NULL);
   g_autofree char *state = g_build_filename (fixture->dir, "state", NULL);
@@ -165,8 +165,14 @@ bus_fixture_start_sorad (BusFixture *fixture, const BusSetup *setup)
                          "--model-dir",
                          setup->model_dir ? setup->model_dir : empty,
                          NULL };
-  gboolean appeared = FALSE;
   fixture->sorad = spawn (argv, (const char *const *)environment->pdata, G_SUBPROCESS_FLAGS_NONE);
+}
+
+void
+bus_fixture_start_sorad (BusFixture *fixture, const BusSetup *setup)
+{
+  gboolean appeared = FALSE;
+  bus_fixture_launch_sorad (fixture, setup);
   guint watch = g_bus_watch_name_on_connection (fixture->connection, SORA_BUS_NAME,
                                                 G_BUS_NAME_WATCHER_FLAGS_NONE, on_appeared, NULL,
                                                 &appeared, NULL);

@@ -35,6 +35,8 @@ typedef struct
 BusFixture *bus_fixture_new (const BusSetup *setup);
 void bus_fixture_free (BusFixture *fixture);
 void bus_fixture_start_sorad (BusFixture *fixture, const BusSetup *setup);
+/* The same without waiting for its name, for one that may die before it has it. */
+void bus_fixture_launch_sorad (BusFixture *fixture, const BusSetup *setup);
 /* kill -9, and waits until the bus has noticed. */
 void bus_fixture_kill_sorad (BusFixture *fixture);
 GDBusConnection *bus_fixture_connect (BusFixture *fixture); /* one more client */

@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "dbus/sora-bus-error.h"
-#include "tests/bus/bus-fixture.h"
+#include "tests/faults/fault-jobs.h"
 
 #define MAX_WAIT_US 150000 /* from one kill to the next, beside the start */
 
@@ -41,19 +41,12 @@ static gboolean
 submit (guint number)
 {
   g_autofree char *text = g_strdup_printf ("text %u", number);
-  g_autoptr (GVariant) arguments = g_variant_ref_sink (g_variant_new (
-      "(s@a{sv}@a{sv})", "fake",
-      g_variant_new_parsed ("{'mode': <'done'>, 'text': <%s>}", text),
-      g_variant_new_parsed ("{'idempotency-key': <%s>}", text)));
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply
-      = bus_call (fixture->connection, MANAGER_PATH, MANAGER, "Submit", arguments, &error);
-  if (!reply)
+  char *path = fault_submit (fixture, text, NULL);
+  if (!path)
     return FALSE;
-  char *path;
-  g_variant_get (reply, "(o)", &path);
   const char *before = g_hash_table_lookup (acknowledged, path);
-  ck_assert_msg (before == NULL || g_str_equal (before, text), "%s is %s and %s", path, before, text);
+  ck_assert_msg (before == NULL || g_str_equal (before, text), "%s is %s and %s", path, before,
+                 text);
   g_hash_table_replace (acknowledged, path, g_steal_pointer (&text));
   return TRUE;
 }
@@ -78,29 +71,11 @@ kill_workers (void)
   closedir (proc);
 }
 
-static GVariant *
-list_jobs (const char *options)
-{
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GVariant) reply
-      = bus_call (fixture->connection, MANAGER_PATH, MANAGER, "ListJobs",
-                  g_variant_new ("(@a{sv})", g_variant_new_parsed (options)), &error);
-  ck_assert_msg (reply != NULL, "%s", error ? error->message : "");
-  return g_variant_get_child_value (reply, 0);
-}
-
-static gboolean
-all_over (gpointer unused)
-{
-  g_autoptr (GVariant) jobs = list_jobs ("{'states': <['queued', 'running']>}");
-  return g_variant_n_children (jobs) == 0;
-}
-
 static void
 assert_all_there_once (void)
 {
   g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  g_autoptr (GVariant) jobs = list_jobs ("@a{sv} {}");
+  g_autoptr (GVariant) jobs = fault_list_jobs (fixture, "@a{sv} {}");
   GVariantIter iter;
   const char *path;
   GVariant *properties;
@@ -117,14 +92,6 @@ assert_all_there_once (void)
     }
   ck_assert_uint_eq (g_hash_table_size (seen), submitted);
   ck_assert_uint_eq (g_hash_table_size (acknowledged), submitted);
-}
-
-static gboolean
-is_empty (gpointer folder)
-{
-  g_autofree char *path = g_build_filename (fixture->dir, "state", folder, NULL);
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  return g_dir_read_name (dir) == NULL;
 }
 
 START_TEST (nothing_is_lost_by_kills)
@@ -165,11 +132,10 @@ START_TEST (nothing_is_lost_by_kills)
           ck_assert (submit (submitted));
         }
     }
-  bus_look_until (fixture, all_over, NULL, "the end of all jobs");
+  bus_look_until (fixture, fault_all_over, fixture, "the end of all jobs");
   assert_all_there_once ();
-  static const char *const folders[] = { "staging", "inputs", "checkpoints", "trash" };
-  for (gsize i = 0; i < G_N_ELEMENTS (folders); i++)
-    bus_look_until (fixture, is_empty, (gpointer)folders[i], folders[i]);
+  fault_assert_nothing_left (fixture);
+  fault_assert_no_orphans (fixture);
   g_print ("%u jobs, %u kills of the daemon, %u of its workers: none lost, none twice\n", submitted,
            daemons, kills - daemons);
   g_hash_table_unref (acknowledged);

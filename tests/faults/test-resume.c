@@ -194,8 +194,8 @@ START_TEST (paused_clip_goes_on_and_a_damaged_checkpoint_does_not)
   g_autofree char *sha256 = end (job);
   g_autoptr (GVariant) warnings = bus_get (bus, job, JOB, "Warnings");
   g_autofree char *all = g_variant_print (warnings, FALSE);
-  ck_assert_msg (strstr (all, "the checkpoint is not used, starting from zero: it is damaged"), "%s",
-                 all);
+  ck_assert_msg (strstr (all, "the checkpoint is not used, starting from zero: it is damaged"),
+                 "%s", all);
   ck_assert_str_eq (sha256, expected);
 }
 END_TEST
