@@ -14,25 +14,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void
+/* TRUE: it is not there any more. */
+static gboolean
 remove_child (int dir, const char *name, int depth)
 {
-  if (unlinkat (dir, name, 0) == 0 || (errno != EISDIR && errno != EPERM) || depth > 32)
-    return;
+  if (unlinkat (dir, name, 0) == 0 || errno == ENOENT)
+    return TRUE;
+  if ((errno != EISDIR && errno != EPERM) || depth > 32)
+    return FALSE;
   int fd = openat (dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   DIR *stream = fd >= 0 ? fdopendir (fd) : NULL;
   if (!stream)
     {
       if (fd >= 0)
         close (fd);
-      return;
+      return FALSE;
     }
   struct dirent *entry;
   while ((entry = readdir (stream)))
     if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0)
       remove_child (dirfd (stream), entry->d_name, depth + 1);
   closedir (stream);
-  unlinkat (dir, name, AT_REMOVEDIR);
+  return unlinkat (dir, name, AT_REMOVEDIR) == 0;
 }
 
 typedef struct
@@ -42,12 +45,27 @@ typedef struct
 } Removal;
 
 static void
-remover (gpointer data, gpointer unused)
+removal_free (Removal *removal)
 {
-  Removal *removal = data;
-  remove_child (removal->dir, removal->name, 0);
   g_free (removal->name);
   g_free (removal);
+}
+
+/* What a disk that fails did not let go is tried again with each later one; the next start has the
+ * rest.  One thread at a time, so `undone` needs no lock. */
+static void
+remover (gpointer data, gpointer user_data)
+{
+  SoradStore *store = user_data;
+  g_queue_push_tail (&store->undone, data);
+  for (guint i = store->undone.length; i > 0; i--)
+    {
+      Removal *removal = g_queue_pop_head (&store->undone);
+      if (remove_child (removal->dir, removal->name, 0))
+        removal_free (removal);
+      else
+        g_queue_push_tail (&store->undone, removal);
+    }
 }
 
 void
@@ -62,11 +80,13 @@ sorad_store_discard_later (SoradStore *store, int dir, const char *name)
 void
 sorad_store_discard (SoradStore *store, int dir, const char *name)
 {
-  g_autofree char *trash = g_strdup_printf ("%d-%" G_GINT64_FORMAT "-%d", (int)getpid (),
-                                            g_get_monotonic_time (),
-                                            g_atomic_int_add (&store->last_trash, 1));
+  g_autofree char *trash
+      = g_strdup_printf ("%d-%" G_GINT64_FORMAT "-%d", (int)getpid (), g_get_monotonic_time (),
+                         g_atomic_int_add (&store->last_trash, 1));
   if (renameat (dir, name, store->trash_fd, trash) == 0)
     sorad_store_discard_later (store, store->trash_fd, trash);
+  else if (errno != ENOENT && !remove_child (dir, name, 0)) /* no room for a name in `trash` */
+    sorad_store_discard_later (store, dir, name);
 }
 
 void
@@ -121,8 +141,8 @@ lock_folder (SoradStore *store, const char *path, GError **error)
 static gboolean
 fail_folder (GError **error, const char *state_dir, const char *what)
 {
-  g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "state folder '%s' cannot be %s: %s", state_dir,
-               what, g_strerror (errno));
+  g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "state folder '%s' cannot be %s: %s",
+               state_dir, what, g_strerror (errno));
   return FALSE;
 }
 
@@ -153,7 +173,7 @@ sorad_store_open_folders (SoradStore *store, const char *state_dir, GError **err
       return FALSE;
   if (fsync (store->root_fd) != 0)
     return fail_folder (error, state_dir, "synced");
-  store->remover = g_thread_pool_new (remover, NULL, 1, FALSE, error);
+  store->remover = g_thread_pool_new (remover, store, 1, FALSE, error);
   if (!store->remover)
     return FALSE;
   sorad_store_sweep (store, store->trash_fd, NULL);
@@ -167,9 +187,10 @@ sorad_store_close_folders (SoradStore *store)
 {
   if (store->remover)
     g_thread_pool_free (store->remover, FALSE, TRUE); /* what is to be removed, is */
-  const int fds[] = { store->staging_fd,     store->results_fd, store->work_fd,
-                      store->models_fd,      store->inputs_fd,  store->checkpoints_fd,
-                      store->trash_fd,       store->lock_fd,    store->root_fd };
+  g_queue_clear_full (&store->undone, (GDestroyNotify)removal_free);
+  const int fds[] = { store->staging_fd, store->results_fd, store->work_fd,
+                      store->models_fd,  store->inputs_fd,  store->checkpoints_fd,
+                      store->trash_fd,   store->lock_fd,    store->root_fd };
   for (gsize i = 0; i < G_N_ELEMENTS (fds); i++)
     if (fds[i] >= 0)
       close (fds[i]);

@@ -15,6 +15,7 @@ struct SoradStore
   int root_fd, lock_fd, staging_fd, results_fd, work_fd, models_fd;
   int inputs_fd, checkpoints_fd, trash_fd;
   GThreadPool *remover;
+  GQueue undone; /* the remover's: what could not be removed yet */
   SoradDatabase *database;
   guint64 last_number;
   gint last_trash;   /* atomic */

@@ -5,15 +5,18 @@
  * the power: what was not durable is gone, and so is the process.
  *
  *   SORA_FAULT_DIR    the folder; calls on other files are not counted
- *   SORA_FAULT_TALLY  a file of 8 bytes, which holds the count: it outlives the process
+ *   SORA_FAULT_TALLY  a file of a FaultTally, which outlives the process
  *   SORA_FAULT_AT     which call, from 1 on; 0: none
- *   SORA_FAULT_HOW    kill, power, ENOSPC or EIO
- *   SORA_FAULT_KEEP   of power: an empty folder outside SORA_FAULT_DIR, on the same file system
+ *   SORA_FAULT_HOW    kill, power, ENOSPC or EIO, of which the latter two may end in "-lasting":
+ * all later calls fail as well, until the tally says that it is lifted. What a full disk still lets
+ * through is removal SORA_FAULT_KEEP   of power: an empty folder outside SORA_FAULT_DIR, on the
+ * same file system
  *
  * A call counts before it is made: to be killed at the next one is to be killed after this one.
  */
 #define _GNU_SOURCE
 #include "fault-power.h"
+#include "fault-shim.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -33,9 +36,10 @@
 
 static const char *folder;
 static size_t folder_length;
-static _Atomic uint64_t *tally;
+static FaultTally *tally;
 static uint64_t at;
 static int failure; /* 0: kill */
+static int lasting;
 static pthread_mutex_t lock
     = PTHREAD_MUTEX_INITIALIZER; /* files do not change between thought and deed */
 
@@ -58,7 +62,8 @@ set_up (void)
   close (fd);
   tally = map;
   at = strtoull (number, NULL, 10);
-  failure = strcmp (how, "ENOSPC") == 0 ? ENOSPC : strcmp (how, "EIO") == 0 ? EIO : 0;
+  failure = strncmp (how, "ENOSPC", 6) == 0 ? ENOSPC : strncmp (how, "EIO", 3) == 0 ? EIO : 0;
+  lasting = strstr (how, "-lasting") != NULL;
   const char *keep = getenv ("SORA_FAULT_KEEP");
   if (strcmp (how, "power") == 0 && !keep)
     _exit (99);
@@ -98,9 +103,12 @@ is_ours_at (int dir, const char *path)
 
 /* TRUE: the call is to fail. */
 static int
-is_the_one (void)
+is_the_one (int removal)
 {
-  if (atomic_fetch_add (tally, 1) + 1 != at)
+  const uint64_t call = atomic_fetch_add (&tally->calls, 1) + 1;
+  if (lasting ? at == 0 || call < at || atomic_load (&tally->lifted) : call != at)
+    return 0;
+  if (removal && lasting && failure == ENOSPC)
     return 0;
   if (failure == 0)
     {
@@ -114,8 +122,9 @@ is_the_one (void)
 }
 
 #define NEXT(name) ((__typeof__ (&(name)))dlsym (RTLD_NEXT, #name))
-/* @before: done ahead of the call, and may declare what @after uses; @after: if it succeeded */
-#define WRAP(result, name, parameters, arguments, ours, before, after)                             \
+/* @removal: of a name; @before: done ahead of the call, and may declare what @after uses; @after:
+ * if it succeeded */
+#define WRAP(result, name, parameters, arguments, ours, removal, before, after)                    \
   __attribute__ ((visibility ("default"))) result name parameters                                  \
   {                                                                                                \
     static __typeof__ (&name) next;                                                                \
@@ -125,7 +134,7 @@ is_the_one (void)
       return next arguments;                                                                       \
     (void)pthread_mutex_lock (&lock);                                                              \
     result done = -1;                                                                              \
-    if (!is_the_one ())                                                                            \
+    if (!is_the_one (removal))                                                                     \
       {                                                                                            \
         before;                                                                                    \
         done = next arguments;                                                                     \
@@ -138,10 +147,11 @@ is_the_one (void)
     return done;                                                                                   \
   }
 #define WRAP_WRITE(result, name, parameters, arguments)                                            \
-  WRAP (result, name, parameters, arguments, is_ours (fd), power_will_write (fd), (void)0)
-#define WRAP_SYNC(name) WRAP (int, name, (int fd), (fd), is_ours (fd), (void)0, power_synced (fd))
+  WRAP (result, name, parameters, arguments, is_ours (fd), 0, power_will_write (fd), (void)0)
+#define WRAP_SYNC(name)                                                                            \
+  WRAP (int, name, (int fd), (fd), is_ours (fd), 0, (void)0, power_synced (fd))
 #define WRAP_RENAME(name, parameters, arguments)                                                   \
-  WRAP (int, name, parameters, arguments, is_ours_at (dir, path),                                  \
+  WRAP (int, name, parameters, arguments, is_ours_at (dir, path), 0,                               \
         const unsigned kept = power_keep (dir, path), power_moved (from, old, dir, path, kept))
 
 WRAP_WRITE (ssize_t, write, (int fd, const void *data, size_t n), (fd, data, n))
@@ -156,17 +166,17 @@ WRAP_WRITE (int, ftruncate64, (int fd, off64_t size), (fd, size))
 WRAP_SYNC (fsync)
 WRAP_SYNC (fdatasync)
 WRAP (int, mkdirat, (int dir, const char *path, mode_t mode), (dir, path, mode),
-      is_ours_at (dir, path), (void)0, power_named (dir, path, true))
+      is_ours_at (dir, path), 0, (void)0, power_named (dir, path, true))
 WRAP (int, linkat, (int from, const char *old, int dir, const char *path, int flags),
-      (from, old, dir, path, flags), is_ours_at (dir, path), (void)0,
+      (from, old, dir, path, flags), is_ours_at (dir, path), 0, (void)0,
       power_named (dir, path, false))
-WRAP (int, unlink, (const char *path), (path), is_ours_at (AT_FDCWD, path),
+WRAP (int, unlink, (const char *path), (path), is_ours_at (AT_FDCWD, path), 1,
       const unsigned kept = power_keep (AT_FDCWD, path),
       power_removed (AT_FDCWD, path, false, kept))
 WRAP (int, unlinkat, (int dir, const char *path, int flags), (dir, path, flags),
-      is_ours_at (dir, path), const unsigned kept = power_keep (dir, path),
+      is_ours_at (dir, path), 1, const unsigned kept = power_keep (dir, path),
       power_removed (dir, path, (flags & AT_REMOVEDIR) != 0, kept))
-WRAP (int, rename, (const char *old, const char *path), (old, path), is_ours_at (AT_FDCWD, path),
+WRAP (int, rename, (const char *old, const char *path), (old, path), is_ours_at (AT_FDCWD, path), 0,
       const unsigned kept = power_keep (AT_FDCWD, path),
       power_moved (AT_FDCWD, old, AT_FDCWD, path, kept))
 WRAP_RENAME (renameat, (int from, const char *old, int dir, const char *path),

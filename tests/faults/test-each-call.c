@@ -5,7 +5,7 @@
  * finds every acknowledged job once, with its bytes, and nothing else. A daemon whose call failed
  * lives on, tells the client, and takes the same job a moment later.
  *
- * Every SORA_FAULT_STRIDE-th call is taken (default 13); 1 takes all of them, in some minutes.
+ * Every SORA_FAULT_STRIDE-th call is taken (default 17); 1 takes all of them, in some minutes.
  */
 #include "config.h"
 
@@ -19,6 +19,7 @@
 
 #include "dbus/sora-bus-error.h"
 #include "tests/faults/fault-jobs.h"
+#include "tests/faults/fault-shim.h"
 
 #define SETTINGS "[Limits]\nCalls=10000\n[Worker]\nAttempts=100\n"
 #define N_JOBS                                                                                     \
@@ -27,7 +28,8 @@
 
 static const BusSetup calm
     = { .worker = FAKE_WORKER, .pipeline_dir = FAKE_PIPELINES, .settings = SETTINGS };
-static const char *const ways[] = { "kill", "power", "ENOSPC", "EIO" };
+static const char *const ways[]
+    = { "kill", "power", "ENOSPC", "EIO", "ENOSPC-lasting", "EIO-lasting" };
 
 typedef struct
 {
@@ -36,7 +38,7 @@ typedef struct
   gboolean deleted;    /* so was that of the last one */
   gboolean up;         /* the daemon has its name */
   guint refused;
-  guint64 *tally;
+  FaultTally *tally;
 } Run;
 
 static char *
@@ -80,7 +82,7 @@ launch_disturbed (Run *run, const char *how, guint64 at)
   int fd = open (tally, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   ck_assert_int_ge (fd, 0);
   ck_assert_int_eq (ftruncate (fd, sizeof *run->tally), 0);
-  run->tally = mmap (NULL, sizeof *run->tally, PROT_READ, MAP_SHARED, fd, 0);
+  run->tally = mmap (NULL, sizeof *run->tally, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   ck_assert_ptr_ne (run->tally, MAP_FAILED);
   close (fd);
   g_autofree char *kept = g_build_filename (run->fixture->dir, "kept", NULL);
@@ -136,12 +138,14 @@ work (Run *run, gboolean may_die)
         if (run->paths[i])
           break;
         run->refused++;
+        run->tally->lifted = 1; /* a fault that lasts ends here, or when all was submitted */
         if (may_die)
           return;
         ck_assert_msg (attempt == 0, "refused twice: %s", error->message);
         ck_assert_msg (is_alive (run), "the daemon ended: %s", error->message);
         ck_assert_msg (error->domain == SORA_ERROR, "%s", error->message);
       }
+  run->tally->lifted = 1;
   bus_look_until (run->fixture, is_over_or_dead, run, "the end of all jobs, or of the daemon");
   g_autoptr (GVariant) deletion
       = bus_call (run->fixture->connection, run->paths[N_JOBS - 1], JOB, "Delete", NULL, NULL);
@@ -204,18 +208,23 @@ disturb (const char *how, guint64 at, guint64 *starting)
   bus_fixture_kill_sorad (run.fixture);
 
   launch_disturbed (&run, how, at);
-  *starting = *run.tally;
+  *starting = run.tally->calls;
   if (run.up)
     work (&run, kills && at > 0);
-  if (kills && at > 0 && *run.tally >= at)
+  if (kills && at > 0 && run.tally->calls >= at)
     bus_look_until (run.fixture, is_dead, &run, "the end of the daemon at that call");
   const gboolean alive = is_alive (&run);
+  if (!alive && kills)
+    { /* by the shim's signal, and not because it could not do its work */
+      ck_assert (g_subprocess_wait (run.fixture->sorad, NULL, NULL));
+      ck_assert (g_subprocess_get_if_signaled (run.fixture->sorad));
+    }
   /* A call that fails ends no daemon that had its name; before, it may refuse to begin. */
   ck_assert_msg (alive || (kills && at > 0) || !run.up,
                  "%s at call %" G_GUINT64_FORMAT " ended the daemon", how, at);
   if (alive && !kills)
     assert_all_is_well (&run, TRUE);
-  const guint64 calls = *run.tally;
+  const guint64 calls = run.tally->calls;
   bus_fixture_kill_sorad (run.fixture);
   fault_assert_table_whole (run.fixture);
 
@@ -246,7 +255,7 @@ disturb (const char *how, guint64 at, guint64 *starting)
 START_TEST (fault_at_each_call_loses_nothing)
 {
   const char *word = g_getenv ("SORA_FAULT_STRIDE");
-  const guint64 stride = MAX (word ? strtoull (word, NULL, 10) : 13, 1);
+  const guint64 stride = MAX (word ? strtoull (word, NULL, 10) : 17, 1);
   guint64 starting, ignored;
   const guint64 calls = disturb (ways[_i], 0, &starting);
   guint n = 0;
