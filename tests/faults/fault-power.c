@@ -40,7 +40,7 @@ typedef struct Change
 {
   struct Change *before;
   Kind kind;
-  bool folder;
+  bool folder;   /* that was removed */
   int dir, from; /* O_PATH */
   char *name, *old;
   unsigned kept;
@@ -195,10 +195,10 @@ remember (Kind kind, int dir, const char *path, bool folder, unsigned kept)
 }
 
 void
-power_named (int dir, const char *path, bool folder)
+power_named (int dir, const char *path)
 {
   if (keep_folder)
-    (void)remember (NAMED, dir, path, folder, 0);
+    (void)remember (NAMED, dir, path, false, 0);
 }
 
 void
@@ -217,6 +217,15 @@ power_moved (int from, const char *old, int dir, const char *path, unsigned kept
   change->from = open_parent (from, old, &change->old);
 }
 
+/* A folder whose name was not synced goes with all that was synced in it: out of the way. */
+static long
+take_away (const Change *change)
+{
+  char to[PATH_MAX];
+  kept_path (++n_kept, to);
+  return syscall (SYS_renameat2, change->dir, change->name, AT_FDCWD, to, 0);
+}
+
 static void
 undo (const Change *change)
 {
@@ -224,7 +233,7 @@ undo (const Change *change)
   long failed = 0;
   kept_path (change->kept, kept);
   if (change->kind == NAMED)
-    failed = syscall (SYS_unlinkat, change->dir, change->name, change->folder ? AT_REMOVEDIR : 0);
+    failed = take_away (change);
   else if (change->kind == MOVED)
     failed = syscall (SYS_renameat2, change->dir, change->name, change->from, change->old, 0);
   else if (change->folder)

@@ -19,7 +19,7 @@ void power_synced (int fd);
 /* Before a name goes or is taken over.  Returns: what to give to the call after it. */
 unsigned power_keep (int dir, const char *path);
 /* After it: a name is new (a file's or a folder's), was removed, or was moved. */
-void power_named (int dir, const char *path, bool folder);
+void power_named (int dir, const char *path);
 void power_removed (int dir, const char *path, bool folder, unsigned kept);
 void power_moved (int from, const char *old, int dir, const char *path, unsigned kept);
 /* Puts everything back. */

@@ -166,10 +166,9 @@ WRAP_WRITE (int, ftruncate64, (int fd, off64_t size), (fd, size))
 WRAP_SYNC (fsync)
 WRAP_SYNC (fdatasync)
 WRAP (int, mkdirat, (int dir, const char *path, mode_t mode), (dir, path, mode),
-      is_ours_at (dir, path), 0, (void)0, power_named (dir, path, true))
+      is_ours_at (dir, path), 0, (void)0, power_named (dir, path))
 WRAP (int, linkat, (int from, const char *old, int dir, const char *path, int flags),
-      (from, old, dir, path, flags), is_ours_at (dir, path), 0, (void)0,
-      power_named (dir, path, false))
+      (from, old, dir, path, flags), is_ours_at (dir, path), 0, (void)0, power_named (dir, path))
 WRAP (int, unlink, (const char *path), (path), is_ours_at (AT_FDCWD, path), 1,
       const unsigned kept = power_keep (AT_FDCWD, path),
       power_removed (AT_FDCWD, path, false, kept))
