@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Contact sheets: clips as rows of frames in one PNG."""
+"""Contact sheets: clips as rows of frames in one PNG.
+
+    python sheet.py sheet.png --tier 3 --count 24
+
+draws scenes of the world themselves, each with a caption: what a model of that tier is to learn.
+"""
+import argparse
+import random
+
 import torch
 from PIL import Image, ImageDraw
+
+import tiers
 
 
 def write_sheet(path, clips, labels=None, every=2, scale=2):
@@ -21,3 +31,21 @@ def write_sheet(path, clips, labels=None, every=2, scale=2):
             sheet.paste(image.resize((w * scale, h * scale), Image.NEAREST),
                         (j * (w * scale + 2), top + bar))
     sheet.save(path)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("sheet")
+    p.add_argument("--count", type=int, default=12)
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--every", type=int, default=2, help="of the frames")
+    tiers.add_option(p)
+    a = p.parse_args()
+    torch.set_num_threads(1)
+    tier, rng = tiers.of(a.tier), random.Random(a.seed)
+    scenes = tier.sample(a.count, a.seed)
+    write_sheet(a.sheet, tier.draw(scenes), [tier.caption(s, rng) for s in scenes], a.every)
+
+
+if __name__ == "__main__":
+    main()
