@@ -65,6 +65,17 @@ char *sora_packed_default_dir (void);
 char *sora_packed_system_dir (void);
 
 /**
+ * sora_packed_check_system_dir:
+ * @dir: a folder
+ *
+ * Looks whether root alone can say what is in @dir: before a process gives its rights away and takes packed weights from there
+ * (SORA_PACKED_READ).
+ *
+ * Returns: TRUE, or FALSE with %SORA_ERROR_NOT_FOUND where there is none, else %SORA_ERROR_FAILED
+ */
+gboolean sora_packed_check_system_dir (const char *dir, GError **error);
+
+/**
  * sora_packed_list:
  * @dir: a folder
  *

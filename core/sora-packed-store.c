@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Reading, writing and clearing the folder of packed weights.  A file is believed if nobody but its
- * owner could write it, and if its sums agree: the owner is this user, or root where the folder is
- * the machine's, so that no worker can give another user's worker other weights.
+ * owner could write it, and if its sums agree: the owner is this user, or that of the folder where
+ * it is the machine's (root), so that no worker can give another user's worker other weights.
  */
 #include "config.h"
 #include "sora-packed-store.h"
@@ -47,17 +47,66 @@ sora_packed_system_dir (void)
   return g_strdup (SORA_PACKED_DIR);
 }
 
+gboolean
+sora_packed_check_system_dir (const char *dir, GError **error)
+{
+  g_autofree char *real = realpath (dir, NULL);
+  struct stat st = { 0 };
+
+  if (real == NULL)
+    {
+      sora_error_set_errno (error, SORA_ERROR_FAILED, errno, "the folder '%s'", dir);
+      return FALSE;
+    }
+  /* Whoever owns a folder above it, or may write there, could put another one in its place. */
+  for (g_autofree char *at = g_strdup (real);;)
+    {
+      if (lstat (at, &st) != 0)
+        {
+          sora_error_set_errno (error, SORA_ERROR_FAILED, errno, "the folder '%s'", at);
+          return FALSE;
+        }
+      const gboolean others
+          = (st.st_mode & 022) != 0 && ((st.st_mode & S_ISVTX) == 0 || strcmp (at, real) == 0);
+      if (!S_ISDIR (st.st_mode) || st.st_uid != 0 || others)
+        {
+          sora_error_set (
+              error, SORA_ERROR_FAILED,
+              "'%s' is no folder that root alone can write: expected owner root and mode 0755", at);
+          return FALSE;
+        }
+      if (strcmp (at, "/") == 0)
+        return TRUE;
+      char *parent = g_path_get_dirname (at);
+      g_free (at);
+      at = parent;
+    }
+}
+
 /* ---- reading */
 
+/* @dir: as this process sees it.  In a user namespace root's uid may be another, and the folder's
+ * is the same one then. */
 static gboolean
-is_trusted (const struct stat *st, SoraPackedUse use, GError **error)
+is_trusted (const struct stat *st, const char *dir, SoraPackedUse use, GError **error)
 {
-  const uid_t owner = use == SORA_PACKED_READ ? 0 : geteuid ();
+  struct stat folder = { 0 };
+  uid_t owner = geteuid ();
 
+  if (use == SORA_PACKED_READ)
+    {
+      if (stat (dir, &folder) != 0)
+        {
+          sora_error_set_errno (error, SORA_ERROR_FAILED, errno, "the folder '%s'", dir);
+          return FALSE;
+        }
+      owner = folder.st_uid;
+    }
   if (!S_ISREG (st->st_mode))
     sora_error_set (error, SORA_ERROR_FAILED, "it is no regular file");
   else if (st->st_uid != owner)
-    sora_error_set (error, SORA_ERROR_FAILED, "it belongs to uid %u, expected %u", st->st_uid, owner);
+    sora_error_set (error, SORA_ERROR_FAILED, "it belongs to uid %u, expected %u", st->st_uid,
+                    owner);
   else if ((st->st_mode & 022) != 0)
     sora_error_set (error, SORA_ERROR_FAILED, "others than its owner can write it");
   else
@@ -89,8 +138,8 @@ is_sum (const SoraPackedMap *map, guint64 expected, gboolean (*stopped) (gpointe
 }
 
 static gboolean
-map_file (int fd, SoraPackedUse use, const char *key, gboolean (*stopped) (gpointer data),
-          gpointer data, SoraPackedMap *map, GError **error)
+map_file (int fd, const char *dir, SoraPackedUse use, const char *key,
+          gboolean (*stopped) (gpointer data), gpointer data, SoraPackedMap *map, GError **error)
 {
   guint8 head[SORA_PACKED_HEADER_SIZE];
   SoraPackedHeader header;
@@ -101,7 +150,7 @@ map_file (int fd, SoraPackedUse use, const char *key, gboolean (*stopped) (gpoin
       sora_error_set_errno (error, SORA_ERROR_FAILED, errno, "what it is");
       return FALSE;
     }
-  if (!is_trusted (&st, use, error))
+  if (!is_trusted (&st, dir, use, error))
     return FALSE;
   if (st.st_size > 0 && (guint64)st.st_size >= sizeof head
       && !sora_file_read (fd, "its head", 0, head, sizeof head, SORA_ERROR_FAILED, error))
@@ -145,7 +194,7 @@ sora_packed_map (const char *dir, SoraPackedUse use, const char *key,
       sora_error_set_errno (error, SORA_ERROR_FAILED, code, "opening '%s'", path);
       return FALSE;
     }
-  gboolean ok = map_file (fd, use, key, stopped, data, map, &local);
+  gboolean ok = map_file (fd, dir, use, key, stopped, data, map, &local);
   if (ok && use != SORA_PACKED_READ)
     (void)futimens (fd, NULL);
   close (fd);
@@ -241,8 +290,8 @@ prepare (SoraPackedWriter *writer, SoraPackedUse use, GError **error)
     return FALSE;
   if (size > limit)
     {
-      sora_error_set (error, SORA_ERROR_NO_SPACE, "%s is more than the %s that " LIMIT_VARIABLE
-                      " leaves for packed weights",
+      sora_error_set (error, SORA_ERROR_NO_SPACE,
+                      "%s is more than the %s that " LIMIT_VARIABLE " leaves for packed weights",
                       sora_bytes_to_text (size, wanted), sora_bytes_to_text (limit, most));
       return FALSE;
     }
@@ -346,8 +395,7 @@ label_of (const char *path)
   guint8 head[SORA_PACKED_HEADER_SIZE];
   struct stat st;
   int fd = sora_file_open (path, SORA_ERROR_FAILED, &st, NULL);
-  gboolean ok = fd >= 0
-                && sora_file_read (fd, path, 0, head, sizeof head, SORA_ERROR_FAILED, NULL)
+  gboolean ok = fd >= 0 && sora_file_read (fd, path, 0, head, sizeof head, SORA_ERROR_FAILED, NULL)
                 && sora_packed_header_parse (head, sizeof head, (guint64)st.st_size, &header, NULL);
   if (fd >= 0)
     close (fd);

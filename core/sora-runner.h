@@ -153,7 +153,8 @@ void sora_runner_set_cache (SoraRunner *runner, const char *dir);
 
 /**
  * SoraPackedUse:
- * @SORA_PACKED_READ: only what root wrote is taken, and nothing is written: for a service that many users share
+ * @SORA_PACKED_READ: what the owner of the folder wrote is taken, and nothing is written: for a service that many users share, of
+ *   a folder that sora_packed_check_system_dir() found good
  * @SORA_PACKED_KEEP: what this user wrote is taken, and more is written, for nobody else to read
  * @SORA_PACKED_SHARE: likewise, for everybody to read
  *

@@ -224,6 +224,8 @@ run_plan (Job *job, SoraPlan *plan, GVariant *options, const char *output_dir,
       sora_runner_set_cache (runner, dir);
       sora_runner_set_packed (runner, packed, SORA_PACKED_KEEP);
     }
+  else if (worker->packed_dir)
+    sora_runner_set_packed (runner, worker->packed_dir, SORA_PACKED_READ);
 
   g_mutex_lock (&worker->lock);
   worker->runner = sora_runner_ref (runner);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/sora-cache.h"
 #include "dbus/sora-bus-error.h"
 #include "sora-sandbox.h"
 
@@ -371,6 +372,20 @@ grant_all (SoraSandbox *sandbox, SoraEnvironment *environment, char **plugin_dir
   sora_sandbox_grant (sandbox, tmp_dir, TRUE);
 }
 
+/* Looked at from outside the sandbox, where root is root. */
+static void
+grant_packed (SoraWorker *worker, SoraSandbox *sandbox, const char *dir)
+{
+  g_autoptr (GError) error = NULL;
+  if (sora_packed_check_system_dir (dir, &error))
+    {
+      worker->packed_dir = g_strdup (dir);
+      sora_sandbox_grant (sandbox, dir, FALSE);
+    }
+  else if (!g_error_matches (error, SORA_ERROR, SORA_ERROR_NOT_FOUND))
+    g_message ("packed weights are not used: %s", error->message);
+}
+
 /* How the monitor starts this program again for a third-party stage. */
 static char **
 stage_arguments (char **plugin_dirs, gint64 memory_max, const char *least)
@@ -403,6 +418,7 @@ main (int argc, char **argv)
   g_auto (GStrv) model_dirs = NULL;
   g_autofree char *default_model = NULL;
   g_auto (GStrv) readable = NULL;
+  g_autofree char *packed_dir = NULL;
   g_autofree char *tmp_dir = NULL;
   g_autofree char *level = NULL;
   g_autofree char *stage = NULL;
@@ -437,6 +453,8 @@ main (int argc, char **argv)
     { "grant", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME_ARRAY, &grants, "A model of it",
       "PATH" },
     { "readable", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &readable, "What it may read, too", "PATH" },
+    { "packed-dir", 0, 0, G_OPTION_ARG_FILENAME, &packed_dir,
+      "Folder of packed weights that root made for all", "DIR" },
     { "memory-max", 0, 0, G_OPTION_ARG_INT64, &memory_max, "Most memory to take", "BYTES" },
     { NULL },
   };
@@ -498,6 +516,8 @@ main (int argc, char **argv)
   g_setenv ("TMPDIR", tmp_dir, TRUE);
   worker.environment = make_environment (plugin_dirs, pipeline_dirs, model_dirs);
   grant_all (sandbox, worker.environment, plugin_dirs, readable, tmp_dir);
+  if (packed_dir)
+    grant_packed (&worker, sandbox, packed_dir);
   g_auto (GStrv) installed = sora_registry_default_dirs (FALSE);
   worker.sandbox = sandbox;
   worker.remote = (SoraRemote){ .trusted_dirs = trusted ? trusted : installed,

@@ -22,6 +22,7 @@ typedef struct
   SoraChannel *channel;
   SoraEnvironment *environment;
   char *tmp_dir;
+  char *packed_dir; /* root's folder of packed weights; NULL: none that is to be believed */
   SoraSandboxLevel level;
   SoraSandbox *sandbox;
   SoraRemote remote; /* how third-party plugins are run */

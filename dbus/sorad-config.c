@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "core/sora-cache.h"
 #include "core/sora-error.h"
 #include "sorad-cgroup.h"
 
@@ -52,6 +53,7 @@ static const Key keys[] = {
   KEY ("Worker", "StallSeconds", KEY_UINT, stall_seconds, 0, 7 * 86400),
   KEY ("Worker", "CancelGraceMilliseconds", KEY_UINT, cancel_grace_ms, 10, 60000),
   KEY ("Worker", "Sandbox", KEY_STRING, sandbox, 0, 0),
+  KEY ("Worker", "PackedFolder", KEY_STRING, packed_dir, 0, 0),
   KEY ("Worker", "ReadableFolders", KEY_LIST, readable, 0, 0),
   KEY ("Worker", "Attempts", KEY_UINT, max_crashes, 1, 100),
   KEY ("Worker", "TrustedPluginFolders", KEY_LIST, trusted, 0, 0),
@@ -197,6 +199,7 @@ sorad_config_load (gboolean session, const char *file, GError **error)
   config->stall_seconds = 3600;
   config->cancel_grace_ms = 1000;
   config->sandbox = g_strdup ("auto");
+  config->packed_dir = session ? NULL : sora_packed_system_dir ();
   config->max_crashes = 3;
   config->third_party = g_strdup ("filtered");
   config->answer_seconds = 5;
@@ -239,6 +242,7 @@ sorad_config_free (SoradConfig *config)
   g_free (config->worker);
   g_free (config->admin_group);
   g_free (config->sandbox);
+  g_free (config->packed_dir);
   g_strfreev (config->readable);
   g_strfreev (config->trusted);
   g_free (config->third_party);

@@ -33,6 +33,7 @@ typedef struct
   guint stall_seconds;     /* a job without any progress; 0: for ever */
   guint cancel_grace_ms;
   char *sandbox;      /* "auto", or the level that every worker must have */
+  char *packed_dir;   /* packed weights that the administrator made, which all workers may read; NULL: none (a session's) */
   char **readable;    /* what workers may read beside plugins, pipelines and models; may be NULL */
   guint max_crashes; /* workers that one job may end */
   char **trusted;     /* folders whose plugins are no third party's; NULL: the installed one */

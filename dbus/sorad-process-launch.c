@@ -58,6 +58,8 @@ worker_arguments (const SoradConfig *config, const char *work_dir)
   add_dirs (argv, "--pipeline-dir", config->pipeline_dirs);
   add_dirs (argv, "--model-dir", config->model_dirs);
   add_dirs (argv, "--readable", config->readable);
+  if (config->packed_dir)
+    g_ptr_array_add (argv, g_strdup_printf ("--packed-dir=%s", config->packed_dir));
   add_dirs (argv, "--trusted-plugin-dir", config->trusted);
   g_ptr_array_add (argv, g_strdup_printf ("--third-party=%s", config->third_party));
   g_ptr_array_add (argv, g_strdup_printf ("--answer-seconds=%u", config->answer_seconds));

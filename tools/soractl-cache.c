@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * soractl cache: what jobs of this user left for later ones, and how to be rid of it: embeddings of
- * prompts, and packed weights.
+ * prompts, and packed weights; and the packed weights that root keeps for the service of the
+ * machine.
  */
 #include "config.h"
 #include "sora-cache.h"
+#include "soractl-cache.h"
 #include "soractl-console.h"
 #include "soractl-json.h"
-#include "soractl.h"
+#include <unistd.h>
 
 static guint64
 bytes_of (GPtrArray *files)
@@ -29,49 +31,91 @@ print_json (const char *dir, guint entries, guint64 bytes, const char *packed_di
                                               (json_int_t)file->bytes, "used",
                                               (json_int_t)(file->used / G_USEC_PER_SEC)));
     }
-  soractl_json_print (json_pack ("{s:s, s:I, s:I, s:{s:s, s:I, s:o}}", "path", dir, "entries",
+  soractl_json_print (json_pack ("{s:s?, s:I, s:I, s:{s:s, s:I, s:o}}", "path", dir, "entries",
                                  (json_int_t)entries, "bytes", (json_int_t)bytes, "packed", "path",
                                  packed_dir, "bytes", (json_int_t)bytes_of (files), "files", list));
+}
+
+static int
+show (SoractlGlobal *global, gboolean machine, const char *dir, const char *packed_dir)
+{
+  guint64 bytes = 0;
+  /* Nobody's prompts are the machine's. */
+  const guint entries = machine ? 0 : sora_cache_measure (dir, &bytes);
+  g_autoptr (GPtrArray) files = sora_packed_list (packed_dir);
+  if (global->json)
+    print_json (machine ? NULL : dir, entries, bytes, packed_dir, files);
+  if (global->json || global->quiet)
+    return SORACTL_OK;
+  g_autofree char *size = soractl_format_bytes (bytes),
+                  *packed_size = soractl_format_bytes (bytes_of (files));
+  if (!machine)
+    printf ("%u %s, %s, in %s\n", entries, entries == 1 ? "prompt" : "prompts", size, dir);
+  printf ("%u %s of packed weights, %s, in %s\n", files->len, files->len == 1 ? "file" : "files",
+          packed_size, packed_dir);
+  for (guint i = 0; i < files->len; i++)
+    {
+      const SoraPackedFile *file = g_ptr_array_index (files, i);
+      g_autofree char *one = soractl_format_bytes (file->bytes);
+      printf ("  %s, %s\n", file->label, one);
+    }
+  return SORACTL_OK;
+}
+
+/* Which of the two `soractl cache clear` was told to remove; FALSE: neither word. */
+static gboolean
+read_part (const char *part, gboolean *prompts, gboolean *packed)
+{
+  *prompts = part == NULL || g_str_equal (part, "prompts");
+  *packed = part == NULL || g_str_equal (part, "packed");
+  return *prompts || *packed;
 }
 
 int
 soractl_verb_cache (SoractlGlobal *global, int argc, char **argv)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *dir = sora_cache_default_dir (), *packed_dir = sora_packed_default_dir ();
-  guint64 bytes;
-  int code = soractl_parse_options (global, NULL, FALSE, &argc, &argv);
+  g_auto (GStrv) params = NULL;
+  gboolean machine = FALSE, turbo = FALSE, prompts = FALSE, packed = FALSE;
+  const GOptionEntry entries[] = {
+    { "system", 0, 0, G_OPTION_ARG_NONE, &machine,
+      "Packed weights for the service of the machine (root's to change)", NULL },
+    { "param", 'p', 0, G_OPTION_ARG_STRING_ARRAY, &params,
+      "Of pack: a parameter, such as precision=fast", "NAME=VALUE" },
+    { "turbo", 0, 0, G_OPTION_ARG_NONE, &turbo, "Of pack: of the model's few-step rule", NULL },
+    G_OPTION_ENTRY_NULL,
+  };
+  int code = soractl_parse_options (global, entries, FALSE, &argc, &argv);
   if (code != SORACTL_OK)
     return code;
-  gboolean clear = argc > 1 && g_str_equal (argv[1], "clear");
-  const char *part = clear && argc > 2 ? argv[2] : "all";
-  gboolean all = g_str_equal (part, "all");
-  gboolean prompts = all || g_str_equal (part, "prompts"), packed = all || g_str_equal (part, "packed");
-  if (argc > 3 || (argc > 1 && !clear) || (!prompts && !packed))
+  machine |= global->system;
+  g_autofree char *dir = sora_cache_default_dir (),
+                  *packed_dir = machine ? sora_packed_system_dir () : sora_packed_default_dir ();
+  const char *what = argc > 1 ? argv[1] : "show";
+  const gboolean clear = g_str_equal (what, "clear"), pack = g_str_equal (what, "pack");
+  if ((argc > 1 && !clear && !pack) || argc > 3
+      || (clear && !read_part (argc > 2 ? argv[2] : NULL, &prompts, &packed)))
     return soractl_usage_error (
-        "cache", "unexpected word '%s'; 'soractl cache clear [prompts|packed]' removes all of it",
+        "cache",
+        "unexpected word '%s'; it goes 'soractl cache [clear [prompts|packed] | pack MODEL]'",
         argv[argc - 1]);
-  if (clear && prompts && !sora_cache_clear (dir, &error))
-    return soractl_report (error);
-  if (clear && packed && !sora_packed_clear (packed_dir, &error))
-    return soractl_report (error);
-  guint entries = sora_cache_measure (dir, &bytes);
-  g_autoptr (GPtrArray) files = sora_packed_list (packed_dir);
-  if (global->json)
-    print_json (dir, entries, bytes, packed_dir, files);
-  else if (!global->quiet)
+  if (pack && argc != 3)
+    return soractl_usage_error ("cache", "pack takes a model, by name or path");
+  if (!pack && (params != NULL || turbo))
+    return soractl_usage_error ("cache", "--param and --turbo are for 'soractl cache pack MODEL'");
+  if (machine && (clear || pack) && geteuid () != 0)
     {
-      g_autofree char *size = soractl_format_bytes (bytes),
-                      *packed_size = soractl_format_bytes (bytes_of (files));
-      printf ("%u %s, %s, in %s\n", entries, entries == 1 ? "prompt" : "prompts", size, dir);
-      printf ("%u %s of packed weights, %s, in %s\n", files->len, files->len == 1 ? "file" : "files",
-              packed_size, packed_dir);
-      for (guint i = 0; i < files->len; i++)
-        {
-          const SoraPackedFile *file = g_ptr_array_index (files, i);
-          g_autofree char *one = soractl_format_bytes (file->bytes);
-          printf ("  %s, %s\n", file->label, one);
-        }
+      soractl_console_error ("packed weights of the machine are root's, as its service takes what "
+                             "root wrote alone: use sudo");
+      return SORACTL_FAILED;
     }
-  return SORACTL_OK;
+  if (pack
+      && (code = soractl_cache_pack (global, argv[2], params, turbo, packed_dir, machine))
+             != SORACTL_OK)
+    return code;
+  if (prompts && !machine && !sora_cache_clear (dir, &error))
+    return soractl_report (error);
+  if (packed && !sora_packed_clear (packed_dir, &error))
+    return soractl_report (error);
+  return show (global, machine, dir, packed_dir);
 }

@@ -24,6 +24,7 @@ soractl_job_clear (SoractlJob *job)
   g_clear_pointer (&job->prompt, g_free);
   g_clear_pointer (&job->output, g_free);
   g_clear_pointer (&job->format, g_free);
+  g_clear_pointer (&job->packed_dir, g_free);
 }
 
 static SoractlText *

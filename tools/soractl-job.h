@@ -24,6 +24,8 @@ typedef struct
   gboolean detach;       /* submit and leave */
   gboolean wants_prompt; /* without a prompt it cannot be resolved */
   gint repeat;           /* bench */
+  char *packed_dir;         /* run for the packed weights alone, which go there; NULL */
+  SoraPackedUse packed_use; /* then */
 } SoractlJob;
 
 typedef struct

@@ -197,16 +197,22 @@ soractl_run_local (SoractlGlobal *global, SoractlJob *job)
   g_autoptr (SoraRunner) runner = sora_runner_new (plan, folder, NULL, &callbacks, &local);
   sora_runner_set_output_name (runner, stem, job->overwrite);
   sora_runner_set_single (runner, TRUE);
-  g_autofree char *cache = sora_cache_default_dir ();
-  sora_runner_set_cache (runner, cache);
-  g_autofree char *packed = sora_packed_default_dir ();
-  sora_runner_set_packed (runner, packed, SORA_PACKED_KEEP);
+  g_autofree char *cache = sora_cache_default_dir (), *packed = sora_packed_default_dir ();
+  if (job->packed_dir == NULL)
+    {
+      sora_runner_set_cache (runner, cache);
+      sora_runner_set_packed (runner, packed, SORA_PACKED_KEEP);
+    }
+  else
+    sora_runner_set_packed (runner, job->packed_dir, job->packed_use);
 
   gint64 start = g_get_monotonic_time ();
   gboolean ok = soractl_run_interruptibly (runner, &error);
   soractl_progress_clear (progress);
   if (!ok)
     return soractl_report (error);
+  if (job->packed_dir != NULL)
+    return SORACTL_OK;
   double seconds = (double)(g_get_monotonic_time () - start) / 1e6;
   g_autoptr (GPtrArray) paths = g_ptr_array_new ();
   GPtrArray *files = sora_runner_files (runner);

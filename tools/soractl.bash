@@ -57,6 +57,7 @@ _soractl ()
             result) common+=" --output --name --overwrite" ;;
             preview) common+=" --output --overwrite" ;;
             keep) common+=" --not" ;;
+            cache) common+=" --system --param --turbo" ;;
             models) common+=" --digest --name --delete-files --system" ;;
             stage) common+=" --model --input --attr --output --overwrite --param --seed --threads --memory" ;;
         esac
@@ -73,7 +74,12 @@ _soractl ()
             else
                 COMPREPLY=($(compgen -W "$(_soractl_ids models)" -- "$cur"))
             fi ;;
-        cache) COMPREPLY=($(compgen -W "clear prompts packed" -- "$cur")) ;;
+        cache)
+            case $prev in
+                clear) COMPREPLY=($(compgen -W "prompts packed" -- "$cur")) ;;
+                pack) COMPREPLY=($(compgen -W "$(_soractl_ids models)" -- "$cur")) ;;
+                *) COMPREPLY=($(compgen -W "clear pack" -- "$cur")) ;;
+            esac ;;
         run) COMPREPLY=($(compgen -W "$(_soractl_ids pipelines)" -- "$cur")) ;;
         bench) COMPREPLY=($(compgen -W "peaks $(soractl bench --list 2>/dev/null | awk 'NR > 1 { print $1 }')" -- "$cur")) ;;
         show | cancel | wait | result | delete | pause | resume | priority | keep | preview)

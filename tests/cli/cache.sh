@@ -69,5 +69,5 @@ make_clip -o o.mp4 "a red ball" || complain "no folder: $(cat "$work/said")"
 cmp a.mp4 o.mp4 || complain "no folder: other bytes"
 rm "$cache"
 rm -f ./*.mp4
-refuses 'cache of a word' 2 "unexpected word 'all'; 'soractl cache clear" "$soractl" cache all
+refuses 'cache of a word' 2 "unexpected word 'all'; it goes 'soractl cache" "$soractl" cache all
 exit $fail
