@@ -127,6 +127,17 @@ is_true (gpointer data)
   return *(gboolean *)data;
 }
 
+/* The program behind the script that libtool puts before one that needs the build's libraries: a
+ * start is four times as fast, and a signal hits no shell. */
+static char *
+program (const char *path)
+{
+  g_autofree char *dir = g_path_get_dirname (path);
+  g_autofree char *name = g_path_get_basename (path);
+  g_autofree char *behind = g_build_filename (dir, ".libs", name, NULL);
+  return g_strdup (g_file_test (behind, G_FILE_TEST_IS_EXECUTABLE) ? behind : path);
+}
+
 void
 bus_fixture_launch_sorad (BusFixture *fixture, const BusSetup *setup)
 {
@@ -136,28 +147,38 @@ bus_fixture_launch_sorad (BusFixture *fixture, const BusSetup *setup)
   g_autofree char *address = g_strconcat (
       setup->system ? "DBUS_SYSTEM_BUS_ADDRESS=" : "DBUS_SESSION_BUS_ADDRESS=", fixture->address,
       NULL);
+  const char *path = g_getenv ("LD_LIBRARY_PATH");
+  g_autofree char *libraries
+      = g_strconcat ("LD_LIBRARY_PATH=" ABS_BUILDDIR "/core/.libs", path ? ":" : NULL, path, NULL);
+  g_autofree char *sorad = program (ABS_BUILDDIR "/dbus/sorad");
+  g_autofree char *worker
+      = program (setup->worker ? setup->worker : ABS_BUILDDIR "/dbus/sora-worker");
   g_autoptr (GPtrArray) environment = g_ptr_array_new ();
   g_mkdir (empty, 0755);
   /* What tests build is no third party's, but where a test says otherwise. */
-  g_autofree char *text = g_strdup_printf (
-      "%s\n[Worker]\n%s%s", setup->settings ? setup->settings : "",
-      setup->settings && strstr (setup->settings, "TrustedPluginFolders=")
-          ? "#"
-          : "TrustedPluginFolders=" ABS_BUILDDIR ";",
-      ABS_SRCDIR "\n");
+  g_autofree char *text
+      = g_strdup_printf ("%s\n[Worker]\n%s%s", setup->settings ? setup->settings : "",
+                         setup->settings && strstr (setup->settings, "TrustedPluginFolders=")
+                             ? "#"
+                             : "TrustedPluginFolders=" ABS_BUILDDIR ";",
+                         ABS_SRCDIR "\n");
   ck_assert (g_file_set_contents (settings, text, -1, NULL));
+  g_free (fixture->mark);
+  fixture->mark = g_strdup_printf (BUS_MARK "%s/%u", fixture->dir, ++fixture->starts);
   g_ptr_array_add (environment, address);
+  g_ptr_array_add (environment, fixture->mark);
+  g_ptr_array_add (environment, libraries);
   for (const char *const *e = setup->environment; e && *e; e++)
     g_ptr_array_add (environment, (gpointer)*e);
   g_ptr_array_add (environment, NULL);
-  const char *argv[] = { ABS_BUILDDIR "/dbus/sorad",
+  const char *argv[] = { sorad,
                          setup->system ? "--system" : "--session",
                          "--config",
                          settings,
                          "--state-dir",
                          state,
                          "--worker",
-                         setup->worker ? setup->worker : ABS_BUILDDIR "/dbus/sora-worker",
+                         worker,
                          "--plugin-dir",
                          setup->plugin_dir ? setup->plugin_dir : empty,
                          "--pipeline-dir",
@@ -258,6 +279,7 @@ bus_fixture_free (BusFixture *fixture)
   bus_remove_tree (fixture->dir);
   g_free (fixture->dir);
   g_free (fixture->address);
+  g_free (fixture->mark);
   g_free (fixture);
 }
 

@@ -20,6 +20,8 @@ typedef struct
   char *address;
   GSubprocess *bus, *sorad;
   GDBusConnection *connection;
+  guint starts; /* of sorad */
+  char *mark;   /* NAME=VALUE in the environment of the last sorad and of all that it starts */
 } BusFixture;
 
 typedef struct
@@ -41,6 +43,8 @@ void bus_fixture_launch_sorad (BusFixture *fixture, const BusSetup *setup);
 void bus_fixture_kill_sorad (BusFixture *fixture);
 GDBusConnection *bus_fixture_connect (BusFixture *fixture); /* one more client */
 
+/* Before the fixture's folder, a slash, and the number of the start. */
+#define BUS_MARK "SORA_TEST_MARK="
 #define FAKE_WORKER ABS_BUILDDIR "/tests/bus/fake-worker"
 #define FAKE_PIPELINES ABS_SRCDIR "/tests/bus/data"
 

@@ -1,16 +1,28 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Submissions that may be made again, and what must be true of jobs, files and processes when all
- * is over.
+ * Submissions that may be made again, and what must be true of jobs and files when all is over.
  */
 #include "config.h"
 #include "fault-jobs.h"
 
 #include <check.h>
 #include <sqlite3.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+
+guint
+fault_number (const char *name, guint otherwise)
+{
+  const char *text = g_getenv (name);
+  return text ? (guint)strtoul (text, NULL, 10) : otherwise;
+}
+
+GRand *
+fault_random (void)
+{
+  const guint seed = fault_number ("SORA_FAULT_SEED", 6);
+  g_print ("SORA_FAULT_SEED=%u\n", seed);
+  return g_rand_new_with_seed (seed);
+}
 
 char *
 fault_submit (BusFixture *fixture, const char *text, GError **error)
@@ -61,66 +73,6 @@ fault_assert_nothing_left (BusFixture *fixture)
       g_autofree char *path = g_build_filename (fixture->dir, "state", folders[i], NULL);
       bus_look_until (fixture, is_empty, path, folders[i]);
     }
-}
-
-/* Its parent, or 0 where it is gone.  The name in /proc/PID/stat may hold anything. */
-static int
-parent_of (int pid)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", pid), *text = NULL;
-  char state;
-  int parent = 0;
-  if (!g_file_get_contents (path, &text, NULL, NULL) || !strrchr (text, ')')
-      || sscanf (strrchr (text, ')') + 1, " %c %d", &state, &parent) != 2)
-    return 0;
-  return state == 'Z' ? 0 : parent;
-}
-
-static gboolean
-is_of (int pid, const char *dir)
-{
-  g_autofree char *path = g_strdup_printf ("/proc/%d/cmdline", pid), *text = NULL;
-  gsize size = 0;
-  if (!g_file_get_contents (path, &text, &size, NULL))
-    return FALSE;
-  for (gsize i = 0; i < size; i++)
-    if (text[i] == '\0')
-      text[i] = ' ';
-  return strstr (text, dir) != NULL;
-}
-
-/* A process that is neither the daemon, nor the bus, nor below the daemon. */
-static int
-find_orphan (BusFixture *fixture)
-{
-  const int sorad = atoi (g_subprocess_get_identifier (fixture->sorad));
-  const int bus = atoi (g_subprocess_get_identifier (fixture->bus));
-  g_autoptr (GDir) proc = g_dir_open ("/proc", 0, NULL);
-  const char *name;
-  while ((name = g_dir_read_name (proc)))
-    {
-      const int pid = atoi (name);
-      if (pid <= 1 || pid == bus || !is_of (pid, fixture->dir))
-        continue;
-      int above = pid;
-      while (above > 1 && above != sorad)
-        above = parent_of (above);
-      if (above == 1)
-        return pid;
-    }
-  return 0;
-}
-
-static gboolean
-has_no_orphan (gpointer fixture)
-{
-  return find_orphan (fixture) == 0;
-}
-
-void
-fault_assert_no_orphans (BusFixture *fixture)
-{
-  bus_look_until (fixture, has_no_orphan, fixture, "the end of a killed daemon's processes");
 }
 
 void

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What the fault tests share: submissions that may be made again, and what must be true of jobs,
- * files and processes when all is over.
+ * What the fault tests share: submissions that may be made again, and what must be true of jobs
+ * and files when all is over.
  */
 #pragma once
 #include "tests/bus/bus-fixture.h"
 
+/* A number of the environment, or @otherwise. */
+guint fault_number (const char *name, guint otherwise);
+/* Seeded by SORA_FAULT_SEED, or always the same; tells which. */
+GRand *fault_random (void);
 /* Submits a job that is done with @text, under that text as its key; NULL with @error, if any. */
 char *fault_submit (BusFixture *fixture, const char *text, GError **error);
 /* ListJobs, with a dict of options as GVariant text: a(oa{sv}). */
@@ -14,7 +18,5 @@ GVariant *fault_list_jobs (BusFixture *fixture, const char *options);
 gboolean fault_all_over (gpointer fixture);
 /* Waits until nothing is in the folders that hold what is under way. */
 void fault_assert_nothing_left (BusFixture *fixture);
-/* Every process that was started for @fixture has its daemon above it. */
-void fault_assert_no_orphans (BusFixture *fixture);
 /* Reads the table with SQLite, while no daemon has it. */
 void fault_assert_table_whole (BusFixture *fixture);

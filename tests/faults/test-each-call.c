@@ -19,6 +19,7 @@
 
 #include "dbus/sora-bus-error.h"
 #include "tests/faults/fault-jobs.h"
+#include "tests/faults/fault-processes.h"
 #include "tests/faults/fault-shim.h"
 
 #define SETTINGS "[Limits]\nCalls=10000\n[Worker]\nAttempts=100\n"
@@ -261,7 +262,7 @@ START_TEST (fault_at_each_call_loses_nothing)
   guint n = 0;
   ck_assert_uint_gt (starting, 0);
   ck_assert_uint_gt (calls, starting);
-  for (guint64 at = 1 + (guint)_i; at <= calls; at += stride, n++)
+  for (guint64 at = 1 + (guint)_i % stride; at <= calls; at += stride, n++)
     (void)disturb (ways[_i], at, &ignored);
   g_print ("%s at %u of %" G_GUINT64_FORMAT " calls, %" G_GUINT64_FORMAT
            " of them at the start: nothing lost\n",
