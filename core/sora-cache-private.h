@@ -8,7 +8,7 @@
 
 G_BEGIN_DECLS
 
-/* Entries may take so much together; the ones that were used longest ago go first. */
+/* Entries may take so much together, where SORA_CACHE_MAX says nothing else; the ones that were used longest ago go first. */
 #define SORA_CACHE_BYTES (256u << 20)
 /* A single one. */
 #define SORA_CACHE_ENTRY_BYTES (64u << 20)
@@ -34,14 +34,22 @@ GBytes *sora_cache_load (const char *dir, const char *key);
 gboolean sora_cache_save (const char *dir, const char *key, GBytes *entry, guint64 limit,
                           GError **error);
 
-/* Under no lock, before run: gives what an earlier job's stage gave.  TRUE: all of it is pushed, or
- * @result says why not, and run is not to be called. */
-gboolean sora_task_replay (SoraTask *task, int *result);
+/* Bytes that the environment's @variable allows ("20G"), else @usual. */
+gboolean sora_cache_read_limit (const char *variable, guint64 usual, guint64 *limit, GError **error);
+
+/* Before any stage has its instance: reads what earlier jobs' stages gave, and leaves out what only leads to them. */
+void sora_runner_find_kept (SoraRunner *runner);
+/* It needs no instance: its outputs are there already, or nobody wants them. */
+gboolean sora_task_is_spared (const SoraTask *task);
+/* Instead of run: gives what an earlier job's stage gave. */
+int sora_task_replay (SoraTask *task);
 /* What goes out is kept, too, if the stage is one whose outputs are. */
 void sora_task_note_output (SoraTask *task, guint output, SoraTensor *tensor);
 /* After a run that succeeded: writes what was noted. */
 void sora_task_keep (SoraTask *task);
-/* It asked for what is this job's alone: seed, provenance, files. */
+/* It asked for what is this job's alone: provenance, files. */
 void sora_task_is_personal (SoraTask *task);
+/* It asked for the seed, or for random numbers that come of it. */
+void sora_task_is_seeded (SoraTask *task);
 
 G_END_DECLS

@@ -154,6 +154,26 @@ sora_cache_remove (const char *dir, const char *const *marks, GError **error)
   return TRUE;
 }
 
+gboolean
+sora_cache_read_limit (const char *variable, guint64 usual, guint64 *limit, GError **error)
+{
+  const char *text = g_getenv (variable), *units = "KMGT";
+  char *end;
+
+  *limit = usual;
+  if (text == NULL || *text == '\0')
+    return TRUE;
+  *limit = g_ascii_strtoull (text, &end, 10);
+  const char *unit = *end != '\0' ? strchr (units, g_ascii_toupper (*end)) : NULL;
+  gboolean ok = g_ascii_isdigit (text[0]) && (*end == '\0' || (unit != NULL && end[1] == '\0'));
+  for (const char *u = units; ok && unit != NULL && u <= unit; u++)
+    ok = g_uint64_checked_mul (limit, *limit, 1024);
+  if (!ok)
+    sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
+                    "%s is '%s', expected bytes, or a number with K, M, G or T: 20G", variable, text);
+  return ok;
+}
+
 guint
 sora_cache_measure (const char *dir, guint64 *bytes)
 {

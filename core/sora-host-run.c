@@ -128,7 +128,7 @@ sora_host_seed (SoraContext *ctx, uint64_t *seed)
 {
   if (!sora_context_enter (ctx, "seed", SORA_PHASE_RUN, 0))
     return SORA_FAILED;
-  sora_task_is_personal (ctx->task);
+  sora_task_is_seeded (ctx->task);
   *seed = ctx->task->runner->plan->request->seed;
   return SORA_OK;
 }
@@ -138,7 +138,7 @@ sora_host_random_key (SoraContext *ctx, const char *name, uint8_t key[32])
 {
   if (!sora_context_enter (ctx, "random_key", SORA_PHASE_RUN, 0))
     return SORA_FAILED;
-  sora_task_is_personal (ctx->task);
+  sora_task_is_seeded (ctx->task);
   sora_recipe_random_key (ctx->task->runner->plan->request->seed, ctx->node->run, ctx->node->id,
                           name, key);
   return SORA_OK;

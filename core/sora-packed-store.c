@@ -217,27 +217,6 @@ sora_packed_unmap (SoraPackedMap *map)
 
 /* ---- writing */
 
-static gboolean
-read_limit (guint64 *limit, GError **error)
-{
-  const char *text = g_getenv (LIMIT_VARIABLE), *units = "KMGT";
-  char *end;
-
-  *limit = DEFAULT_LIMIT;
-  if (text == NULL || *text == '\0')
-    return TRUE;
-  *limit = g_ascii_strtoull (text, &end, 10);
-  const char *unit = *end != '\0' ? strchr (units, g_ascii_toupper (*end)) : NULL;
-  gboolean ok = g_ascii_isdigit (text[0]) && (*end == '\0' || (unit != NULL && end[1] == '\0'));
-  for (const char *u = units; ok && unit != NULL && u <= unit; u++)
-    ok = g_uint64_checked_mul (limit, *limit, 1024);
-  if (!ok)
-    sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
-                    LIMIT_VARIABLE " is '%s', expected bytes, or a number with K, M, G or T: 20G",
-                    text);
-  return ok;
-}
-
 /* As much again stays free: a cache is the last thing that a disk should be full of. */
 static gboolean
 has_room (int dirfd, const char *dir, guint64 size, GError **error)
@@ -286,7 +265,7 @@ prepare (SoraPackedWriter *writer, SoraPackedUse use, GError **error)
   char wanted[32], most[32];
   guint64 limit;
 
-  if (!read_limit (&limit, error))
+  if (!sora_cache_read_limit (LIMIT_VARIABLE, DEFAULT_LIMIT, &limit, error))
     return FALSE;
   if (size > limit)
     {

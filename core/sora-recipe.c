@@ -162,19 +162,9 @@ sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, char *const *pulled,
   return g_strdup (g_checksum_get_string (sum));
 }
 
-char *
-sora_recipe_cache_key (SoraNode *node, GError **error)
+static gboolean
+add_files (GChecksum *sum, SoraNode *node, GError **error)
 {
-  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
-
-  add_text (sum, "sora-cache-1");
-  add_text (sum, sora_version ());
-  add_text (sum, sora_isa ());
-  add_text (sum, node->klass->id);
-  add_text (sum, node->plugin->version);
-  add_params (sum, node, FALSE);
-  if (!add_module (sum, node, error))
-    return NULL;
   for (guint i = 0; i < node->n_slots; i++)
     {
       g_autofree char *files = node->models[i] == NULL
@@ -182,10 +172,55 @@ sora_recipe_cache_key (SoraNode *node, GError **error)
                                    : sora_model_describe_files (
                                        node->models[i], node->klass->models[i]->components, error);
       if (files == NULL)
-        return NULL;
+        return FALSE;
       add_text (sum, files);
     }
+  return TRUE;
+}
+
+/* @seeded: its place in the plan and the seed are part of it, as what it gives may depend on them. */
+static char *
+make_cache_key (SoraPlan *plan, SoraNode *node, gboolean seeded, GError **error)
+{
+  g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
+
+  add_text (sum, "sora-cache-2");
+  add_text (sum, sora_version ());
+  add_text (sum, sora_isa ());
+  add_text (sum, node->klass->id);
+  add_text (sum, node->plugin->version);
+  add_params (sum, node, FALSE);
+  if (!add_module (sum, node, error) || !add_files (sum, node, error))
+    return NULL;
+  if (seeded)
+    {
+      g_autofree char *numbers
+          = g_strdup_printf ("%u %" G_GUINT64_FORMAT, node->run, plan->request->seed);
+      add_text (sum, numbers);
+      add_text (sum, node->id);
+    }
+  for (guint i = 0; i < node->inputs->len; i++)
+    {
+      SoraNodeInput *input = g_ptr_array_index (node->inputs, i);
+      g_autofree char *from = NULL, *made = NULL;
+      if (input->edge != NULL)
+        {
+          SoraNodeOutput *output
+              = g_ptr_array_index (input->edge->from->outputs, input->edge->from_port);
+          from = make_cache_key (plan, input->edge->from, TRUE, error);
+          if (from == NULL)
+            return NULL;
+          made = g_strconcat (output->port->name, " of ", from, NULL);
+        }
+      add_input (sum, node, i, made);
+    }
   return g_strdup (g_checksum_get_string (sum));
+}
+
+char *
+sora_recipe_cache_key (SoraPlan *plan, SoraNode *node, GError **error)
+{
+  return make_cache_key (plan, node, node->inputs->len > 0, error);
 }
 
 char *

@@ -19,10 +19,11 @@ char *sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, char *const *pulled
                              gboolean (*stopped) (gpointer data), gpointer data, GError **error);
 /* Of its dtype, shape and bytes. */
 char *sora_recipe_tensor_digest (SoraTensor *tensor);
-/* What a stage without inputs gives, whatever the job: as sora_recipe_stage_key() without run, stage and
- * seed, and with the files of its models' components by what they are (device, inode, size, times): a digest
- * would read them all before the first job.  NULL without an error: one was changed just now. */
-char *sora_recipe_cache_key (SoraNode *node, GError **error);
+/* What a stage gives, whatever the job, and known before any stage ran: of a stage without inputs as sora_recipe_stage_key() without
+ * run, stage and seed; of others with them, and with the recipes of the stages that its inputs come from in place of their bytes.  The
+ * files of its models' components by what they are (device, inode, size, times): a digest would read them all before the first
+ * job.  NULL without an error: one was changed just now. */
+char *sora_recipe_cache_key (SoraPlan *plan, SoraNode *node, GError **error);
 /* What a stage makes of a component's weights: class, plugin with the digest of its file, host version, instruction
  * set, @key, and the files as above. */
 char *sora_recipe_packed_key (SoraNode *node, SoraModel *model, const char *component,

@@ -53,6 +53,7 @@ sora_request_copy (const SoraRequest *request)
   copy->has_seed = request->has_seed;
   copy->seed = request->seed;
   copy->threads = request->threads;
+  copy->no_cache = request->no_cache;
   copy->memory_limit = request->memory_limit;
   return copy;
 }
@@ -115,6 +116,8 @@ GVariant *
 sora_request_to_variant (const SoraRequest *request)
 {
   GVariantBuilder builder = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE_VARDICT);
+  if (request->no_cache)
+    g_variant_builder_add (&builder, "{sv}", "cache", g_variant_new_boolean (FALSE));
   if (request->memory_limit > 0)
     g_variant_builder_add (&builder, "{sv}", "memory-limit",
                            g_variant_new_uint64 (request->memory_limit));
@@ -217,7 +220,9 @@ take (SoraRequest *request, const char *key, GVariant *value, GError **error)
     return take_texts (request->stages, TRUE, key, value, error);
   if (strcmp (key, "metadata") == 0)
     return take_metadata (request, key, value, error);
-  if (strcmp (key, "memory-limit") == 0)
+  if (strcmp (key, "cache") == 0)
+    request->no_cache = !g_variant_get_boolean (value);
+  else if (strcmp (key, "memory-limit") == 0)
     request->memory_limit = g_variant_get_uint64 (value);
   else if (strcmp (key, "seed") == 0)
     {
@@ -238,9 +243,10 @@ static const struct
 {
   const char *key, *type;
 } fields[] = {
-  { "memory-limit", "t" }, { "metadata", "s" },   { "models", "a{ss}" },
-  { "params", "a{sv}" },   { "pipeline", "s" },   { "pipeline-text", "s" },
-  { "seed", "t" },         { "stages", "a{ss}" }, { "threads", "u" },
+  { "cache", "b" },       { "memory-limit", "t" }, { "metadata", "s" },
+  { "models", "a{ss}" },  { "params", "a{sv}" },   { "pipeline", "s" },
+  { "pipeline-text", "s" }, { "seed", "t" },       { "stages", "a{ss}" },
+  { "threads", "u" },
 };
 
 static gboolean

@@ -17,6 +17,7 @@ typedef struct {
   gboolean has_seed;
   guint64 seed;         /* chosen at submission when not given, and recorded: sora_request_choose_seed */
   char *metadata;       /* "full", "minimal" (default) or "none" */
+  gboolean no_cache;    /* outputs of stages are neither taken from earlier jobs nor kept for later ones */
   guint threads;        /* at most SORA_REQUEST_MAX_THREADS; 0: all cores that the process may use */
   guint64 memory_limit; /* bytes for the job's ledger; 0: 80 % of what is available */
 } SoraRequest;

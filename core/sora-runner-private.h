@@ -52,8 +52,11 @@ struct SoraTask
   char **pulled_digests; /* likewise: of whole tensors that came from other stages, a port each */
   /* Of the cache, of the stage's thread: */
   char *cache_key;
-  GPtrArray *noted;  /* of SoraTensor, an output each; NULL: it is not kept */
-  gboolean personal; /* what it gives may be this job's alone */
+  GPtrArray *kept;  /* of SoraTensor: what an earlier job's stage gave; run is not called */
+  GPtrArray *noted; /* of SoraTensor, an output each; NULL: it is not kept */
+  gboolean skipped; /* nobody wants what it would give */
+  int personal;     /* atomic: what it gives may be this job's alone */
+  gboolean seeded;  /* it asked for the seed or for random numbers */
   /* Under the lock. */
   SoraTaskState state;
   SoraLink *link;
@@ -74,6 +77,7 @@ struct SoraRunner
   SoraRunnerCallbacks callbacks;
   gpointer data;
   char *output_dir, *state_dir, *output_name, *cache_dir, *packed_dir;
+  guint64 cache_limit;
   SoraPackedUse packed_use;
   gboolean overwrite, single;
   struct SoraStage *stage; /* this process is a third-party stage's: ports lead to a stream */

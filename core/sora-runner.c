@@ -4,6 +4,7 @@
  */
 #include "config.h"
 #include "sora-runner-private.h"
+#include "sora-cache-private.h"
 #include "sora-checkpoint.h"
 #include "sora-compute.h"
 #include "sora-error.h"
@@ -89,8 +90,9 @@ sora_runner_set_output_name (SoraRunner *runner, const char *prefix, gboolean ov
 void
 sora_runner_set_cache (SoraRunner *runner, const char *dir)
 {
+  const SoraRequest *request = runner->plan->request;
   /* Who wants no trace of the prompt in the clip wants none beside it. */
-  gboolean none = g_strcmp0 (runner->plan->request->metadata, "none") == 0;
+  gboolean none = request->no_cache || g_strcmp0 (request->metadata, "none") == 0;
   g_free (runner->cache_dir);
   runner->cache_dir = none ? NULL : g_strdup (dir);
 }
@@ -212,11 +214,14 @@ make_tasks (SoraRunner *runner, SoraGraph *graph, GError **error)
             add_link (runner, task, j, NULL);
         }
     }
+  sora_runner_find_kept (runner);
   for (guint i = 0; i < runner->tasks->len; i++)
     {
       SoraTask *task = g_ptr_array_index (runner->tasks, i);
       if (sora_runner_is_stopped (runner))
         return TRUE; /* the error is there already */
+      if (sora_task_is_spared (task))
+        continue;
       task->instance = sora_instance_claim (task->node, task, sora_runner_log, runner, error);
       if (task->instance == NULL)
         {

@@ -146,8 +146,9 @@ guint64 sora_runner_peak_resident (SoraRunner *runner);
  * @dir: (nullable): a folder of one user, see sora_cache_default_dir(); it is made where there is
  *   something to keep.  %NULL (the default): nothing is kept
  *
- * What stages without inputs give (embeddings of prompts) is kept there and taken from there.  A
- * request with metadata "none" does neither.
+ * What stages give whose outputs follow from their recipe alone (embeddings of prompts, latents) is kept there and taken from there;
+ * what only led to such outputs is not run again.  A request with metadata "none", or with `no_cache`, does neither.  All entries
+ * together take at most what the environment's `SORA_CACHE_MAX` says, else 256 MiB; 0 keeps and takes nothing.
  */
 void sora_runner_set_cache (SoraRunner *runner, const char *dir);
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A stage without inputs whose outputs are all cacheable gives the same whenever it is asked for the
- * same: what it gave is kept, and the next job does not run it.  Text encoders are such stages.
+ * A stage whose outputs are all cacheable gives the same whenever it is asked for the same: what it
+ * gave is kept, and the next job runs neither it nor what only leads to it.  Text encoders and
+ * denoisers are such stages: who wants a clip in another format waits for the decoder alone.
  */
 #include "config.h"
 #include "sora-cache-private.h"
 #include "sora-recipe.h"
 #include <string.h>
+
+#define SORA_CACHE_VARIABLE "SORA_CACHE_MAX"
 
 /* Of each output: name, dtype, shape, bytes. */
 #define FORM "a(siaxay)"
@@ -19,13 +22,34 @@ output_spec (SoraTask *task, guint i, const char **name)
   return output->spec;
 }
 
+/* All that comes in is named by the recipe: tensors of the request, and whole outputs of stages
+ * that are cacheable themselves. */
+static gboolean
+follows (SoraNode *node)
+{
+  if (node->remote != NULL)
+    return FALSE; /* a third party's word for it */
+  for (guint i = 0; i < node->inputs->len; i++)
+    {
+      const SoraNodeInput *input = g_ptr_array_index (node->inputs, i);
+      if (input->edge == NULL)
+        continue;
+      const SoraNodeOutput *output
+          = g_ptr_array_index (input->edge->from->outputs, input->edge->from_port);
+      if ((output->port->flags & SORA_PORT_CACHEABLE) == 0
+          || (output->port->flags & SORA_PORT_STREAM) != 0 || !follows (input->edge->from))
+        return FALSE;
+    }
+  return TRUE;
+}
+
 /* Bytes of all outputs together; 0: they are not such that they are kept. */
 static guint64
 kept_bytes (SoraNode *node)
 {
   guint64 all = 0;
 
-  if (node->inputs->len > 0 || node->n_slots == 0)
+  if (node->n_slots == 0 || node->outputs->len == 0 || !follows (node))
     return 0;
   for (guint i = 0; i < node->outputs->len; i++)
     {
@@ -37,8 +61,7 @@ kept_bytes (SoraNode *node)
       guint64 bytes = sora_dtype_size (spec->dtype);
       for (int j = 0; j < spec->ndim; j++)
         {
-          if (spec->shape[j] < 0
-              || !g_uint64_checked_mul (&bytes, bytes, (guint64)spec->shape[j]))
+          if (spec->shape[j] < 0 || !g_uint64_checked_mul (&bytes, bytes, (guint64)spec->shape[j]))
             return 0;
         }
       if (!g_uint64_checked_add (&all, all, bytes) || all > SORA_CACHE_ENTRY_BYTES)
@@ -50,7 +73,29 @@ kept_bytes (SoraNode *node)
 void
 sora_task_is_personal (SoraTask *task)
 {
-  task->personal = TRUE;
+  g_atomic_int_set (&task->personal, TRUE);
+}
+
+void
+sora_task_is_seeded (SoraTask *task)
+{
+  task->seeded = TRUE;
+}
+
+/* Of this stage, or of one that led to it. */
+static gboolean
+is_personal (SoraTask *task)
+{
+  if (g_atomic_int_get (&task->personal))
+    return TRUE;
+  for (guint i = 0; i < task->node->inputs->len; i++)
+    {
+      const SoraNodeInput *input = g_ptr_array_index (task->node->inputs, i);
+      if (input->edge != NULL
+          && is_personal (g_ptr_array_index (task->runner->tasks, input->edge->from->index)))
+        return TRUE;
+    }
+  return FALSE;
 }
 
 /* The outputs of @entry as tensors, if they are what infer promised; NULL else. */
@@ -93,34 +138,96 @@ read_entry (SoraTask *task, GBytes *entry)
 }
 
 gboolean
-sora_task_replay (SoraTask *task, int *result)
+sora_task_is_spared (const SoraTask *task)
+{
+  return task->skipped || task->kept != NULL;
+}
+
+/* Its outputs, if an earlier job left them; else they are noted as they go out. */
+static void
+find_entry (SoraTask *task)
 {
   SoraRunner *runner = task->runner;
-
-  if (runner->cache_dir == NULL || kept_bytes (task->node) == 0)
-    return FALSE;
   g_autoptr (GError) error = NULL;
-  task->cache_key = sora_recipe_cache_key (task->node, &error);
+
+  if (kept_bytes (task->node) == 0)
+    return;
+  task->cache_key = sora_recipe_cache_key (runner->plan, task->node, &error);
   if (task->cache_key == NULL)
     {
       if (error != NULL)
         g_debug ("stage '%s' is not kept: %s", task->node->id, error->message);
-      return FALSE;
+      return;
     }
   g_autoptr (GBytes) entry = sora_cache_load (runner->cache_dir, task->cache_key);
-  g_autoptr (GPtrArray) tensors = entry != NULL ? read_entry (task, entry) : NULL;
-  if (tensors == NULL)
+  if (entry != NULL)
+    task->kept = read_entry (task, entry);
+  if (task->kept == NULL)
     {
-      task->noted
-          = g_ptr_array_new_with_free_func ((GDestroyNotify)sora_tensor_unref);
+      task->noted = g_ptr_array_new_with_free_func ((GDestroyNotify)sora_tensor_unref);
       g_ptr_array_set_size (task->noted, (gint)task->node->outputs->len);
-      return FALSE;
     }
+}
+
+/* All that it gives goes to stages that want nothing any more.  Who has no reader is there for a
+ * file, or for its caller. */
+static gboolean
+is_unwanted (SoraTask *task)
+{
+  gboolean read = FALSE;
+
+  for (guint i = 0; i < task->node->outputs->len; i++)
+    {
+      const SoraNodeOutput *output = g_ptr_array_index (task->node->outputs, i);
+      if (strcmp (output->port->semantic, SORA_SEMANTIC_FILE) == 0)
+        return FALSE;
+      for (guint j = 0; j < output->edges->len; j++)
+        {
+          const SoraEdge *edge = g_ptr_array_index (output->edges, j);
+          if (!sora_task_is_spared (g_ptr_array_index (task->runner->tasks, edge->to->index)))
+            return FALSE;
+          read = TRUE;
+        }
+    }
+  return read;
+}
+
+void
+sora_runner_find_kept (SoraRunner *runner)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (runner->cache_dir == NULL || runner->stage != NULL || runner->plan->pipeline == NULL)
+    return;
+  if (!sora_cache_read_limit (SORA_CACHE_VARIABLE, SORA_CACHE_BYTES, &runner->cache_limit, &error))
+    {
+      g_autofree char *text
+          = g_strdup_printf ("nothing is kept for later jobs: %s", error->message);
+      if (runner->callbacks.log != NULL)
+        runner->callbacks.log (runner->data, SORA_LOG_WARNING, NULL, text);
+      return;
+    }
+  if (runner->cache_limit == 0)
+    return;
+  /* Readers first: nodes are in the order in which they run. */
+  for (guint i = runner->tasks->len; i-- > 0;)
+    {
+      SoraTask *task = g_ptr_array_index (runner->tasks, i);
+      task->skipped = is_unwanted (task);
+      if (!task->skipped)
+        find_entry (task);
+    }
+}
+
+int
+sora_task_replay (SoraTask *task)
+{
+  int result = SORA_OK;
+
   sora_runner_log (&task->ctx, SORA_LOG_INFO, "it is taken from the cache");
-  *result = SORA_OK;
-  for (guint i = 0; *result == SORA_OK && i < tensors->len; i++)
-    *result = sora_task_push (task, i, sora_tensor_ref (g_ptr_array_index (tensors, i)));
-  return TRUE;
+  for (guint i = 0; result == SORA_OK && i < task->kept->len; i++)
+    result = sora_task_push (task, i, sora_tensor_ref (g_ptr_array_index (task->kept, i)));
+  return result;
 }
 
 void
@@ -136,7 +243,8 @@ sora_task_note_output (SoraTask *task, guint output, SoraTensor *tensor)
 void
 sora_task_keep (SoraTask *task)
 {
-  if (task->noted == NULL || task->personal)
+  /* The recipe of a stage without inputs does not have the seed. */
+  if (task->noted == NULL || is_personal (task) || (task->seeded && task->node->inputs->len == 0))
     return;
   g_auto (GVariantBuilder) list = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE (FORM));
   for (guint i = 0; i < task->noted->len; i++)
@@ -157,6 +265,7 @@ sora_task_keep (SoraTask *task)
   g_autoptr (GBytes) entry = g_variant_get_data_as_bytes (value);
   g_autoptr (GError) error = NULL;
   /* A cache that cannot be written costs time, and no job. */
-  if (!sora_cache_save (task->runner->cache_dir, task->cache_key, entry, SORA_CACHE_BYTES, &error))
+  if (!sora_cache_save (task->runner->cache_dir, task->cache_key, entry, task->runner->cache_limit,
+                        &error))
     g_debug ("what stage '%s' gave is not kept: %s", task->node->id, error->message);
 }

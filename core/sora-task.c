@@ -48,6 +48,7 @@ sora_task_free (SoraTask *task)
   g_free (task->recipe);
   g_free (task->cache_key);
   g_clear_pointer (&task->noted, g_ptr_array_unref);
+  g_clear_pointer (&task->kept, g_ptr_array_unref);
   g_free (task);
 }
 
@@ -57,6 +58,8 @@ can_start (SoraTask *task)
 {
   gboolean connected = FALSE;
 
+  if (sora_task_is_spared (task))
+    return TRUE;
   for (guint i = 0; i < task->inputs->len; i++)
     {
       SoraLink *link = g_ptr_array_index (task->inputs, i);
@@ -434,8 +437,10 @@ task_run (SoraTask *task, GError **error)
   task->ctx.instance = task->instance;
   task->ctx.log = sora_runner_log;
   task->ctx.log_data = runner;
-  int result;
-  if (!sora_task_replay (task, &result))
+  int result = SORA_OK;
+  if (task->kept != NULL)
+    result = sora_task_replay (task);
+  else
     {
       result = task->node->klass->run (sora_host_table (), &task->ctx, task->instance->instance);
       sora_context_check_return (&task->ctx, "run");
@@ -490,7 +495,8 @@ task_main (gpointer data)
   guint64 resident = 0;
 
   g_mutex_lock (&runner->lock);
-  while (!runner->stopping && (!can_start (task) || !sora_instance_begin (task->instance)))
+  while (!runner->stopping && !sora_task_is_spared (task)
+         && (!can_start (task) || !sora_instance_begin (task->instance)))
     task_wait (task, SORA_TASK_WAIT_START, NULL, 0);
   gboolean begin = !runner->stopping;
   task->state = SORA_TASK_RUNNING;
@@ -501,7 +507,7 @@ task_main (gpointer data)
     {
       sora_runner_report (runner, task, 0, FALSE);
       sora_resident_begin (&task->resident);
-      ok = task_run (task, &error);
+      ok = task->skipped || task_run (task, &error);
       resident = sora_resident_end (&task->resident);
     }
   if (error != NULL)
@@ -509,13 +515,16 @@ task_main (gpointer data)
   if (ok)
     {
       sora_runner_report (runner, task, 1, TRUE);
-      sora_runner_stage_done (runner, task, resident);
+      if (!task->skipped)
+        sora_runner_stage_done (runner, task, resident);
     }
 
   /* The instance first, so that who waits for memory finds it idle. */
-  sora_instance_unclaim (g_steal_pointer (&task->instance), error != NULL    ? SORA_INSTANCE_FAILED
-                                                            : is_last (task) ? SORA_INSTANCE_OVER
-                                                                             : SORA_INSTANCE_IDLE);
+  if (task->instance != NULL)
+    sora_instance_unclaim (g_steal_pointer (&task->instance),
+                           error != NULL    ? SORA_INSTANCE_FAILED
+                           : is_last (task) ? SORA_INSTANCE_OVER
+                                            : SORA_INSTANCE_IDLE);
   g_mutex_lock (&runner->lock);
   runner->ledger.work -= task->work;
   task->work = 0;

@@ -326,6 +326,7 @@ sorad_job_get_request (const SoradJob *job)
   g_variant_dict_insert (&dict, "metadata", "s", request->metadata ? request->metadata : "minimal");
   g_variant_dict_insert (&dict, "name", "s", job->submission->name ? job->submission->name : "");
   g_variant_dict_insert (&dict, "threads", "u", request->threads);
+  g_variant_dict_insert (&dict, "cache", "b", !request->no_cache);
   g_variant_dict_insert (&dict, "idempotency-key", "s",
                          job->submission->key ? job->submission->key : "");
   g_variant_dict_insert (&dict, "priority", "i", job->submission->priority);

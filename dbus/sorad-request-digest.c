@@ -36,9 +36,9 @@ sorad_request_digest (const SoraRequest *request, const SoradSubmission *submiss
 {
   g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
   g_autofree char *numbers = g_strdup_printf (
-      "%d %" G_GUINT64_FORMAT " %u %d", request->has_seed,
+      "%d %" G_GUINT64_FORMAT " %u %d %d", request->has_seed,
       request->has_seed ? request->seed : G_GUINT64_CONSTANT (0), request->threads,
-      submission->priority);
+      submission->priority, request->no_cache);
   add (sum, submission->pipeline);
   add (sum, numbers);
   add (sum, request->metadata ? request->metadata : "");

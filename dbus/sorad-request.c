@@ -175,6 +175,7 @@ take_option (SoradSubmission *submission, SoraRequest *request, SoradCatalogue *
   } options[]
       = { { "seed", "t" }, { "models", "a{ss}" }, { "stages", "a{ss}" }, { "metadata", "s" },
           { "name", "s" }, { "threads", "u" },    { "ephemeral", "b" },
+          { "cache", "b" },
           { "priority", "i" }, { "idempotency-key", "s" } };
   const char *type = NULL;
   for (gsize i = 0; i < G_N_ELEMENTS (options); i++)
@@ -199,6 +200,11 @@ take_option (SoradSubmission *submission, SoraRequest *request, SoradCatalogue *
   if (g_str_equal (key, "ephemeral"))
     {
       submission->ephemeral = g_variant_get_boolean (value);
+      return TRUE;
+    }
+  if (g_str_equal (key, "cache"))
+    {
+      request->no_cache = !g_variant_get_boolean (value);
       return TRUE;
     }
   if (g_str_equal (key, "threads"))

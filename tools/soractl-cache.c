@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * soractl cache: what jobs of this user left for later ones, and how to be rid of it: embeddings of
- * prompts, and packed weights; and the packed weights that root keeps for the service of the
+ * soractl cache: what jobs of this user left for later ones, and how to be rid of it: what their
+ * stages gave, and packed weights; and the packed weights that root keeps for the service of the
  * machine.
  */
 #include "config.h"
@@ -40,7 +40,7 @@ static int
 show (SoractlGlobal *global, gboolean machine, const char *dir, const char *packed_dir)
 {
   guint64 bytes = 0;
-  /* Nobody's prompts are the machine's. */
+  /* What stages gave is a user's, and never the machine's. */
   const guint entries = machine ? 0 : sora_cache_measure (dir, &bytes);
   g_autoptr (GPtrArray) files = sora_packed_list (packed_dir);
   if (global->json)
@@ -50,7 +50,8 @@ show (SoractlGlobal *global, gboolean machine, const char *dir, const char *pack
   g_autofree char *size = soractl_format_bytes (bytes),
                   *packed_size = soractl_format_bytes (bytes_of (files));
   if (!machine)
-    printf ("%u %s, %s, in %s\n", entries, entries == 1 ? "prompt" : "prompts", size, dir);
+    printf ("%u %s, %s, in %s\n", entries, entries == 1 ? "result of a stage" : "results of stages",
+            size, dir);
   printf ("%u %s of packed weights, %s, in %s\n", files->len, files->len == 1 ? "file" : "files",
           packed_size, packed_dir);
   for (guint i = 0; i < files->len; i++)
@@ -64,11 +65,11 @@ show (SoractlGlobal *global, gboolean machine, const char *dir, const char *pack
 
 /* Which of the two `soractl cache clear` was told to remove; FALSE: neither word. */
 static gboolean
-read_part (const char *part, gboolean *prompts, gboolean *packed)
+read_part (const char *part, gboolean *results, gboolean *packed)
 {
-  *prompts = part == NULL || g_str_equal (part, "prompts");
+  *results = part == NULL || g_str_equal (part, "results");
   *packed = part == NULL || g_str_equal (part, "packed");
-  return *prompts || *packed;
+  return *results || *packed;
 }
 
 int
@@ -76,7 +77,7 @@ soractl_verb_cache (SoractlGlobal *global, int argc, char **argv)
 {
   g_autoptr (GError) error = NULL;
   g_auto (GStrv) params = NULL;
-  gboolean machine = FALSE, turbo = FALSE, prompts = FALSE, packed = FALSE;
+  gboolean machine = FALSE, turbo = FALSE, results = FALSE, packed = FALSE;
   const GOptionEntry entries[] = {
     { "system", 0, 0, G_OPTION_ARG_NONE, &machine,
       "Packed weights for the service of the machine (root's to change)", NULL },
@@ -94,10 +95,10 @@ soractl_verb_cache (SoractlGlobal *global, int argc, char **argv)
   const char *what = argc > 1 ? argv[1] : "show";
   const gboolean clear = g_str_equal (what, "clear"), pack = g_str_equal (what, "pack");
   if ((argc > 1 && !clear && !pack) || argc > 3
-      || (clear && !read_part (argc > 2 ? argv[2] : NULL, &prompts, &packed)))
+      || (clear && !read_part (argc > 2 ? argv[2] : NULL, &results, &packed)))
     return soractl_usage_error (
         "cache",
-        "unexpected word '%s'; it goes 'soractl cache [clear [prompts|packed] | pack MODEL]'",
+        "unexpected word '%s'; it goes 'soractl cache [clear [results|packed] | pack MODEL]'",
         argv[argc - 1]);
   if (pack && argc != 3)
     return soractl_usage_error ("cache", "pack takes a model, by name or path");
@@ -113,7 +114,7 @@ soractl_verb_cache (SoractlGlobal *global, int argc, char **argv)
       && (code = soractl_cache_pack (global, argv[2], params, turbo, packed_dir, machine))
              != SORACTL_OK)
     return code;
-  if (prompts && !machine && !sora_cache_clear (dir, &error))
+  if (results && !machine && !sora_cache_clear (dir, &error))
     return soractl_report (error);
   if (packed && !sora_packed_clear (packed_dir, &error))
     return soractl_report (error);

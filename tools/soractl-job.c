@@ -175,7 +175,7 @@ soractl_job_parse (SoractlJob *job, SoractlGlobal *global, SoractlJobFlags flags
   g_auto (GStrv) models = NULL, stages = NULL, params = NULL;
   g_autofree char *seed = NULL, *metadata = NULL, *memory = NULL, *pipeline = NULL, *output = NULL;
   gint threads = 0;
-  gboolean turbo = FALSE;
+  gboolean turbo = FALSE, no_cache = FALSE;
   job->request = sora_request_new ("text-to-video");
   job->texts = g_ptr_array_new_with_free_func ((GDestroyNotify)text_free);
   job->repeat = 3;
@@ -207,6 +207,8 @@ soractl_job_parse (SoractlJob *job, SoractlGlobal *global, SoractlJobFlags flags
     { "overwrite", 'f', 0, G_OPTION_ARG_NONE, &job->overwrite, "Replace a file that exists", NULL },
   };
   const GOptionEntry for_submit[] = {
+    { "no-cache", 0, 0, G_OPTION_ARG_NONE, &no_cache,
+      "Compute all of it: take nothing from earlier jobs, and keep nothing for later ones", NULL },
     { "local", 0, 0, G_OPTION_ARG_NONE, &job->local, "Run in this process: no service, no bus",
       NULL },
     { "detach", 'd', 0, G_OPTION_ARG_NONE, &job->detach, "Submit, print the job, and leave", NULL },
@@ -251,6 +253,7 @@ soractl_job_parse (SoractlJob *job, SoractlGlobal *global, SoractlJobFlags flags
     return soractl_report (error);
   job->request->has_seed = seed != NULL;
   job->request->threads = (guint)threads;
+  job->request->no_cache = no_cache;
   if (metadata != NULL)
     {
       if (!g_str_equal (metadata, "full") && !g_str_equal (metadata, "minimal")

@@ -94,6 +94,8 @@ options_to_bus (SoractlJob *job, const char *stem)
   add_map (&options, "stages", request->stages);
   if (request->metadata != NULL)
     g_variant_builder_add (&options, "{sv}", "metadata", g_variant_new_string (request->metadata));
+  if (request->no_cache)
+    g_variant_builder_add (&options, "{sv}", "cache", g_variant_new_boolean (FALSE));
   if (request->threads > 0)
     g_variant_builder_add (&options, "{sv}", "threads", g_variant_new_uint32 (request->threads));
   g_variant_builder_add (&options, "{sv}", "name", g_variant_new_string (stem));

@@ -40,7 +40,7 @@ _soractl ()
     local common="--quiet --help"
     case $verb in cancel | delete | pause | resume | priority | keep | inspect | preview) ;; *) common+=" --json" ;; esac
     case $verb in generate | run | stage | wait) common+=" --verbose" ;; esac
-    local request="--pipeline --model --stage --param --seed --turbo --metadata --threads --memory
+    local request="--pipeline --model --stage --param --seed --turbo --no-cache --metadata --threads --memory
         --steps --guidance-scale --width --height --frames --fps --negative-prompt --sampler --timesteps --no-mark"
     if [[ $cur == -* ]]; then
         case $verb in
@@ -76,7 +76,7 @@ _soractl ()
             fi ;;
         cache)
             case $prev in
-                clear) COMPREPLY=($(compgen -W "prompts packed" -- "$cur")) ;;
+                clear) COMPREPLY=($(compgen -W "results packed" -- "$cur")) ;;
                 pack) COMPREPLY=($(compgen -W "$(_soractl_ids models)" -- "$cur")) ;;
                 *) COMPREPLY=($(compgen -W "clear pack" -- "$cur")) ;;
             esac ;;

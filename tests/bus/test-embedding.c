@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The cache of prompts behind a session's service: a second job with the same prompt takes the
- * embedding that the first one's worker kept, another worker's job too, and the clips are the same
- * to the byte; a service for all users keeps none.
+ * What stages gave, behind a session's service: a second job with the same prompt takes the
+ * embedding that the first one's worker kept, or the latents where it asks for the same ones,
+ * another worker's job too, and the clips are the same to the byte; a service for all users keeps
+ * none.
  */
 #include "config.h"
 
@@ -15,7 +16,8 @@
 #include "dbus/sora-bus-error.h"
 
 #define MODEL ABS_SRCDIR "/tests/golden/models/small-a"
-#define TAKEN "stage 'text': it is taken from the cache"
+#define TEXT_TAKEN "stage 'text': it is taken from the cache"
+#define LATENTS_TAKEN "stage 'denoise': it is taken from the cache"
 
 static const char *const files[]
     = { "model_index.json",
@@ -89,7 +91,7 @@ start (gboolean system)
 {
   g_autofree char *models = path_in ("models", NULL), *cache = path_in ("cache", NULL);
   g_autofree char *home = g_strconcat ("XDG_CACHE_HOME=", cache, NULL);
-  const char *const environment[] = { home, NULL };
+  const char *const environment[] = { home, "SORA_CACHE_MAX=", NULL };
   return bus_fixture_new (&(BusSetup){ .plugin_dir = ABS_BUILDDIR "/stage/plugins",
                                        .pipeline_dir = ABS_SRCDIR "/pipelines",
                                        .model_dir = models,
@@ -97,9 +99,10 @@ start (gboolean system)
                                        .system = system });
 }
 
-/* A clip of that prompt; whether its embedding was taken is told. */
+/* A clip of that prompt and seed, with the cache or without; what was taken is told. */
 static char *
-make_clip (BusFixture *fixture, const char *prompt, gsize *size, gboolean *taken)
+make_clip (BusFixture *fixture, const char *prompt, guint64 seed, gboolean cache, gsize *size,
+           const char **taken)
 {
   GDBusConnection *bus = fixture->connection;
   static const char *const counts[] = { "width", "height", "frames", "steps" };
@@ -113,7 +116,9 @@ make_clip (BusFixture *fixture, const char *prompt, gsize *size, gboolean *taken
     g_variant_dict_insert (&parameters, counts[i], "x", values[i]);
   GVariantDict options;
   g_variant_dict_init (&options, NULL);
-  g_variant_dict_insert (&options, "seed", "t", (guint64)1);
+  g_variant_dict_insert (&options, "seed", "t", seed);
+  if (!cache)
+    g_variant_dict_insert (&options, "cache", "b", FALSE);
   g_autoptr (GVariant) reply
       = bus_call (bus, MANAGER_PATH, MANAGER, "Submit",
                   g_variant_new ("(s@a{sv}@a{sv})", "text-to-frames",
@@ -133,34 +138,51 @@ make_clip (BusFixture *fixture, const char *prompt, gsize *size, gboolean *taken
   ck_assert_msg (g_str_equal (state, "done"), "%s: %s", state, why);
   g_autoptr (GVariant) notes = bus_get (bus, job, JOB, "Notes");
   g_autofree const char **said = g_variant_get_strv (notes, NULL);
-  *taken = g_strv_contains (said, TAKEN);
+  *taken = g_strv_contains (said, TEXT_TAKEN)      ? "embedding"
+           : g_strv_contains (said, LATENTS_TAKEN) ? "latents"
+                                                   : "nothing";
   return bus_read_result (bus, job, NULL, size);
 }
 
-START_TEST (second_job_takes_the_embedding)
+START_TEST (second_job_takes_what_the_first_gave)
 {
-  gsize sizes[4];
-  char *clips[4];
-  gboolean taken;
+  static const struct
+  {
+    const char *prompt;
+    guint64 seed;
+    gboolean cache;
+    const char *taken;
+    int same; /* the clip whose bytes it has */
+  } jobs[] = {
+    { "a red ball", 1, TRUE, "nothing", 0 },  { "a red ball", 1, TRUE, "latents", 0 },
+    { "a blue ball", 1, TRUE, "nothing", 2 }, { "a red ball", 2, TRUE, "embedding", 3 },
+    { "a red ball", 1, FALSE, "nothing", 0 }, { "a red ball", 1, TRUE, "latents", 0 },
+    { "a red ball", 2, TRUE, "latents", 3 },
+  };
+  gsize sizes[G_N_ELEMENTS (jobs)];
+  char *clips[G_N_ELEMENTS (jobs)];
   BusFixture *fixture = start (FALSE);
-  clips[0] = make_clip (fixture, "a red ball", &sizes[0], &taken);
-  ck_assert (!taken);
-  clips[1] = make_clip (fixture, "a red ball", &sizes[1], &taken);
-  ck_assert (taken);
-  clips[2] = make_clip (fixture, "a blue ball", &sizes[2], &taken);
-  ck_assert (!taken);
-  bus_fixture_free (fixture);
-  fixture = start (FALSE); /* another daemon, another worker, the same user */
-  clips[3] = make_clip (fixture, "a red ball", &sizes[3], &taken);
-  ck_assert (taken);
-  bus_fixture_free (fixture);
-  for (int i = 1; i < 4; i += 2)
+  for (gsize i = 0; i < G_N_ELEMENTS (jobs); i++)
     {
-      ck_assert_uint_eq (sizes[i], sizes[0]);
-      ck_assert_mem_eq (clips[i], clips[0], sizes[0]);
+      const char *taken;
+      if (i == 5) /* another daemon, another worker, the same user */
+        {
+          bus_fixture_free (fixture);
+          fixture = start (FALSE);
+        }
+      clips[i]
+          = make_clip (fixture, jobs[i].prompt, jobs[i].seed, jobs[i].cache, &sizes[i], &taken);
+      ck_assert_msg (g_str_equal (taken, jobs[i].taken), "job %d took %s, expected %s", (int)i,
+                     taken, jobs[i].taken);
+      ck_assert_uint_eq (sizes[i], sizes[jobs[i].same]);
+      ck_assert_mem_eq (clips[i], clips[jobs[i].same], sizes[i]);
+      for (gsize k = 0; k < i; k++)
+        ck_assert_msg (jobs[k].same == jobs[i].same || sizes[k] != sizes[i]
+                           || memcmp (clips[k], clips[i], sizes[i]) != 0,
+                       "jobs %d and %d give the same clip", (int)k, (int)i);
     }
-  ck_assert (sizes[2] != sizes[0] || memcmp (clips[2], clips[0], sizes[0]) != 0);
-  for (int i = 0; i < 4; i++)
+  bus_fixture_free (fixture);
+  for (gsize i = 0; i < G_N_ELEMENTS (jobs); i++)
     g_free (clips[i]);
 }
 END_TEST
@@ -169,12 +191,12 @@ END_TEST
 START_TEST (service_of_all_keeps_none)
 {
   gsize size;
-  gboolean taken;
+  const char *taken;
   BusFixture *fixture = start (TRUE);
   for (int i = 0; i < 2; i++)
     {
-      g_free (make_clip (fixture, "a red ball", &size, &taken));
-      ck_assert (!taken);
+      g_free (make_clip (fixture, "a red ball", 1, TRUE, &size, &taken));
+      ck_assert_str_eq (taken, "nothing");
     }
   bus_fixture_free (fixture);
 }
@@ -187,7 +209,7 @@ main (void)
   TCase *tests = tcase_create ("embedding");
   tcase_set_timeout (tests, 240);
   tcase_add_checked_fixture (tests, setup, teardown);
-  tcase_add_test (tests, second_job_takes_the_embedding);
+  tcase_add_test (tests, second_job_takes_what_the_first_gave);
   tcase_add_test (tests, service_of_all_keeps_none);
   suite_add_tcase (suite, tests);
   SRunner *runner = srunner_create (suite);

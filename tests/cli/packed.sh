@@ -53,7 +53,7 @@ make_clip -o exact-5.mp4 && has "$packed" "after a change of the transformer"
 "$soractl" cache | grep -q '2 files of packed weights, ' || complain "cache: $("$soractl" cache)"
 "$soractl" cache | grep -q 'dit-wan: transformer of model, ' || complain "cache: $("$soractl" cache)"
 "$soractl" cache --json | grep -q '"label": "dit-wan: transformer of model"' || complain "cache --json: $("$soractl" cache --json)"
-"$soractl" cache clear prompts -q && [ "$(files)" = 2 ] || complain "clear prompts left $(files) files"
+"$soractl" cache clear results -q && [ "$(files)" = 2 ] || complain "clear results left $(files) files"
 "$soractl" cache clear packed -q && [ "$(files)" = 0 ] || complain "clear packed left $(files) files"
 
 # -- A folder that cannot be written, and a limit that is none.

@@ -3,6 +3,8 @@
 # A stage that was not installed with the service: jobs, show and check tell which it is and what confines it.
 . "${SORA_TEST_SRCDIR:?make check sets it}/tests/cli/lib.sh" || exit 99
 
+# What the trusted denoiser gives is kept, and is no answer of the other one, whose bytes are the same.
+unset SORA_CACHE_MAX
 export DBUS_SESSION_BUS_ADDRESS=unix:path=$work/bus
 dbus-daemon --session --nofork --nopidfile --address="$DBUS_SESSION_BUS_ADDRESS" 2> "$work/bus.log" &
 bus=$!
@@ -44,6 +46,10 @@ ctl jobs --json | tr -d '\n ' | grep -q '"ThirdPartyStages":{"denoise":"basic"}'
 ctl show "$job" | grep -q "^ThirdPartyStages .*'denoise': 'basic'" || complain "show: $(ctl show "$job")"
 ctl show "$job" | grep -q "stage 'denoise': plugin 'dit-wan' is third-party: it runs in a process of its own, sandbox level 'basic'" \
   || complain "show: $(ctl show "$job")"
+
+again=$(ctl generate -q -d "${tiny[@]}" "a red ball") || complain "generate --detach"
+[ "$(ctl wait "$again")" = done ] || complain "wait: $(ctl show "$again")"
+! ctl show "$again" | grep -q "stage 'denoise': it is taken from the cache" || complain "what a third party gave is kept: $(ctl show "$again")"
 
 # In the worker itself: it is told all the same.
 serve none
