@@ -28,8 +28,8 @@ void sora_cache_evict (const char *dir, const char *const *marks, guint64 limit)
 /* Removes all of them. */
 gboolean sora_cache_remove (const char *dir, const char *const *marks, GError **error);
 
-/* The entry of @key (64 hexadecimal digits), or NULL.  A damaged one is removed. */
-GBytes *sora_cache_load (const char *dir, const char *key);
+/* The entry of @key (64 hexadecimal digits), or NULL.  One that cannot be used is removed, and @why (yours) tells why. */
+GBytes *sora_cache_load (const char *dir, const char *key, char **why);
 /* Writes it beside, syncs and renames; then removes what is above @limit bytes. */
 gboolean sora_cache_save (const char *dir, const char *key, GBytes *entry, guint64 limit,
                           GError **error);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The folder of what is kept.  An entry is a checkpoint file under a name of its own, so it is written
- * and checked as those are.  Names are keyed digests: the key is a file beside them, so that a name
- * tells neither what is in it nor that two machines have the same.
+ * The folder of what is kept.  An entry is a checkpoint file under a name of its own, so it is
+ * written and checked as those are.  Names are keyed digests: the key is a file beside them, so
+ * that a name tells neither what is in it nor that two machines have the same.
  */
 #include "config.h"
 #include "sora-cache-private.h"
@@ -38,8 +38,8 @@ make_secret (const char *path, GError **error)
       sora_error_set_errno (error, SORA_ERROR_FAILED, errno, "random numbers for '%s'", path);
       return FALSE;
     }
-  return g_file_set_contents_full (path, secret, sizeof secret, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
-                                   error);
+  return g_file_set_contents_full (path, secret, sizeof secret, G_FILE_SET_CONTENTS_CONSISTENT,
+                                   0600, error);
 }
 
 /* The name of an entry, or NULL. */
@@ -49,7 +49,8 @@ entry_name (const char *dir, const char *key, gboolean make, GError **error)
   g_autofree char *path = g_build_filename (dir, SECRET, NULL), *secret = NULL;
   gsize size = 0;
 
-  /* With another one the entries that there are have other names: they stay until they are the oldest. */
+  /* With another one the entries that there are have other names: they stay until they are the
+   * oldest. */
   if (!g_file_get_contents (path, &secret, &size, NULL) || size != SECRET_SIZE)
     {
       g_clear_pointer (&secret, g_free);
@@ -60,18 +61,16 @@ entry_name (const char *dir, const char *key, gboolean make, GError **error)
 }
 
 GBytes *
-sora_cache_load (const char *dir, const char *key)
+sora_cache_load (const char *dir, const char *key, char **why)
 {
-  g_autofree char *name = entry_name (dir, key, FALSE, NULL), *why = NULL;
+  g_autofree char *name = entry_name (dir, key, FALSE, NULL);
 
+  *why = NULL;
   if (name == NULL)
     return NULL;
-  GBytes *entry = sora_checkpoint_load (dir, 0, name, key, &why);
-  if (why != NULL)
-    {
-      g_debug ("an entry of '%s' is made anew: %s", dir, why);
-      sora_checkpoint_remove (dir, 0, name);
-    }
+  GBytes *entry = sora_checkpoint_load (dir, 0, name, key, why);
+  if (*why != NULL)
+    sora_checkpoint_remove (dir, 0, name);
   if (entry != NULL)
     {
       /* Its time is when it was used last. */
@@ -170,7 +169,8 @@ sora_cache_read_limit (const char *variable, guint64 usual, guint64 *limit, GErr
     ok = g_uint64_checked_mul (limit, *limit, 1024);
   if (!ok)
     sora_error_set (error, SORA_ERROR_INVALID_REQUEST,
-                    "%s is '%s', expected bytes, or a number with K, M, G or T: 20G", variable, text);
+                    "%s is '%s', expected bytes, or a number with K, M, G or T: 20G", variable,
+                    text);
   return ok;
 }
 

@@ -9,6 +9,7 @@
 #include "sora-file.h"
 #include "sora-libraries.h"
 #include "sora-model-private.h"
+#include "sora-module.h"
 #include "sora-runner.h"
 #include <string.h>
 
@@ -86,14 +87,17 @@ sora_recipe_instance_key (SoraNode *node)
 static gboolean
 add_module (GChecksum *sum, SoraNode *node, GError **error)
 {
-  g_autoptr (GBytes) bytes = sora_file_load (sora_plugin_info_module_path (node->info), MAX_MODULE,
-                                             SORA_ERROR_INVALID_PLUGIN, error);
+  const char *path = sora_plugin_info_module_path (node->info);
+  g_autoptr (GBytes) bytes = sora_file_load (path, MAX_MODULE, SORA_ERROR_INVALID_PLUGIN, error);
   if (bytes == NULL)
     return FALSE;
   add_bytes (sum, g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes));
-  g_autofree char *libraries
-      = sora_libraries_describe (sora_plugin_info_module_path (node->info));
+  g_autofree char *libraries = sora_libraries_describe (path);
   add_text (sum, libraries != NULL ? libraries : "not loaded");
+  /* The code that runs is not of these bytes. */
+  g_autofree char *replaced = sora_module_describe_replaced (path);
+  if (replaced != NULL)
+    add_text (sum, replaced);
   return TRUE;
 }
 
@@ -129,8 +133,7 @@ add_input (GChecksum *sum, SoraNode *node, guint index, const char *pulled)
     return add_text (sum, "none");
   if (spec == NULL || spec->attrs == NULL)
     return;
-  g_autoptr (GList) names
-      = g_list_sort (g_hash_table_get_keys (spec->attrs), (GCompareFunc)strcmp);
+  g_autoptr (GList) names = g_list_sort (g_hash_table_get_keys (spec->attrs), (GCompareFunc)strcmp);
   for (GList *l = names; l != NULL; l = l->next)
     {
       g_autofree char *value = g_variant_print (g_hash_table_lookup (spec->attrs, l->data), TRUE);
@@ -178,13 +181,12 @@ add_files (GChecksum *sum, SoraNode *node, GError **error)
   return TRUE;
 }
 
-/* @seeded: its place in the plan and the seed are part of it, as what it gives may depend on them. */
-static char *
-make_cache_key (SoraPlan *plan, SoraNode *node, gboolean seeded, GError **error)
+char *
+sora_recipe_cache_key (SoraPlan *plan, SoraNode *node, char *const *made, GError **error)
 {
   g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
 
-  add_text (sum, "sora-cache-2");
+  add_text (sum, "sora-cache-3");
   add_text (sum, sora_version ());
   add_text (sum, sora_isa ());
   add_text (sum, node->klass->id);
@@ -192,7 +194,7 @@ make_cache_key (SoraPlan *plan, SoraNode *node, gboolean seeded, GError **error)
   add_params (sum, node, FALSE);
   if (!add_module (sum, node, error) || !add_files (sum, node, error))
     return NULL;
-  if (seeded)
+  if (node->inputs->len > 0)
     {
       g_autofree char *numbers
           = g_strdup_printf ("%u %" G_GUINT64_FORMAT, node->run, plan->request->seed);
@@ -202,25 +204,17 @@ make_cache_key (SoraPlan *plan, SoraNode *node, gboolean seeded, GError **error)
   for (guint i = 0; i < node->inputs->len; i++)
     {
       SoraNodeInput *input = g_ptr_array_index (node->inputs, i);
-      g_autofree char *from = NULL, *made = NULL;
+      g_autofree char *from = NULL;
       if (input->edge != NULL)
         {
-          SoraNodeOutput *output
-              = g_ptr_array_index (input->edge->from->outputs, input->edge->from_port);
-          from = make_cache_key (plan, input->edge->from, TRUE, error);
-          if (from == NULL)
-            return NULL;
-          made = g_strconcat (output->port->name, " of ", from, NULL);
+          SoraNode *maker = input->edge->from;
+          SoraNodeOutput *output = g_ptr_array_index (maker->outputs, input->edge->from_port);
+          /* The id: what its random numbers come of, beside this key's seed and run. */
+          from = g_strdup_printf ("%s of %s: %s", output->port->name, made[i], maker->id);
         }
-      add_input (sum, node, i, made);
+      add_input (sum, node, i, from);
     }
   return g_strdup (g_checksum_get_string (sum));
-}
-
-char *
-sora_recipe_cache_key (SoraPlan *plan, SoraNode *node, GError **error)
-{
-  return make_cache_key (plan, node, node->inputs->len > 0, error);
 }
 
 char *

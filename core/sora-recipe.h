@@ -20,10 +20,10 @@ char *sora_recipe_stage_key (SoraPlan *plan, SoraNode *node, char *const *pulled
 /* Of its dtype, shape and bytes. */
 char *sora_recipe_tensor_digest (SoraTensor *tensor);
 /* What a stage gives, whatever the job, and known before any stage ran: of a stage without inputs as sora_recipe_stage_key() without
- * run, stage and seed; of others with them, and with the recipes of the stages that its inputs come from in place of their bytes.  The
- * files of its models' components by what they are (device, inode, size, times): a digest would read them all before the first
- * job.  NULL without an error: one was changed just now. */
-char *sora_recipe_cache_key (SoraPlan *plan, SoraNode *node, GError **error);
+ * run, stage and seed; of others with them, and with ids and keys of the stages that its inputs come from in place of their bytes
+ * (@made: those keys, an input each; NULL for the others).  The files of its models' components by what they are (device, inode,
+ * size, times): a digest would read them all before the first job.  NULL without an error: one was changed just now. */
+char *sora_recipe_cache_key (SoraPlan *plan, SoraNode *node, char *const *made, GError **error);
 /* What a stage makes of a component's weights: class, plugin with the digest of its file, host version, instruction
  * set, @key, and the files as above. */
 char *sora_recipe_packed_key (SoraNode *node, SoraModel *model, const char *component,

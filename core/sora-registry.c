@@ -11,6 +11,7 @@
 #include <string.h>
 #include "sora-keyfile.h"
 #include "sora-manifest.h"
+#include "sora-module.h"
 #include "sora-registry.h"
 #include "sora-remote-private.h"
 
@@ -181,6 +182,7 @@ load_module (const SoraPluginInfo *info, GError **error)
                       info->manifest_path, path);
       return NULL;
     }
+  sora_module_note (absolute);
   void *module = dlopen (absolute, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (module == NULL)
     {

@@ -55,6 +55,7 @@ struct SoraTask
   GPtrArray *kept;  /* of SoraTensor: what an earlier job's stage gave; run is not called */
   GPtrArray *noted; /* of SoraTensor, an output each; NULL: it is not kept */
   gboolean skipped; /* nobody wants what it would give */
+  gboolean follows; /* all that comes in is named by its recipe */
   int personal;     /* atomic: what it gives may be this job's alone */
   gboolean seeded;  /* it asked for the seed or for random numbers */
   /* Under the lock. */

@@ -22,22 +22,31 @@ output_spec (SoraTask *task, guint i, const char **name)
   return output->spec;
 }
 
-/* All that comes in is named by the recipe: tensors of the request, and whole outputs of stages
- * that are cacheable themselves. */
-static gboolean
-follows (SoraNode *node)
+/* The one that @input comes from; NULL: it is unconnected, or a tensor of the request. */
+static SoraTask *
+maker_of (SoraTask *task, const SoraNodeInput *input)
 {
-  if (node->remote != NULL)
+  return input->edge == NULL ? NULL
+                             : g_ptr_array_index (task->runner->tasks, input->edge->from->index);
+}
+
+/* All that comes in is named by the recipe: tensors of the request, and whole outputs of stages
+ * that are cacheable themselves.  Their own answers are there: they come first in the order. */
+static gboolean
+follows (SoraTask *task)
+{
+  if (task->node->remote != NULL)
     return FALSE; /* a third party's word for it */
-  for (guint i = 0; i < node->inputs->len; i++)
+  for (guint i = 0; i < task->node->inputs->len; i++)
     {
-      const SoraNodeInput *input = g_ptr_array_index (node->inputs, i);
-      if (input->edge == NULL)
+      const SoraNodeInput *input = g_ptr_array_index (task->node->inputs, i);
+      const SoraTask *maker = maker_of (task, input);
+      if (maker == NULL)
         continue;
       const SoraNodeOutput *output
-          = g_ptr_array_index (input->edge->from->outputs, input->edge->from_port);
-      if ((output->port->flags & SORA_PORT_CACHEABLE) == 0
-          || (output->port->flags & SORA_PORT_STREAM) != 0 || !follows (input->edge->from))
+          = g_ptr_array_index (maker->node->outputs, input->edge->from_port);
+      if (!maker->follows || (output->port->flags & SORA_PORT_CACHEABLE) == 0
+          || (output->port->flags & SORA_PORT_STREAM) != 0)
         return FALSE;
     }
   return TRUE;
@@ -45,11 +54,12 @@ follows (SoraNode *node)
 
 /* Bytes of all outputs together; 0: they are not such that they are kept. */
 static guint64
-kept_bytes (SoraNode *node)
+kept_bytes (SoraTask *task)
 {
+  const SoraNode *node = task->node;
   guint64 all = 0;
 
-  if (node->n_slots == 0 || node->outputs->len == 0 || !follows (node))
+  if (node->n_slots == 0 || node->outputs->len == 0 || !task->follows)
     return 0;
   for (guint i = 0; i < node->outputs->len; i++)
     {
@@ -82,20 +92,53 @@ sora_task_is_seeded (SoraTask *task)
   task->seeded = TRUE;
 }
 
-/* Of this stage, or of one that led to it. */
+/* Of this stage, or of one that led to it; @seen: those that were asked already, by their place. */
 static gboolean
-is_personal (SoraTask *task)
+is_personal (SoraTask *task, gboolean *seen)
 {
+  if (seen[task->node->index])
+    return FALSE;
+  seen[task->node->index] = TRUE;
   if (g_atomic_int_get (&task->personal))
     return TRUE;
   for (guint i = 0; i < task->node->inputs->len; i++)
     {
-      const SoraNodeInput *input = g_ptr_array_index (task->node->inputs, i);
-      if (input->edge != NULL
-          && is_personal (g_ptr_array_index (task->runner->tasks, input->edge->from->index)))
+      SoraTask *maker = maker_of (task, g_ptr_array_index (task->node->inputs, i));
+      if (maker != NULL && is_personal (maker, seen))
         return TRUE;
     }
   return FALSE;
+}
+
+/* @keys: those that are known already, a task each; it and what leads to it are put there.  NULL
+ * without an error: a file of a model may still change. */
+static const char *
+find_key (SoraTask *task, GPtrArray *keys, GError **error)
+{
+  const SoraNode *node = task->node;
+  g_autofree char **made = g_new0 (char *, node->inputs->len + 1);
+
+  if (keys->pdata[node->index] != NULL)
+    return keys->pdata[node->index];
+  for (guint i = 0; i < node->inputs->len; i++)
+    {
+      SoraTask *maker = maker_of (task, g_ptr_array_index (node->inputs, i));
+      if (maker == NULL)
+        continue;
+      if (find_key (maker, keys, error) == NULL)
+        return NULL;
+      made[i] = keys->pdata[maker->node->index];
+    }
+  keys->pdata[node->index] = sora_recipe_cache_key (task->runner->plan, task->node, made, error);
+  return keys->pdata[node->index];
+}
+
+static GPtrArray *
+new_keys (SoraRunner *runner)
+{
+  GPtrArray *keys = g_ptr_array_new_with_free_func (g_free);
+  g_ptr_array_set_size (keys, (gint)runner->tasks->len);
+  return keys;
 }
 
 /* The outputs of @entry as tensors, if they are what infer promised; NULL else. */
@@ -143,25 +186,48 @@ sora_task_is_spared (const SoraTask *task)
   return task->skipped || task->kept != NULL;
 }
 
+/* Before its thread is there. */
+static void
+tell (SoraTask *task, int level, const char *text)
+{
+  SoraRunner *runner = task->runner;
+  if (runner->callbacks.log == NULL)
+    return;
+  g_mutex_lock (&runner->reports);
+  runner->callbacks.log (runner->data, level, task->node->id, text);
+  g_mutex_unlock (&runner->reports);
+}
+
 /* Its outputs, if an earlier job left them; else they are noted as they go out. */
 static void
-find_entry (SoraTask *task)
+find_entry (SoraTask *task, GPtrArray *keys)
 {
   SoraRunner *runner = task->runner;
   g_autoptr (GError) error = NULL;
+  g_autofree char *why = NULL;
 
-  if (kept_bytes (task->node) == 0)
+  if (kept_bytes (task) == 0)
     return;
-  task->cache_key = sora_recipe_cache_key (runner->plan, task->node, &error);
+  task->cache_key = g_strdup (find_key (task, keys, &error));
   if (task->cache_key == NULL)
     {
       if (error != NULL)
         g_debug ("stage '%s' is not kept: %s", task->node->id, error->message);
       return;
     }
-  g_autoptr (GBytes) entry = sora_cache_load (runner->cache_dir, task->cache_key);
+  g_autoptr (GBytes) entry = sora_cache_load (runner->cache_dir, task->cache_key, &why);
   if (entry != NULL)
-    task->kept = read_entry (task, entry);
+    {
+      task->kept = read_entry (task, entry);
+      if (task->kept == NULL)
+        why = g_strdup ("it is not what the stage gives");
+    }
+  if (why != NULL)
+    {
+      g_autofree char *text
+          = g_strdup_printf ("what an earlier job left in the cache is made anew: %s", why);
+      tell (task, SORA_LOG_WARNING, text);
+    }
   if (task->kept == NULL)
     {
       task->noted = g_ptr_array_new_with_free_func ((GDestroyNotify)sora_tensor_unref);
@@ -209,13 +275,21 @@ sora_runner_find_kept (SoraRunner *runner)
     }
   if (runner->cache_limit == 0)
     return;
-  /* Readers first: nodes are in the order in which they run. */
+  /* Nodes are in the order in which they run. */
+  for (guint i = 0; i < runner->tasks->len; i++)
+    {
+      SoraTask *task = g_ptr_array_index (runner->tasks, i);
+      task->follows = follows (task);
+    }
+  g_autoptr (GPtrArray) keys = new_keys (runner);
   for (guint i = runner->tasks->len; i-- > 0;)
     {
       SoraTask *task = g_ptr_array_index (runner->tasks, i);
       task->skipped = is_unwanted (task);
-      if (!task->skipped)
-        find_entry (task);
+      if (task->skipped)
+        tell (task, SORA_LOG_INFO, "it is not run: what would come of it is there already");
+      else
+        find_entry (task, keys);
     }
 }
 
@@ -240,11 +314,26 @@ sora_task_note_output (SoraTask *task, guint output, SoraTensor *tensor)
   task->noted->pdata[output] = sora_tensor_ref (tensor);
 }
 
+/* It may be known to later jobs by this key. */
+static gboolean
+may_keep (SoraTask *task)
+{
+  /* The recipe of a stage without inputs does not have the seed. */
+  if (task->noted == NULL || (task->seeded && task->node->inputs->len == 0))
+    return FALSE;
+  g_autofree gboolean *seen = g_new0 (gboolean, task->runner->tasks->len);
+  if (is_personal (task, seen))
+    return FALSE;
+  /* The files were opened after the key was made: nobody has changed them since, or it is theirs no
+   * longer. */
+  g_autoptr (GPtrArray) keys = new_keys (task->runner);
+  return g_strcmp0 (find_key (task, keys, NULL), task->cache_key) == 0;
+}
+
 void
 sora_task_keep (SoraTask *task)
 {
-  /* The recipe of a stage without inputs does not have the seed. */
-  if (task->noted == NULL || is_personal (task) || (task->seeded && task->node->inputs->len == 0))
+  if (!may_keep (task))
     return;
   g_auto (GVariantBuilder) list = G_VARIANT_BUILDER_INIT (G_VARIANT_TYPE (FORM));
   for (guint i = 0; i < task->noted->len; i++)

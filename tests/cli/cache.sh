@@ -24,6 +24,7 @@ make_clip -o a.mp4 "a red ball" || complain "generate: $(cat "$work/said")"
 make_clip -o b.mp4 "a red ball" || complain "generate again: $(cat "$work/said")"
 grep -q "denoise.*$taken" "$work/said" || complain "not taken: $(cat "$work/said")"
 ran text && complain "the text encoder ran for latents that were there"
+grep -q "text.*it is not run: what would come of it is there already" "$work/said" || complain "not told that it is not run: $(cat "$work/said")"
 cmp a.mp4 b.mp4 || complain "from the cache come other bytes"
 make_clip --seed 2 --width 64 --threads 3 -o c.mp4 "a red ball" || complain "another seed: $(cat "$work/said")"
 grep -q "text.*$taken" "$work/said" || complain "another seed and size: the embedding is not taken"
@@ -93,6 +94,7 @@ for harm in "dd if=/dev/zero of=ENTRY bs=1 count=9 conv=notrunc seek=500" "trunc
   rm -f l.mp4
   make_clip -o l.mp4 "a red ball" || complain "$harm: $(cat "$work/said")"
   ! grep -q "$taken" "$work/said" || complain "$harm: taken all the same"
+  case $harm in *ENTRY*) grep -q "denoise.*what an earlier job left in the cache is made anew: it is damaged" "$work/said" || complain "$harm: not told: $(cat "$work/said")" ;; esac
   cmp a.mp4 l.mp4 || complain "$harm: other bytes"
 done
 make_clip -o m.mp4 "a red ball" && grep -q "$taken" "$work/said" || complain "it was not made anew"

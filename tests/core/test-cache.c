@@ -37,9 +37,11 @@ static gssize
 load (int i)
 {
   g_autofree char *key = key_of (i);
-  g_autoptr (GBytes) bytes = sora_cache_load (dir, key);
+  g_autofree char *why = NULL;
+  g_autoptr (GBytes) bytes = sora_cache_load (dir, key, &why);
   gsize size;
 
+  ck_assert_msg (why == NULL, "%s", why);
   if (bytes == NULL)
     return -1;
   const char *data = g_bytes_get_data (bytes, &size);
