@@ -52,7 +52,9 @@ sora_worker_confine (gboolean over_stdio, int first_spare, guint64 memory_max, G
 {
   umask (077);
   signal (SIGPIPE, SIG_IGN);
-  setsid (); /* a Ctrl-C is for whoever started us; the end of the stream is for us */
+  /* A Ctrl-C is for whoever started us; the end of the stream is for us. */
+  if (setsid () >= 0)
+    sora_worker_tell_autogroup (); /* ours; else it would be theirs */
   if (!over_stdio)
     {
       if (prctl (PR_SET_PDEATHSIG, SIGKILL) != 0)

@@ -427,6 +427,8 @@ main (int argc, char **argv)
   g_auto (GStrv) trusted = NULL;
   int answer_seconds = 5, stall_seconds = 600;
   gint64 memory_max = 0;
+  int niceness = 0;
+  gboolean idle = FALSE;
   const GOptionEntry entries[] = {
     { "stdio", 0, 0, G_OPTION_ARG_NONE, &over_stdio, "Speak on standard input and output", NULL },
     { "plugin-dir", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &plugin_dirs, "Folder of plugins", "DIR" },
@@ -456,6 +458,8 @@ main (int argc, char **argv)
     { "packed-dir", 0, 0, G_OPTION_ARG_FILENAME, &packed_dir,
       "Folder of packed weights that root made for all", "DIR" },
     { "memory-max", 0, 0, G_OPTION_ARG_INT64, &memory_max, "Most memory to take", "BYTES" },
+    { "nice", 0, 0, G_OPTION_ARG_INT, &niceness, "Least niceness, 0 to 19", "N" },
+    { "idle", 0, 0, G_OPTION_ARG_NONE, &idle, "Work when nobody else wants to", NULL },
     { NULL },
   };
   sora_process_init ();
@@ -487,7 +491,8 @@ main (int argc, char **argv)
           "sora-worker: descriptor 3 is not open: it is started by sorad, or with --stdio\n");
       return EXIT_FAILURE;
     }
-  if (!sora_worker_confine (over_stdio, 4, memory_max > 0 ? (guint64)memory_max : 0, &error))
+  if (!sora_worker_take_class (niceness, idle, &error)
+      || !sora_worker_confine (over_stdio, 4, memory_max > 0 ? (guint64)memory_max : 0, &error))
     {
       g_printerr ("sora-worker: %s\n", error->message);
       return EXIT_FAILURE;

@@ -71,6 +71,12 @@ gboolean sora_worker_send_checkpoint (SoraWorker *worker, guint64 job, const cha
 /* Before the answer, which may bring the next task at once. */
 void sora_worker_end_task (SoraWorker *worker);
 
+/* How it stands against other processes of the machine, as all that it starts will: before any thread,
+ * and before sora_worker_confine(), which hands it on to the autogroup of the new session. */
+gboolean sora_worker_take_class (int niceness, gboolean idle, GError **error);
+/* The kernel's groups of sessions are weighed against each other by a niceness of their own. */
+void sora_worker_tell_autogroup (void);
+
 /* The level "basic": before any thread, and before the sandbox, whose monitor has it, too.  FALSE: it
  * could not be done, and the process must not go on. */
 gboolean sora_worker_confine (gboolean over_stdio, int first_spare, guint64 memory_max, GError **error);

@@ -16,6 +16,7 @@ typedef enum
 {
   KEY_UINT,
   KEY_UINT64,
+  KEY_BOOL,
   KEY_STRING,
   KEY_LIST
 } KeyType;
@@ -55,6 +56,8 @@ static const Key keys[] = {
   KEY ("Worker", "Sandbox", KEY_STRING, sandbox, 0, 0),
   KEY ("Worker", "PackedFolder", KEY_STRING, packed_dir, 0, 0),
   KEY ("Worker", "ReadableFolders", KEY_LIST, readable, 0, 0),
+  KEY ("Worker", "Nice", KEY_UINT, nice, 0, 19),
+  KEY ("Worker", "Idle", KEY_BOOL, idle, 0, 0),
   KEY ("Worker", "Attempts", KEY_UINT, max_crashes, 1, 100),
   KEY ("Worker", "TrustedPluginFolders", KEY_LIST, trusted, 0, 0),
   KEY ("Worker", "ThirdPartySandbox", KEY_STRING, third_party, 0, 0),
@@ -81,6 +84,19 @@ read_number (GKeyFile *file, const Key *key, guint64 *value, GError **error)
 }
 
 static gboolean
+read_boolean (GKeyFile *file, const Key *key, gboolean *value, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+  *value = g_key_file_get_boolean (file, key->group, key->key, &local);
+  if (!local)
+    return TRUE;
+  g_autofree char *text = g_key_file_get_value (file, key->group, key->key, NULL);
+  g_set_error (error, SORA_ERROR, SORA_ERROR_INVALID_REQUEST, "[%s] %s=%s: expected true or false",
+               key->group, key->key, text);
+  return FALSE;
+}
+
+static gboolean
 read_key (SoradConfig *config, GKeyFile *file, const Key *key, GError **error)
 {
   gpointer field = G_STRUCT_MEMBER_P (config, key->offset);
@@ -94,6 +110,8 @@ read_key (SoradConfig *config, GKeyFile *file, const Key *key, GError **error)
       return TRUE;
     case KEY_UINT64:
       return read_number (file, key, field, error);
+    case KEY_BOOL:
+      return read_boolean (file, key, field, error);
     case KEY_STRING:
       g_free (*(char **)field);
       *(char **)field = g_key_file_get_string (file, key->group, key->key, error);
@@ -172,6 +190,16 @@ read_file (SoradConfig *config, GKeyFile *file, GError **error)
   return TRUE;
 }
 
+/* Who gets what nobody else wants may wait long for a word or a step. */
+static void
+be_patient (SoradConfig *config)
+{
+  guint *const seconds[] = { &config->heartbeat_seconds, &config->stall_seconds,
+                             &config->answer_seconds, &config->stage_stall_seconds };
+  for (gsize i = 0; config->idle && i < G_N_ELEMENTS (seconds); i++)
+    *seconds[i] *= SORAD_IDLE_PATIENCE;
+}
+
 /* Of the service: the folder that systemd made for it, which no prefix of an installation moves. */
 static const char *
 service_state_dir (void)
@@ -200,6 +228,7 @@ sorad_config_load (gboolean session, const char *file, GError **error)
   config->cancel_grace_ms = 1000;
   config->sandbox = g_strdup ("auto");
   config->packed_dir = session ? NULL : sora_packed_system_dir ();
+  config->nice = 10;
   config->max_crashes = 3;
   config->third_party = g_strdup ("filtered");
   config->answer_seconds = 5;
@@ -226,6 +255,7 @@ sorad_config_load (gboolean session, const char *file, GError **error)
       g_prefix_error (error, "%s: ", path);
       return NULL;
     }
+  be_patient (config);
   return g_steal_pointer (&config);
 }
 

@@ -8,6 +8,8 @@
 
 G_BEGIN_DECLS
 
+#define SORAD_IDLE_PATIENCE 30 /* with Idle, times after which a worker or stage is ended are longer */
+
 typedef struct
 {
   gboolean session;
@@ -35,6 +37,8 @@ typedef struct
   char *sandbox;      /* "auto", or the level that every worker must have */
   char *packed_dir;   /* packed weights that the administrator made, which all workers may read; NULL: none (a session's) */
   char **readable;    /* what workers may read beside plugins, pipelines and models; may be NULL */
+  guint nice;    /* least niceness of a worker */
+  gboolean idle; /* it gets only the processor and disk that nobody else wants */
   guint max_crashes; /* workers that one job may end */
   char **trusted;     /* folders whose plugins are no third party's; NULL: the installed one */
   char *third_party;  /* least level of a third-party plugin's process; "none": none of its own */

@@ -50,7 +50,7 @@ add_dirs (GPtrArray *argv, const char *option, char **dirs)
 }
 
 static GPtrArray *
-worker_arguments (const SoradConfig *config, const char *work_dir)
+worker_arguments (const SoradConfig *config, const char *work_dir, gboolean for_jobs)
 {
   GPtrArray *argv = g_ptr_array_new_with_free_func (g_free);
   g_ptr_array_add (argv, g_strdup (config->worker));
@@ -68,6 +68,10 @@ worker_arguments (const SoradConfig *config, const char *work_dir)
   if (config->default_model)
     g_ptr_array_add (argv, g_strdup_printf ("--default-model=%s", config->default_model));
   g_ptr_array_add (argv, g_strdup_printf ("--tmp-dir=%s", work_dir));
+  if (for_jobs)
+    g_ptr_array_add (argv, g_strdup_printf ("--nice=%u", config->nice));
+  if (for_jobs && config->idle)
+    g_ptr_array_add (argv, g_strdup ("--idle"));
   if (config->memory_max)
     g_ptr_array_add (argv, g_strdup_printf ("--memory-max=%" G_GUINT64_FORMAT, config->memory_max));
   g_ptr_array_add (argv, NULL);
@@ -94,10 +98,10 @@ enter_group (gpointer group)
 }
 
 GSubprocess *
-sorad_process_launch (const SoradConfig *config, const char *work_dir, int socket, int group,
-                      GError **error)
+sorad_process_launch (const SoradConfig *config, const char *work_dir, gboolean for_jobs,
+                      int socket, int group, GError **error)
 {
-  g_autoptr (GPtrArray) argv = worker_arguments (config, work_dir);
+  g_autoptr (GPtrArray) argv = worker_arguments (config, work_dir, for_jobs);
   g_auto (GStrv) environment = worker_environment ();
   g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
   g_subprocess_launcher_set_environ (launcher, environment);

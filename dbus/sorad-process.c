@@ -157,7 +157,7 @@ on_watchdog (gpointer data)
 }
 
 SoradProcess *
-sorad_process_spawn (const SoradConfig *config, SoradStore *store,
+sorad_process_spawn (const SoradConfig *config, SoradStore *store, gboolean for_jobs,
                      const SoradProcessCallbacks *callbacks, gpointer data, GError **error)
 {
   static guint64 last_number;
@@ -185,7 +185,7 @@ sorad_process_spawn (const SoradConfig *config, SoradStore *store,
       return NULL;
     }
   g_autoptr (GSubprocess) subprocess = sorad_process_launch (
-      config, work_dir, sockets[1], group ? sorad_cgroup_entry (group) : -1, error);
+      config, work_dir, for_jobs, sockets[1], group ? sorad_cgroup_entry (group) : -1, error);
   if (!subprocess)
     {
       sorad_cgroup_end (group);

@@ -28,8 +28,8 @@ typedef struct
 } SoradProcessCallbacks;
 
 /* SORA_ERROR_BUSY: descriptors, memory or processes are short at the moment; anything else will not
- * go away by itself. */
-SoradProcess *sorad_process_spawn (const SoradConfig *config, SoradStore *store,
+ * go away by itself.  @for_jobs: as nice or idle as the settings want. */
+SoradProcess *sorad_process_spawn (const SoradConfig *config, SoradStore *store, gboolean for_jobs,
                                    const SoradProcessCallbacks *callbacks, gpointer data,
                                    GError **error);
 /* No callback any more; the stream ends, and if the process does not within two seconds, it is

@@ -109,7 +109,7 @@ prepare_process (SoradScheduler *scheduler, guint32 uid, GError **error)
       && sorad_process_is_current (scheduler->process))
     return TRUE;
   sorad_scheduler_close_process (scheduler);
-  scheduler->process = sorad_process_spawn (scheduler->config, scheduler->store,
+  scheduler->process = sorad_process_spawn (scheduler->config, scheduler->store, TRUE,
                                             sorad_scheduler_events (), scheduler, error);
   scheduler->process_uid = uid;
   return scheduler->process != NULL;

@@ -155,9 +155,9 @@ bus_fixture_launch_sorad (BusFixture *fixture, const BusSetup *setup)
       = program (setup->worker ? setup->worker : ABS_BUILDDIR "/dbus/sora-worker");
   g_autoptr (GPtrArray) environment = g_ptr_array_new ();
   g_mkdir (empty, 0755);
-  /* What tests build is no third party's, but where a test says otherwise. */
+  /* How busy the machine is must not matter.  What tests build is no third party's, but where a test says otherwise. */
   g_autofree char *text
-      = g_strdup_printf ("%s\n[Worker]\n%s%s", setup->settings ? setup->settings : "",
+      = g_strdup_printf ("[Worker]\nNice=0\n%s\n[Worker]\n%s%s", setup->settings ? setup->settings : "",
                          setup->settings && strstr (setup->settings, "TrustedPluginFolders=")
                              ? "#"
                              : "TrustedPluginFolders=" ABS_BUILDDIR ";",

@@ -112,6 +112,32 @@ START_TEST (empty_lists_of_folders_are_refused)
 }
 END_TEST
 
+START_TEST (what_is_no_class_is_refused)
+{
+  static const char *const bad[] = { "Nice=20", "Nice=-1", "Idle=perhaps" };
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autofree char *text = g_strdup_printf ("[Worker]\n%s\n", bad[i]);
+      ck_assert_ptr_null (load (text, &error));
+      g_autofree char *words = g_strdup_printf ("[Worker] %s: expected ", bad[i]);
+      ck_assert_msg (strstr (error->message, words) != NULL, "%s", error->message);
+    }
+}
+END_TEST
+
+START_TEST (idle_workers_are_waited_for)
+{
+  g_autoptr (SoradConfig) usual = load ("", NULL);
+  g_autoptr (SoradConfig) idle = load ("[Worker]\nIdle=true\nStallSeconds=0\n", NULL);
+  ck_assert_uint_eq (usual->nice, 10);
+  ck_assert_uint_eq (usual->heartbeat_seconds, 10);
+  ck_assert_uint_eq (idle->heartbeat_seconds, 10 * SORAD_IDLE_PATIENCE);
+  ck_assert_uint_eq (idle->answer_seconds, usual->answer_seconds * SORAD_IDLE_PATIENCE);
+  ck_assert_uint_eq (idle->stall_seconds, 0);
+}
+END_TEST
+
 START_TEST (the_service_keeps_its_state_where_systemd_says)
 {
   g_setenv ("STATE_DIRECTORY", "/var/lib/somewhere", TRUE);
@@ -160,6 +186,8 @@ START_TEST (example_shows_the_defaults)
   ck_assert_uint_eq (shown->cancel_grace_ms, defaults->cancel_grace_ms);
   ck_assert_uint_eq (shown->memory_max, defaults->memory_max);
   ck_assert_uint_eq (shown->tasks_max, defaults->tasks_max);
+  ck_assert_uint_eq (shown->nice, defaults->nice);
+  ck_assert_int_eq (shown->idle, defaults->idle);
   ck_assert_str_eq (shown->cgroup, defaults->cgroup);
   ck_assert_uint_eq (shown->idle_exit_seconds, defaults->idle_exit_seconds);
   ck_assert (g_str_has_suffix (defaults->state_dir, "/lib/sorad"));
@@ -209,6 +237,8 @@ main (void)
   tcase_add_test (parts, values_that_the_bus_cannot_carry_are_found);
   tcase_add_test (parts, details_are_the_documented_ones);
   tcase_add_test (parts, empty_lists_of_folders_are_refused);
+  tcase_add_test (parts, what_is_no_class_is_refused);
+  tcase_add_test (parts, idle_workers_are_waited_for);
   tcase_add_test (parts, the_service_keeps_its_state_where_systemd_says);
   tcase_add_test (parts, example_shows_the_defaults);
   tcase_add_test (parts, files_without_bytes_take_room);
