@@ -31,6 +31,18 @@ find_entry (const GOptionEntry *entries, const char *word)
   return NULL;
 }
 
+/* "-pVALUE", which GOption does not know, as "--param=VALUE"; else NULL. */
+static char *
+split_short (const GOptionEntry *entries, const char *word)
+{
+  if (word[0] != '-' || word[1] == '-' || word[1] == '\0' || word[2] == '\0')
+    return NULL;
+  for (const GOptionEntry *e = entries; e != NULL && e->long_name != NULL; e++)
+    if (e->short_name == word[1] && e->arg != G_OPTION_ARG_NONE)
+      return g_strdup_printf ("--%s=%s", e->long_name, word + 2 + (word[2] == '='));
+  return NULL;
+}
+
 /* GOption takes the letters that it knows out of every word that begins with "-", also out of the
  * value of an option that it does not know: "--negative-prompt -dark" would be "--detach". So such
  * a value is tied to its option before GOption looks: "--negative-prompt=-dark". */
@@ -41,7 +53,10 @@ tie_values (const GOptionEntry *entries, const GOptionEntry *common, int *argc, 
   for (i = 1; i < *argc && !g_str_equal (argv[i], "--"); i++)
     {
       char *word = argv[i], *next = i + 1 < *argc ? argv[i + 1] : NULL;
-      argv[out++] = word;
+      g_autofree char *split = split_short (entries, word);
+      argv[out++] = split != NULL ? (char *)g_intern_string (split) : word;
+      if (split != NULL)
+        continue;
       if (word[0] != '-' || next == NULL)
         continue;
       const GOptionEntry *entry = find_entry (entries, word);
@@ -94,8 +109,7 @@ soractl_parse_options (SoractlGlobal *global, const GOptionEntry *entries, gbool
     g_option_context_add_main_entries (context, entries, NULL);
   g_option_context_add_main_entries (context, common, NULL);
   g_autoptr (GError) error = NULL;
-  if (lenient)
-    tie_values (entries, common, argc, *argv);
+  tie_values (entries, common, argc, *argv);
   if (!g_option_context_parse (context, argc, argv, &error))
     return soractl_usage_error (verb, "%s", error->message);
   soractl_console_set_verbose (verbose);

@@ -23,6 +23,7 @@ refuses "memory below a byte" 2 "memory.*0.5" generate --memory 0.5 ball
 refuses "a switch that takes two words" 2 "'a cube'.*--mark=true" generate --mark "a cube" --prompt ball
 refuses "a switch that takes the pipeline" 2 "text-to-frames.*--mark=true" "$soractl" run --local --mark text-to-frames
 refuses "bus after the verb" 2 "--session goes before the verb" generate --session ball
+refuses "an unknown letter" 2 "Unknown option -y" "$soractl" jobs -ypsilon
 refuses "detached in this process" 2 "--detach.*--local" generate -d ball
 refuses "option that is not UTF-8" 2 "UTF-8" generate $'--caf\xe9' 1 ball
 refuses "JSON where there is none" 2 "--json" "$soractl" cancel --json 1

@@ -34,6 +34,9 @@ cmp dark.mp4 dark-2.mp4 || complain "--negative-prompt -dark is another request 
 ! cmp -s dark.mp4 light.mp4 || complain "--negative-prompt -dark was dropped"
 
 # -- Few steps.
+# A letter and its value in one word.
+"$soractl" generate --local -q -msmall-a -pwidth=32 -pheight=32 -pframes=5 -psteps=2 -s1 -oshort.mp4 "a red ball" > /dev/null || complain "values behind letters"
+"$soractl" generate --local -q "${tiny[@]}" -o long.mp4 "a red ball" > /dev/null && cmp short.mp4 long.mp4 || complain "values behind letters are others"
 "$soractl" generate --local -q "${tiny[@]}" --sampler dmd -o few.mp4 --turbo ball > /dev/null || complain "generate --turbo"
 "$soractl" check --json "${tiny[@]}" --sampler distill --timesteps 1000,600 --turbo ball > few.json || complain "check --turbo: $(cat few.json)"
 
