@@ -6,27 +6,39 @@
 For some scenes one attribute at a time goes through its values.  The true latents then differ by so much; how much
 of that difference is in what the DiT makes of pure noise (sigma 1) and each caption?  1 is all, 0 is nothing, below 0
 is worse than silence.  It shows what the loss does not: background is nine tenths of a clip's energy, and a
-motion that is not heard at all costs a fifth.
+motion that is not heard at all costs a fifth.  The tier is that of the latents; of tiers 2 and 3 scenes of one object are taken.
 """
 import argparse
 import random
 
 import torch
 
-import captions
 import dit_fast
 import export
 import make_latents
-import world
 
-VALUES = dict(background=world.BACKGROUNDS, colour=tuple(world.COLOURS), motion=world.MOTIONS, shape=world.SHAPES,
-              size=tuple(world.SIZES))
+KINDS = ("background", "colour", "motion", "shape", "size", "style")
+
+
+def varied(scene, kind, value):
+    """The scene with another value of one attribute."""
+    if kind in scene:
+        return dict(scene, **{kind: value})
+    return dict(scene, objects=[dict(scene["objects"][0], **{kind: value})])
+
+
+def bases(tier, count):
+    """Scenes of one object, which is none that cannot do or show a motion (a ball has no spin, a tree does not go)."""
+    if tier.number == 1:
+        return [dict(s, shape="star" if s["shape"] == "ball" else s["shape"]) for s in tier.sample(count, 9)]
+    ones = [s for s in tier.sample(2 * count, 9) if len(s["objects"]) == 1][:count]
+    return [varied(s, "shape", "star") for s in ones]
 
 
 def predicted(pair, info, scenes, rng):
     """The DiT's latents for the scenes' captions, from the same pure noise."""
-    pieces = make_latents.spiece()
-    ids, mask = dit_fast.pad_ids([pieces.encode(captions.caption(s, rng)) + [1] for s in scenes])
+    pieces, tier = make_latents.spiece(), make_latents.tier_of(info)
+    ids, mask = dit_fast.pad_ids([pieces.encode(tier.caption(s, rng)) + [1] for s in scenes])
     rows = dit_fast.encode_text(pair.text, ids, mask, dit_fast.buckets_of(pair.text, ids.shape[1]))
     z, t, h, w = info["size"]
     noise = torch.randn(1, z, t, h, w, generator=torch.Generator().manual_seed(1)).expand(len(scenes), -1, -1, -1, -1)
@@ -47,14 +59,14 @@ def main():
     mean, std = (torch.tensor(info[k]).view(1, -1, 1, 1, 1) for k in ("mean", "std"))
     pair, state = export.trained_pair(a.name, raw=True)
     rng = random.Random(2)
-    base = [dict(s, shape="star" if s["shape"] == "ball" else s["shape"])  # a ball has no spin
-            for s in world.sample_scenes(a.scenes, 9)]
-    for kind, values in VALUES.items():
+    tier = make_latents.tier_of(info)
+    base = bases(tier, a.scenes)
+    for kind in [k for k in KINDS if k in tier.kinds]:
         energy = missed = 0.0
         for scene in base:
-            scenes = [dict(scene, **{kind: value}) for value in values]
+            scenes = [varied(scene, kind, value) for value in tier.kinds[kind]]
             got = predicted(pair, info, scenes, rng)
-            want = (make_latents.encode(vae, scenes) - mean) / std
+            want = (make_latents.encode(vae, scenes, tier) - mean) / std
             got, want = got - got.mean(0), want - want.mean(0)
             energy += float(want.square().mean())
             missed += float((got - want).square().mean())

@@ -2,8 +2,8 @@
 """The objects of tiers 2 and 3 as signed distance fields, with the parts that are seen inside them.
 
 `OBJECTS[shape](x, y)` is called with places in the object's own frame (radii; x to the right, y down; what has a front faces
-right) and gives the distance to its outline, negative inside, and a list of parts (distance, paint, lined) that are painted over the
-body in turn; a lined part has a dark edge of its own.  A paint is a colour, or a factor on the object's own colour.  All
+right) and gives the distance to its outline, negative inside, and a list of parts (distance, paint, lined) that are
+painted over the body in turn; a lined part has a dark edge of its own.  A paint is a colour, or a factor on the object's own colour.  All
 are at least 1.62 radii high and wide, so that the smallest stays above 24 pixels at 96x96, and at most 2.12.
 Parts are no smaller than what is still seen at that size: an eye is 2 pixels in radius there.
 """

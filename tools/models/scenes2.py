@@ -143,7 +143,8 @@ def tracks(scene, frames):
 
 
 def _things(batch, frames):
-    """What is to be drawn, by layer (the second object first: it may be behind), shape and style: lists of (index, which, object, track)."""
+    """What is to be drawn, by layer (the second object first: it may be behind), shape and style: lists of (index, which of
+    the two, object, track)."""
     groups = {}
     for index, scene in enumerate(batch):
         for which, (thing, track) in enumerate(zip(scene["objects"], tracks(scene, frames))):

@@ -100,7 +100,7 @@ def paint(style, under, thing):
 (the background there, which an object drawn in lines alone shows inside, whatever is behind it)."""
     distance, colour, edge = thing["distance"], thing["colour"], thing["edge"]
     if style in ("", "pixel art"):
-        _, body, share = _filled(under, thing, True, own_edge=0.64 if style else 0.42)
+        _, body, share = _filled(under, thing, True, own_edge=0.70 if style else 0.42)
         return _over(under, few_tones(body, 10, -1) if style else body, share)
     if style == "pastel":
         _, body, share = _filled(under, thing, True, 2.0, 0.58)

@@ -186,8 +186,8 @@ class Drawing(unittest.TestCase):
                 self.assertTrue((x1 < x2).all(), s)
 
     def test_what_is_still_stands_still_in_every_style(self):
-        some = [scene(thing(shape, size="large"), background=back, style=style)
-                for shape, back, style in zip(world2.SHAPES, itertools.cycle(world2.BACKGROUNDS), itertools.cycle(("",) + world2.STYLES))]
+        looks = zip(world2.SHAPES, itertools.cycle(world2.BACKGROUNDS), itertools.cycle(("",) + world2.STYLES))
+        some = [scene(thing(shape, size="large"), background=back, style=style) for shape, back, style in looks]
         clips = scenes2.draw(some, 3)
         self.assertTrue(torch.equal(clips[:, :, 0], clips[:, :, 2]))
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Trains the DiT and, with it, the text encoder, on latents made ahead.
 
-The text encoder starts from `text.pt` if train_text.py has made it.
+The text encoder starts from `text.pt` if train_text.py has made it; --start begins with the averaged weights of another run, of
+a lower tier.  The tier is that of the latents.
 
     python train_dit.py --steps 14000
+    python train_dit.py --steps 30000 --start dit-1
 
 The network predicts the clean latents; its error is weighted as a velocity's would be (1 / sigma^2,
 bounded).  10 % of the captions are the empty prompt.  Constant rate with warm-up, then a linear fall over
@@ -18,15 +20,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-import captions
 import common
 import dit_fast
-from eval import look
+from eval import look, look2
 import make_latents
 import muon
 import places
 import sampler
-import world
+import tiers
 
 
 # Behind this block a linear layer must tell which cells of a token the object covers.  Where the object is follows
@@ -51,9 +52,9 @@ class Pair(torch.nn.Module):
         dit_fast.hear_the_prompt(self.dit, self.text, ids, ids > 0)
 
 
-def warm_up(loss_of, batch, shape, optimizer):
+def warm_up(loss_of, batch, shape, length, optimizer):
     """Lets the compiler work while latents are still being made."""
-    ids = torch.ones(batch, make_latents.LENGTH, dtype=torch.long)
+    ids = torch.ones(batch, length, dtype=torch.long)
     clean = torch.randn(batch, *shape)
     cover = torch.full((batch, shape[0], make_latents.CELLS**2), 0.1)
     loss_of(clean, torch.randn_like(clean), torch.full((batch,), 0.5), ids, cover)[0].backward()
@@ -79,6 +80,7 @@ def parse():
     p.add_argument("--judge-every", type=float, default=480, help="seconds")
     p.add_argument("--least", type=int, default=1000, help="latents to wait for")
     p.add_argument("--name", default="dit")
+    p.add_argument("--start", default="", help="begin with the averaged weights of this run instead of fresh ones")
     p.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
     return p.parse_args()
 
@@ -112,17 +114,33 @@ def rate_at(step, steps, top):
     return top * min(1.0, (step + 1) / 150) * max(0.02, fall)
 
 
-def held_out_prompts(count, seed=21):
-    scenes = world.sample_scenes(count, seed, "held-out")
+def held_out_prompts(count, seed=21, tier=tiers.of(1)):
+    scenes = tier.sample(count, seed, "held-out")
     rng = random.Random(f"prompts-{seed}")
-    return scenes, [captions.caption(s, rng) for s in scenes]
+    return scenes, [tier.caption(s, rng) for s in scenes]
+
+
+def marks_of(clips, scenes, tier):
+    """Shares of right attributes, quick: tier 1's shapes by templates, those of the others by eval/classify2.py."""
+    return look.grade(clips, scenes) if tier.number == 1 else look2.grade(clips, scenes, tier)
+
+
+def start_from(pair, name):
+    """The averaged weights of another run; both must be as wide and as deep."""
+    state = common.load(f"{name}.pt")
+    if state is None:
+        raise SystemExit(f"{common.state_dir() / name}.pt does not exist; --start names a run of train_dit.py in this folder")
+    with torch.no_grad():
+        for mine, theirs in zip(pair.parameters(), state["average"]["shadow"], strict=True):
+            mine.copy_(theirs)
 
 
 def grade(pair, vae, info, log, step, count=32):
     """Draws held-out prompts with the weights as they are, decodes and judges them."""
-    scenes, texts = held_out_prompts(count)
+    tier = make_latents.tier_of(info)
+    scenes, texts = held_out_prompts(count, tier=tier)
     clips = sampler.sample_texts(pair, vae, info, texts, steps=16, guidance=3.0, seed=3, shift=sampler.SHIFT)
-    marks = look.grade(clips, scenes)
+    marks = marks_of(clips, scenes, tier)
     common.log_line(log, step=step, held_out=marks)
 
 
@@ -135,12 +153,14 @@ def main():
     saved = common.load(f"{a.name}.pt")
     args = dict(vars(a), vocab=make_latents.spiece().vocab_size(), channels=z, extent=(t, h // 2, w // 2))
     pair = Pair(args)
+    if a.start and not saved:
+        start_from(pair, a.start)
     learned = None if saved else common.load("text.pt")
     if learned:
         pair.text.load_state_dict(learned["text"])
         print("the text encoder is that of train_text.py", flush=True)
     ids_all = np.load(common.state_dir() / "captions.npy")
-    if not saved:
+    if not saved and not a.start:
         pair.listen(torch.from_numpy(ids_all[:64, 0].astype(np.int64)))
     print("against the classes:", dit_fast.check(pair.dit, pair.text, t, h, w), flush=True)
     matrices, others = split_parameters(pair, a.muon > 0)
@@ -158,11 +178,11 @@ def main():
     latents = np.load(common.state_dir() / "latents.npy", mmap_mode="r")
     covers = np.load(common.state_dir() / "covers.npy", mmap_mode="r")
     rope = dit_fast.rotations(pair.dit, t, h, w)
-    loss_of = make_loss(pair, rope, dit_fast.buckets_of(pair.text, make_latents.LENGTH), a.floor)
+    loss_of = make_loss(pair, rope, dit_fast.buckets_of(pair.text, ids_all.shape[-1]), a.floor)
     if a.compile:
         loss_of = torch.compile(loss_of)
     vae, _ = make_latents.trained_vae()
-    warm_up(loss_of, a.batch, latents.shape[1:], optimizer)
+    warm_up(loss_of, a.batch, latents.shape[1:], ids_all.shape[-1], optimizer)
     while make_latents.read_json("latents.json")["done"] < min(a.least, info["count"]):
         time.sleep(2)
     order, log = None, f"{a.name}.jsonl"

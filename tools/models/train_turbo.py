@@ -20,15 +20,12 @@ import time
 import numpy as np
 import torch
 
-import captions
 import common
 import dit_fast
-from eval import look
 import export
 import make_latents
 import sampler
 import train_dit
-import world
 
 STEPS = sampler.TURBO_STEPS
 
@@ -87,9 +84,10 @@ def draw_paths(a, pair, info, rope):
     if not done:
         rng = random.Random(f"turbo-{a.seed}")
         pieces = make_latents.spiece()
-        ids = np.zeros((a.count, make_latents.LENGTH), np.uint16)
-        for row, scene in zip(ids, world.sample_scenes(a.count, a.seed + 100)):
-            said = pieces.encode(captions.caption(scene, rng)) + [1]
+        tier = make_latents.tier_of(info)
+        ids = np.zeros((a.count, tier.length), np.uint16)
+        for row, scene in zip(ids, tier.sample(a.count, a.seed + 100)):
+            said = pieces.encode(tier.caption(scene, rng)) + [1]
             row[:len(said)] = said
         np.save(folder / "turbo-captions.npy", ids)
         np.lib.format.open_memmap(folder / "turbo.npy", "w+", np.float16, (a.count, len(STEPS), *tokens))
@@ -140,10 +138,11 @@ def train(a, pair, info, rope):
         at, spent = saved["step"], saved["spent"]
     targets = np.load(common.state_dir() / "turbo.npy", mmap_mode="r")
     words = np.load(common.state_dir() / "turbo-captions.npy")
-    buckets = dit_fast.buckets_of(pair.text, make_latents.LENGTH)
+    buckets = dit_fast.buckets_of(pair.text, words.shape[1])
     s = sigmas()
     vae, _ = make_latents.trained_vae()
-    scenes, texts = train_dit.held_out_prompts(32)
+    tier = make_latents.tier_of(info)
+    scenes, texts = train_dit.held_out_prompts(32, tier=tier)
     started = last_save = last_judge = time.time()
     sums = []
     while at < a.steps:
@@ -187,7 +186,7 @@ def train(a, pair, info, rope):
             last_judge = now
             with common.Swapped(dit, average):
                 common.log_line(f"{a.name}.jsonl", step=at,
-                                held_out=look.grade(sample(dit, pair.text, vae, info, texts), scenes))
+                                held_out=train_dit.marks_of(sample(dit, pair.text, vae, info, texts), scenes, tier))
 
 
 def parse():

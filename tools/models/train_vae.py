@@ -17,19 +17,19 @@ import torch
 
 import common
 import muon
-import scenes
+import tiers
 import vae_fast
 import world
 
 
-def clip_pool(count, side, frames, part="train", seed=1):
+def clip_pool(count, side, frames, part="train", seed=1, tier=tiers.of(1)):
     """uint8 clips [count, 3, frames, side, side], drawn once and kept in the state folder."""
-    path = common.state_dir() / f"clips-{part}-{side}x{frames}-{count}.npy"
+    path = common.state_dir() / f"clips-{part}-{side}x{frames}-{count}{'' if tier.number == 1 else f'-tier-{tier.number}'}.npy"
     if not path.exists():
-        pool = world.sample_scenes(count, seed, part)
+        pool = tier.sample(count, seed, part)
         clips = np.empty((count, 3, frames, side, side), np.uint8)
         for i in range(0, count, 64):
-            drawn = scenes.draw(pool[i:i + 64], frames, side, side)
+            drawn = tier.draw(pool[i:i + 64], frames, side, side)
             clips[i:i + 64] = ((drawn + 1) * 127.5).round().to(torch.uint8).numpy()
         np.save(path, clips)
     return torch.from_numpy(np.load(path, mmap_mode="r+"))
@@ -102,6 +102,7 @@ def main():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--judge-every", type=float, default=900, help="seconds")
+    tiers.add_option(p)
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     torch.manual_seed(a.seed)
@@ -128,8 +129,9 @@ def main():
             second.buffers = state["second"]
         average.restore(state["average"])
         step, spent = state["step"], state["spent"]
-    pool = clip_pool(a.pool, a.side, a.frames)
-    judge = as_float(clip_pool(16, a.side, a.frames, "held-out")[:8])
+    tier = tiers.of(a.tier)
+    pool = clip_pool(a.pool, a.side, a.frames, tier=tier)
+    judge = as_float(clip_pool(16, a.side, a.frames, "held-out", tier=tier)[:8])
     generator = torch.Generator()
     before = a.steps_frames + a.steps_clips
     total = before + a.steps_decoder

@@ -31,7 +31,8 @@ MAY = {
     "house": _PLACED, "moon": _FLYING, "flower": _FLYING + ("spin",), "cloud": _FLYING,
 }
 SHAPES = tuple(MAY)
-RELATIONS = ("beside", "left of", "above", "in front of")  # what the first is to the second; beside: on its left, but nobody says so
+# What the first is to the second; "beside" is on its left, but nobody says so.
+RELATIONS = ("beside", "left of", "above", "in front of")
 STYLES = ("outline", "pixel art", "neon", "pastel", "watercolour")
 
 # Of two objects.  They may go along the line between them only together, one behind the other; else each has half of the picture.
@@ -85,7 +86,8 @@ def one(rng):
 
 
 def two(rng):
-    """A scene of two objects, without style and seed; possible or not.  A fifth go one behind the other, and half do not move alike."""
+    """A scene of two objects, without style and seed; possible or not.  Unless one is in front of the other, a fifth go one behind
+    the other, and half do not move alike."""
     relation, kind = rng.choice(RELATIONS), rng.random()
     free = [m for m in world.MOTIONS if m not in ALONG[relation]]
     if relation == "in front of":

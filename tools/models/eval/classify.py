@@ -36,14 +36,14 @@ def cut(clip, mask, margin=1.15, shift=(0.0, 0.0)):
     return F.grid_sample(picture, torch.stack([gx, gy], -1)[None], padding_mode="border", align_corners=False)[0]
 
 
-def network():
+def network(shapes=len(world.SHAPES)):
     layers, width = [], 4
     for out in (16, 32, 64):
         layers += [torch.nn.Conv2d(width, out, 3, 1, 1), torch.nn.GroupNorm(4, out), torch.nn.SiLU(),
                    torch.nn.MaxPool2d(2)]
         width = out
     return torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(width * 16, 128), torch.nn.SiLU(),
-                               torch.nn.Linear(128, len(world.SHAPES)))
+                               torch.nn.Linear(128, shapes))
 
 
 def blurred(clips, sigma):

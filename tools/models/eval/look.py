@@ -22,21 +22,28 @@ def known_backgrounds(height, width):
     return torch.stack([scenes.background(n, height, width).clamp(0, 1) for n in world.BACKGROUNDS])
 
 
-def guess_backgrounds(clips):
+def guess_backgrounds(clips, known=None):
     """The known background nearest to each clip by the median pixel: names, and their pictures [N, 3, H, W]."""
-    known = known_backgrounds(*clips.shape[-2:])
+    known = known_backgrounds(*clips.shape[-2:]) if known is None else known
     picture = clips.median(2).values
     distance = (picture[:, None] - known[None]).abs().amax(2).flatten(2)
     best = distance.quantile(0.6, dim=-1).argmin(1)
     return [world.BACKGROUNDS[i] for i in best], known[best]
 
 
-def object_masks(clips, backs):
-    """Filled object masks, f32 0 or 1 [N, T, H, W], of clips [N, 3, T, H, W] in 0..1."""
-    solid = ((clips - backs[:, :, None]).abs().amax(1) > 0.13).float()
+def solid_masks(clips, backs, differs=0.13):
+    """What differs from the background, without specks: f32 0 or 1 [N, T, H, W], of clips [N, 3, T, H, W] in 0..1."""
+    solid = ((clips - backs[:, :, None]).abs().amax(1) > differs).float()
     n, t, h, w = solid.shape
     solid = solid.view(n * t, 1, h, w)
-    solid = (F.avg_pool2d(solid, 3, 1, 1) > 0.45).float()
+    return (F.avg_pool2d(solid, 3, 1, 1) > 0.45).float().view(n, t, h, w)
+
+
+def object_masks(clips, backs):
+    """Filled object masks, f32 0 or 1 [N, T, H, W], of clips [N, 3, T, H, W] in 0..1."""
+    solid = solid_masks(clips, backs)
+    n, t, h, w = solid.shape
+    solid = solid.view(n * t, 1, h, w)
     outside = torch.zeros_like(solid)
     outside[..., 0, :] = outside[..., -1, :] = 1
     outside[..., :, 0] = outside[..., :, -1] = 1
@@ -161,6 +168,11 @@ def look(clips, name_shape=None):
 
 
 KEYS = ("colour", "shape", "motion", "background")
+
+
+def wrong(found, wanted):
+    """What one clip shows instead of what its scene asks for, by attribute."""
+    return {k: f"{found[k]}, not {wanted[k]}" for k in KEYS if found[k] != wanted[k]}
 
 
 def right(found, wanted):

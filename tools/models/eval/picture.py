@@ -10,6 +10,7 @@ import tempfile
 
 from PIL import Image
 
+import tiers
 import train_dit
 
 
@@ -20,8 +21,9 @@ def main():
     p.add_argument("--soractl", default="soractl")
     p.add_argument("--count", type=int, default=8)
     p.add_argument("--prompt", action="append", help="instead of the held-out ones; once for each")
+    tiers.add_option(p)
     a = p.parse_args()
-    prompts = a.prompt or train_dit.held_out_prompts(a.count)[1]
+    prompts = a.prompt or train_dit.held_out_prompts(a.count, tier=tiers.of(a.tier))[1]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for i, prompt in enumerate(prompts):
