@@ -41,8 +41,8 @@ def likely_styles(clip):
 
 
 def blocky(clip, mask):
-    """How much of the change in a clip [3, T, H, W] is at the edges of pixel art's blocks, where the mask [T, H, W] is: all of it in
-    pixel art, half where that is soft, about a third in other styles (more if an edge happens to lie on one)."""
+    """How much of the change in a clip [3, T, H, W] is at the edges of pixel art's blocks, where the mask [T, H, W] is: all
+    of it in pixel art, half where that is soft, about a third in other styles (more if an edge happens to lie on one)."""
     inside, on, whole = F.max_pool2d(mask[:, None], 3, 1, 1)[:, 0], 0.0, 1e-6
     for axis, blocks in zip((1, 2), styles.grid(*clip.shape[-2:])):
         side = clip.shape[axis + 1]
