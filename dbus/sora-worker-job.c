@@ -224,8 +224,14 @@ run_plan (Job *job, SoraPlan *plan, GVariant *options, const char *output_dir,
       sora_runner_set_cache (runner, dir);
       sora_runner_set_packed (runner, packed, SORA_PACKED_KEEP);
     }
-  else if (worker->packed_dir)
-    sora_runner_set_packed (runner, worker->packed_dir, SORA_PACKED_READ);
+  else
+    {
+      /* Without Landlock or a file system of its own any worker can read any folder of sorad's. */
+      if (worker->cache_dir && worker->level >= SORA_SANDBOX_FILTERED)
+        sora_runner_set_cache (runner, worker->cache_dir);
+      if (worker->packed_dir)
+        sora_runner_set_packed (runner, worker->packed_dir, SORA_PACKED_READ);
+    }
 
   g_mutex_lock (&worker->lock);
   worker->runner = sora_runner_ref (runner);

@@ -372,6 +372,19 @@ grant_all (SoraSandbox *sandbox, SoraEnvironment *environment, char **plugin_dir
   sora_sandbox_grant (sandbox, tmp_dir, TRUE);
 }
 
+/* Another user's folder is not among those that are granted. */
+static void
+grant_cache (SoraWorker *worker, SoraSandbox *sandbox, const char *dir)
+{
+  if (g_mkdir_with_parents (dir, 0700) != 0)
+    {
+      g_message ("nothing is kept for later jobs: the folder '%s': %s", dir, g_strerror (errno));
+      return;
+    }
+  worker->cache_dir = g_strdup (dir);
+  sora_sandbox_grant (sandbox, dir, TRUE);
+}
+
 /* Looked at from outside the sandbox, where root is root. */
 static void
 grant_packed (SoraWorker *worker, SoraSandbox *sandbox, const char *dir)
@@ -418,6 +431,7 @@ main (int argc, char **argv)
   g_auto (GStrv) model_dirs = NULL;
   g_autofree char *default_model = NULL;
   g_auto (GStrv) readable = NULL;
+  g_autofree char *cache_dir = NULL;
   g_autofree char *packed_dir = NULL;
   g_autofree char *tmp_dir = NULL;
   g_autofree char *level = NULL;
@@ -455,6 +469,8 @@ main (int argc, char **argv)
     { "grant", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME_ARRAY, &grants, "A model of it",
       "PATH" },
     { "readable", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &readable, "What it may read, too", "PATH" },
+    { "cache-dir", 0, 0, G_OPTION_ARG_FILENAME, &cache_dir,
+      "Folder of what stages gave to the user that it serves", "DIR" },
     { "packed-dir", 0, 0, G_OPTION_ARG_FILENAME, &packed_dir,
       "Folder of packed weights that root made for all", "DIR" },
     { "memory-max", 0, 0, G_OPTION_ARG_INT64, &memory_max, "Most memory to take", "BYTES" },
@@ -521,6 +537,8 @@ main (int argc, char **argv)
   g_setenv ("TMPDIR", tmp_dir, TRUE);
   worker.environment = make_environment (plugin_dirs, pipeline_dirs, model_dirs);
   grant_all (sandbox, worker.environment, plugin_dirs, readable, tmp_dir);
+  if (cache_dir)
+    grant_cache (&worker, sandbox, cache_dir);
   if (packed_dir)
     grant_packed (&worker, sandbox, packed_dir);
   g_auto (GStrv) installed = sora_registry_default_dirs (FALSE);

@@ -22,6 +22,7 @@ typedef struct
   SoraChannel *channel;
   SoraEnvironment *environment;
   char *tmp_dir;
+  char *cache_dir;  /* of what stages gave to the user whose jobs it is for; NULL: the default, or none */
   char *packed_dir; /* root's folder of packed weights; NULL: none that is to be believed */
   SoraSandboxLevel level;
   SoraSandbox *sandbox;

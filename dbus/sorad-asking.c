@@ -128,7 +128,7 @@ sorad_ask (const SoradConfig *config, SoradStore *store, SoraMessageType questio
   asking->data = data;
   asking->timeout_seconds = timeout_seconds;
   askings = g_slist_prepend (askings, asking);
-  asking->process = sorad_process_spawn (config, store, FALSE, &callbacks, asking, &asking->error);
+  asking->process = sorad_process_spawn (config, store, FALSE, NULL, &callbacks, asking, &asking->error);
   if (!asking->process)
     {
       finish_soon (asking);

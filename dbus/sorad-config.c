@@ -48,6 +48,7 @@ static const Key keys[] = {
   KEY ("Limits", "InputBytes", KEY_UINT64, max_input_bytes, 0, 256 * 1024 * 1024),
   KEY ("Limits", "KeepDays", KEY_UINT, keep_days, 0, 36500),
   KEY ("Limits", "Calls", KEY_UINT, max_calls, 4, 100000),
+  KEY ("Limits", "CacheBytes", KEY_UINT64, max_cache_bytes, 0, G_MAXINT64),
   KEY ("Worker", "Program", KEY_STRING, worker, 0, 0),
   KEY ("Worker", "IdleSeconds", KEY_UINT, idle_seconds, 0, 86400),
   KEY ("Worker", "HeartbeatSeconds", KEY_UINT, heartbeat_seconds, 2, 3600),
@@ -222,11 +223,14 @@ sorad_config_load (gboolean session, const char *file, GError **error)
   config->max_request_bytes = 1 << 20;
   config->max_input_bytes = 64 << 20;
   config->max_calls = 256;
+  config->max_cache_bytes = 256 << 20;
   config->idle_seconds = 300;
   config->heartbeat_seconds = 10;
   config->stall_seconds = 3600;
   config->cancel_grace_ms = 1000;
   config->sandbox = g_strdup ("auto");
+  config->users_dir
+      = session ? NULL : g_build_filename (g_get_user_cache_dir (), "sorad-users", NULL);
   config->packed_dir = session ? NULL : sora_packed_system_dir ();
   config->nice = 10;
   config->max_crashes = 3;
@@ -259,6 +263,15 @@ sorad_config_load (gboolean session, const char *file, GError **error)
   return g_steal_pointer (&config);
 }
 
+char *
+sorad_config_cache_dir (const SoradConfig *config, guint32 uid)
+{
+  if (!config->users_dir)
+    return sora_cache_default_dir ();
+  g_autofree char *user = g_strdup_printf ("%" G_GUINT32_FORMAT, uid);
+  return g_build_filename (config->users_dir, user, "stages", NULL);
+}
+
 void
 sorad_config_free (SoradConfig *config)
 {
@@ -272,6 +285,7 @@ sorad_config_free (SoradConfig *config)
   g_free (config->worker);
   g_free (config->admin_group);
   g_free (config->sandbox);
+  g_free (config->users_dir);
   g_free (config->packed_dir);
   g_strfreev (config->readable);
   g_strfreev (config->trusted);

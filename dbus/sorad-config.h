@@ -28,6 +28,7 @@ typedef struct
   guint64 max_input_bytes; /* input files of one job */
   guint keep_days;         /* after which a job that is over is forgotten; 0: never for its age */
   guint max_calls;         /* calls without a reply yet */
+  guint64 max_cache_bytes; /* what stages gave, kept for later jobs; 0: nothing is */
 
   /* [Worker] */
   guint idle_seconds;      /* a warm worker's life without a job */
@@ -35,6 +36,7 @@ typedef struct
   guint stall_seconds;     /* a job without any progress; 0: for ever */
   guint cancel_grace_ms;
   char *sandbox;      /* "auto", or the level that every worker must have */
+  char *users_dir;    /* a folder for each user's kept results of stages; NULL: the one user's own (a session's) */
   char *packed_dir;   /* packed weights that the administrator made, which all workers may read; NULL: none (a session's) */
   char **readable;    /* what workers may read beside plugins, pipelines and models; may be NULL */
   guint nice;    /* least niceness of a worker */
@@ -59,6 +61,8 @@ typedef struct
   guint idle_exit_seconds; /* with no job known; 0: never */
 } SoradConfig;
 
+/* Of @uid, of what stages gave to its jobs; it need not exist. */
+char *sorad_config_cache_dir (const SoradConfig *config, guint32 uid);
 /* Defaults of the mode, then @file (NULL: the installed one if there is one).  An unknown group or
  * key is an error. */
 SoradConfig *sorad_config_load (gboolean session, const char *file, GError **error);

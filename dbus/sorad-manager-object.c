@@ -5,6 +5,7 @@
 #include "config.h"
 #include "sorad-bus.h"
 
+#include "core/sora-cache.h"
 #include "core/sora-runner.h"
 #include "dbus/sora-bus-error.h"
 #include "sorad-asking.h"
@@ -431,12 +432,26 @@ list_jobs (SoradBus *bus, guint32 uid, GDBusMethodInvocation *invocation)
   g_dbus_method_invocation_return_value (invocation, g_variant_new ("(a(oa{sv}))", &rows));
 }
 
+/* A worker that reads one at the moment has it open, and one that is written comes after. */
+static void
+clear_cache (SoradBus *bus, guint32 uid, GDBusMethodInvocation *invocation)
+{
+  g_autofree char *dir = sorad_config_cache_dir (bus->config, uid);
+  g_autoptr (GError) error = NULL;
+  if (sora_cache_clear (dir, &error))
+    g_dbus_method_invocation_return_value (invocation, NULL);
+  else
+    g_dbus_method_invocation_return_gerror (invocation, error);
+}
+
 void
 sorad_manager_call (SoradBus *bus, guint32 uid, GDBusMethodInvocation *invocation)
 {
   const char *method = g_dbus_method_invocation_get_method_name (invocation);
   if (g_str_equal (method, "ListJobs"))
     list_jobs (bus, uid, invocation);
+  else if (g_str_equal (method, "ClearCache"))
+    clear_cache (bus, uid, invocation);
   else
     begin_request (bus, uid, invocation, g_str_equal (method, "Check"));
 }

@@ -17,6 +17,7 @@ static const struct
   { "Manager", "Submit", SORAD_PERMISSION_CALLER },
   { "Manager", "Check", SORAD_PERMISSION_CALLER },
   { "Manager", "ListJobs", SORAD_PERMISSION_CALLER },
+  { "Manager", "ClearCache", SORAD_PERMISSION_CALLER },
   { "Manager", "AddModel", SORAD_PERMISSION_ADMIN },
   { "Manager", "RemoveModel", SORAD_PERMISSION_ADMIN },
   { "Manager", "Version", SORAD_PERMISSION_PUBLIC },

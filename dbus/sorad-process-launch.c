@@ -13,7 +13,7 @@
 
 /* The worker gets what it needs of the environment, not what happens to be in the daemon's. */
 static char **
-worker_environment (void)
+worker_environment (const SoradConfig *config)
 {
   static const char *const names[] = { "PATH",
                                        "HOME",
@@ -39,7 +39,12 @@ worker_environment (void)
         g_ptr_array_add (kept, g_strdup (all[i]));
     }
   g_ptr_array_add (kept, NULL);
-  return (char **)g_ptr_array_free (kept, FALSE);
+  g_autofree char *most = g_strdup_printf ("%" G_GUINT64_FORMAT, config->max_cache_bytes);
+  char **environment = (char **)g_ptr_array_free (kept, FALSE);
+  const char *given = g_environ_getenv (environment, "SORA_CACHE_MAX");
+  if (!given || !*given)
+    environment = g_environ_setenv (environment, "SORA_CACHE_MAX", most, TRUE);
+  return environment;
 }
 
 static void
@@ -50,7 +55,8 @@ add_dirs (GPtrArray *argv, const char *option, char **dirs)
 }
 
 static GPtrArray *
-worker_arguments (const SoradConfig *config, const char *work_dir, gboolean for_jobs)
+worker_arguments (const SoradConfig *config, const char *work_dir, gboolean for_jobs,
+                  const char *cache_dir)
 {
   GPtrArray *argv = g_ptr_array_new_with_free_func (g_free);
   g_ptr_array_add (argv, g_strdup (config->worker));
@@ -60,6 +66,8 @@ worker_arguments (const SoradConfig *config, const char *work_dir, gboolean for_
   add_dirs (argv, "--readable", config->readable);
   if (config->packed_dir)
     g_ptr_array_add (argv, g_strdup_printf ("--packed-dir=%s", config->packed_dir));
+  if (cache_dir)
+    g_ptr_array_add (argv, g_strdup_printf ("--cache-dir=%s", cache_dir));
   add_dirs (argv, "--trusted-plugin-dir", config->trusted);
   g_ptr_array_add (argv, g_strdup_printf ("--third-party=%s", config->third_party));
   g_ptr_array_add (argv, g_strdup_printf ("--answer-seconds=%u", config->answer_seconds));
@@ -99,10 +107,10 @@ enter_group (gpointer group)
 
 GSubprocess *
 sorad_process_launch (const SoradConfig *config, const char *work_dir, gboolean for_jobs,
-                      int socket, int group, GError **error)
+                      const char *cache_dir, int socket, int group, GError **error)
 {
-  g_autoptr (GPtrArray) argv = worker_arguments (config, work_dir, for_jobs);
-  g_auto (GStrv) environment = worker_environment ();
+  g_autoptr (GPtrArray) argv = worker_arguments (config, work_dir, for_jobs, cache_dir);
+  g_auto (GStrv) environment = worker_environment (config);
   g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
   g_subprocess_launcher_set_environ (launcher, environment);
   g_subprocess_launcher_set_cwd (launcher, "/");

@@ -158,7 +158,8 @@ on_watchdog (gpointer data)
 
 SoradProcess *
 sorad_process_spawn (const SoradConfig *config, SoradStore *store, gboolean for_jobs,
-                     const SoradProcessCallbacks *callbacks, gpointer data, GError **error)
+                     const char *cache_dir, const SoradProcessCallbacks *callbacks, gpointer data,
+                     GError **error)
 {
   static guint64 last_number;
   int sockets[2];
@@ -184,8 +185,9 @@ sorad_process_spawn (const SoradConfig *config, SoradStore *store, gboolean for_
       close (sockets[1]);
       return NULL;
     }
-  g_autoptr (GSubprocess) subprocess = sorad_process_launch (
-      config, work_dir, for_jobs, sockets[1], group ? sorad_cgroup_entry (group) : -1, error);
+  g_autoptr (GSubprocess) subprocess
+      = sorad_process_launch (config, work_dir, for_jobs, cache_dir, sockets[1],
+                              group ? sorad_cgroup_entry (group) : -1, error);
   if (!subprocess)
     {
       sorad_cgroup_end (group);

@@ -109,7 +109,10 @@ prepare_process (SoradScheduler *scheduler, guint32 uid, GError **error)
       && sorad_process_is_current (scheduler->process))
     return TRUE;
   sorad_scheduler_close_process (scheduler);
-  scheduler->process = sorad_process_spawn (scheduler->config, scheduler->store, TRUE,
+  /* A session's worker has the user's own folder, as soractl --local has. */
+  g_autofree char *cache_dir
+      = scheduler->config->session ? NULL : sorad_config_cache_dir (scheduler->config, uid);
+  scheduler->process = sorad_process_spawn (scheduler->config, scheduler->store, TRUE, cache_dir,
                                             sorad_scheduler_events (), scheduler, error);
   scheduler->process_uid = uid;
   return scheduler->process != NULL;

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 #include "sora-cache.h"
+#include "soractl-bus.h"
 #include "soractl-cache.h"
 #include "soractl-console.h"
 #include "soractl-json.h"
@@ -72,6 +73,17 @@ read_part (const char *part, gboolean *results, gboolean *packed)
   return *results || *packed;
 }
 
+/* What the service of the machine keeps of the caller's jobs. */
+static gboolean
+clear_service (SoractlGlobal *global, GError **error)
+{
+  global->system = TRUE;
+  g_autoptr (GDBusConnection) connection = soractl_bus_connect (global, error);
+  g_autoptr (SoraBusManager) manager
+      = connection != NULL ? soractl_bus_manager (connection, error) : NULL;
+  return manager != NULL && sora_bus_manager_call_clear_cache_sync (manager, NULL, error);
+}
+
 int
 soractl_verb_cache (SoractlGlobal *global, int argc, char **argv)
 {
@@ -80,7 +92,8 @@ soractl_verb_cache (SoractlGlobal *global, int argc, char **argv)
   gboolean machine = FALSE, turbo = FALSE, results = FALSE, packed = FALSE;
   const GOptionEntry entries[] = {
     { "system", 0, 0, G_OPTION_ARG_NONE, &machine,
-      "Packed weights for the service of the machine (root's to change)", NULL },
+      "What the service of the machine keeps: packed weights (root's to change), or your results",
+      NULL },
     { "param", 'p', 0, G_OPTION_ARG_STRING_ARRAY, &params,
       "Of pack: a parameter, such as precision=fast", "NAME=VALUE" },
     { "turbo", 0, 0, G_OPTION_ARG_NONE, &turbo, "Of pack: of the model's few-step rule", NULL },
@@ -104,7 +117,9 @@ soractl_verb_cache (SoractlGlobal *global, int argc, char **argv)
     return soractl_usage_error ("cache", "pack takes a model, by name or path");
   if (!pack && (params != NULL || turbo))
     return soractl_usage_error ("cache", "--param and --turbo are for 'soractl cache pack MODEL'");
-  if (machine && (clear || pack) && geteuid () != 0)
+  /* With no word after it `clear --system` is of what root keeps there. */
+  const gboolean own = results && !packed;
+  if (machine && (clear || pack) && !own && geteuid () != 0)
     {
       soractl_console_error ("packed weights of the machine are root's, as its service takes what "
                              "root wrote alone: use sudo");
@@ -114,6 +129,8 @@ soractl_verb_cache (SoractlGlobal *global, int argc, char **argv)
       && (code = soractl_cache_pack (global, argv[2], params, turbo, packed_dir, machine))
              != SORACTL_OK)
     return code;
+  if (machine && own && !clear_service (global, &error))
+    return soractl_report (error);
   if (results && !machine && !sora_cache_clear (dir, &error))
     return soractl_report (error);
   if (packed && !sora_packed_clear (packed_dir, &error))

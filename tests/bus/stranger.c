@@ -7,6 +7,7 @@
  * OTHER, which never was stranger ADDRESS list              prints how many jobs it sees stranger
  * ADDRESS submit MODE       prints the job's path
  *   stranger ADDRESS remove MODEL      RemoveModel
+ *   stranger ADDRESS clip PROMPT       waits for a small clip, and prints what its job noted
  */
 #include "config.h"
 
@@ -103,6 +104,48 @@ call_manager (const char *method, GVariant *arguments)
   return TRUE;
 }
 
+static gboolean
+make_clip (const char *prompt)
+{
+  static const char *const counts[] = { "width", "height", "frames", "steps" };
+  static const gint64 values[] = { 32, 32, 5, 1 };
+  g_autoptr (GError) error = NULL;
+  GVariantDict parameters, options;
+  g_variant_dict_init (&parameters, NULL);
+  g_variant_dict_insert (&parameters, "prompt", "s", prompt);
+  g_variant_dict_insert (&parameters, "layout", "s", "sheet");
+  for (gsize i = 0; i < G_N_ELEMENTS (counts); i++)
+    g_variant_dict_insert (&parameters, counts[i], "x", values[i]);
+  g_variant_dict_init (&options, NULL);
+  g_variant_dict_insert (&options, "seed", "t", G_GUINT64_CONSTANT (1));
+  g_autoptr (GVariant) reply = g_dbus_connection_call_sync (
+      bus, SORAD, "/org/sorad/Sora1", "org.sorad.Sora1.Manager", "Submit",
+      g_variant_new ("(s@a{sv}@a{sv})", "text-to-frames", g_variant_dict_end (&parameters),
+                     g_variant_dict_end (&options)),
+      G_VARIANT_TYPE ("(o)"), G_DBUS_CALL_FLAGS_NONE, 20000, NULL, &error);
+  const char *job = NULL;
+  if (reply)
+    g_variant_get (reply, "(&o)", &job);
+  g_autoptr (GVariant) end
+      = !reply ? NULL
+               : g_dbus_connection_call_sync (bus, SORAD, job, "org.sorad.Sora1.Job", "Wait", NULL,
+                                              NULL, G_DBUS_CALL_FLAGS_NONE, 120000, NULL, &error);
+  g_autoptr (GVariant) notes
+      = !end ? NULL
+             : g_dbus_connection_call_sync (
+                 bus, SORAD, job, "org.freedesktop.DBus.Properties", "Get",
+                 g_variant_new ("(ss)", "org.sorad.Sora1.Job", "Notes"), G_VARIANT_TYPE ("(v)"),
+                 G_DBUS_CALL_FLAGS_NONE, 20000, NULL, &error);
+  if (!notes)
+    {
+      g_printerr ("clip: %s\n", error->message);
+      return FALSE;
+    }
+  g_autofree char *ended = g_variant_print (end, FALSE), *said = g_variant_print (notes, FALSE);
+  g_print ("%s %s\n", ended, said);
+  return TRUE;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -129,6 +172,8 @@ main (int argc, char **argv)
     ok = call_manager ("ListJobs", g_variant_new ("(a{sv})", NULL));
   else if (g_str_equal (argv[2], "remove") && argc == 4)
     ok = call_manager ("RemoveModel", g_variant_new ("(s)", argv[3]));
+  else if (g_str_equal (argv[2], "clip") && argc == 4)
+    ok = make_clip (argv[3]);
   else if (g_str_equal (argv[2], "submit") && argc == 4)
     {
       GVariantDict parameters;

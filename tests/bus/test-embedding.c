@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What stages gave, behind a session's service: a second job with the same prompt takes the
- * embedding that the first one's worker kept, or the latents where it asks for the same ones,
- * another worker's job too, and the clips are the same to the byte; a service for all users keeps
- * none.
+ * What stages gave, behind a service: a second job with the same prompt takes the embedding that
+ * the first one's worker kept, or the latents where it asks for the same ones, another worker's job
+ * too, and the clips are the same to the byte; a service for all users keeps each user's apart.
  */
 #include "config.h"
 
@@ -11,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "bus-fixture.h"
 #include "dbus/sora-bus-error.h"
@@ -32,7 +32,8 @@ static const char *const files[]
         "vae/config.json",
         "vae/diffusion_pytorch_model.safetensors" };
 
-static char *dir; /* models/small-a, and cache */
+static char *dir;   /* models/small-a, and cache */
+static char *level; /* of the last job's worker */
 
 static char *
 path_in (const char *first, const char *second)
@@ -84,10 +85,11 @@ teardown (void)
 {
   bus_remove_tree (dir);
   g_free (dir);
+  g_clear_pointer (&level, g_free);
 }
 
 static BusFixture *
-start (gboolean system)
+start (gboolean system, const char *settings)
 {
   g_autofree char *models = path_in ("models", NULL), *cache = path_in ("cache", NULL);
   g_autofree char *home = g_strconcat ("XDG_CACHE_HOME=", cache, NULL);
@@ -95,6 +97,7 @@ start (gboolean system)
   return bus_fixture_new (&(BusSetup){ .plugin_dir = ABS_BUILDDIR "/stage/plugins",
                                        .pipeline_dir = ABS_SRCDIR "/pipelines",
                                        .model_dir = models,
+                                       .settings = settings,
                                        .environment = environment,
                                        .system = system });
 }
@@ -136,6 +139,8 @@ make_clip (BusFixture *fixture, const char *prompt, guint64 seed, gboolean cache
   g_variant_get (end, "(&s)", &state);
   g_autofree char *why = bus_get_string (bus, job, "Error");
   ck_assert_msg (g_str_equal (state, "done"), "%s: %s", state, why);
+  g_free (level);
+  level = bus_get_string (bus, job, "SandboxLevel");
   g_autoptr (GVariant) notes = bus_get (bus, job, JOB, "Notes");
   g_autofree const char **said = g_variant_get_strv (notes, NULL);
   *taken = g_strv_contains (said, TEXT_TAKEN)      ? "embedding"
@@ -161,14 +166,14 @@ START_TEST (second_job_takes_what_the_first_gave)
   };
   gsize sizes[G_N_ELEMENTS (jobs)];
   char *clips[G_N_ELEMENTS (jobs)];
-  BusFixture *fixture = start (FALSE);
+  BusFixture *fixture = start (FALSE, NULL);
   for (gsize i = 0; i < G_N_ELEMENTS (jobs); i++)
     {
       const char *taken;
       if (i == 5) /* another daemon, another worker, the same user */
         {
           bus_fixture_free (fixture);
-          fixture = start (FALSE);
+          fixture = start (FALSE, NULL);
         }
       clips[i]
           = make_clip (fixture, jobs[i].prompt, jobs[i].seed, jobs[i].cache, &sizes[i], &taken);
@@ -187,17 +192,108 @@ START_TEST (second_job_takes_what_the_first_gave)
 }
 END_TEST
 
-/* Whoever asks could else learn what others asked for. */
-START_TEST (service_of_all_keeps_none)
+static void
+expect_taken (BusFixture *fixture, const char *expected)
 {
   gsize size;
   const char *taken;
-  BusFixture *fixture = start (TRUE);
-  for (int i = 0; i < 2; i++)
+  g_free (make_clip (fixture, "a red ball", 1, TRUE, &size, &taken));
+  ck_assert_str_eq (taken, expected);
+}
+
+/* Of the user @uid, whose folder nobody else may look into. */
+static void
+assert_folder (guint uid, gboolean is_there)
+{
+  g_autofree char *name = g_strdup_printf ("cache/sorad-users/%u/stages", uid);
+  g_autofree char *path = path_in (name, NULL), *parent = g_path_get_dirname (path);
+  struct stat st;
+  ck_assert_int_eq (stat (path, &st) == 0, is_there);
+  if (!is_there)
+    return;
+  ck_assert_uint_eq (st.st_mode & 07777, 0700);
+  ck_assert_int_eq (stat (parent, &st), 0);
+  ck_assert_uint_eq (st.st_mode & 07777, 0700);
+}
+
+/* What the same clip's job notes when another user asks for it. */
+static char *
+strangers_notes (BusFixture *fixture)
+{
+  g_autoptr (GError) error = NULL;
+  char *said = NULL;
+  g_autoptr (GSubprocess) stranger = g_subprocess_new (
+      G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error, ABS_BUILDDIR "/tests/bus/stranger", fixture->address,
+      "clip", "a red ball", NULL);
+  ck_assert_msg (stranger != NULL, "%s", error ? error->message : "");
+  ck_assert (g_subprocess_communicate_utf8 (stranger, NULL, NULL, &said, NULL, NULL));
+  ck_assert (g_subprocess_get_successful (stranger));
+  ck_assert_msg (g_str_has_prefix (said, "('done'"), "%s", said);
+  return said;
+}
+
+static void
+expect_stranger (BusFixture *fixture, gboolean taken)
+{
+  g_autofree char *said = strangers_notes (fixture);
+  ck_assert_msg ((strstr (said, LATENTS_TAKEN) != NULL) == taken
+                     && strstr (said, TEXT_TAKEN) == NULL,
+                 "%s", said);
+}
+
+/* Whoever asks could else learn what others asked for, and a worker could give others what it
+ * likes. */
+START_TEST (service_of_all_keeps_each_users_apart)
+{
+  g_autoptr (GError) error = NULL;
+  BusFixture *fixture = start (TRUE, NULL);
+  expect_taken (fixture, "nothing");
+  /* Where a worker can read all that sorad can, nothing is kept. */
+  const gboolean apart = !g_str_equal (level, "basic");
+  expect_taken (fixture, apart ? "latents" : "nothing");
+  if (apart)
+    assert_folder (geteuid (), TRUE);
+  if (geteuid () == 0)
     {
-      g_free (make_clip (fixture, "a red ball", 1, TRUE, &size, &taken));
-      ck_assert_str_eq (taken, "nothing");
+      assert_folder (65534, FALSE);
+      expect_stranger (fixture, FALSE);
+      expect_stranger (fixture, apart);
+      expect_taken (fixture, apart ? "latents" : "nothing");
     }
+  else
+    g_print ("not as root: what another user's jobs take is not seen\n");
+
+  /* The caller's, and nobody else's. */
+  g_autoptr (GVariant) reply
+      = bus_call (fixture->connection, MANAGER_PATH, MANAGER, "ClearCache", NULL, &error);
+  ck_assert_msg (reply != NULL, "%s", error ? error->message : "");
+  expect_taken (fixture, "nothing");
+  if (geteuid () == 0)
+    expect_stranger (fixture, apart);
+  bus_fixture_free (fixture);
+
+  fixture = start (TRUE, NULL);
+  expect_taken (fixture, apart ? "latents" : "nothing");
+  bus_fixture_free (fixture);
+  fixture = start (TRUE, "[Worker]\nSandbox=basic\n");
+  expect_taken (fixture, "nothing");
+  bus_fixture_free (fixture);
+  fixture = start (TRUE, "[Limits]\nCacheBytes=0\n");
+  expect_taken (fixture, "nothing");
+  bus_fixture_free (fixture);
+}
+END_TEST
+
+START_TEST (clear_a_sessions)
+{
+  g_autoptr (GError) error = NULL;
+  BusFixture *fixture = start (FALSE, NULL);
+  expect_taken (fixture, "nothing");
+  expect_taken (fixture, "latents");
+  g_autoptr (GVariant) reply
+      = bus_call (fixture->connection, MANAGER_PATH, MANAGER, "ClearCache", NULL, &error);
+  ck_assert_msg (reply != NULL, "%s", error ? error->message : "");
+  expect_taken (fixture, "nothing");
   bus_fixture_free (fixture);
 }
 END_TEST
@@ -210,7 +306,8 @@ main (void)
   tcase_set_timeout (tests, 240);
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_test (tests, second_job_takes_what_the_first_gave);
-  tcase_add_test (tests, service_of_all_keeps_none);
+  tcase_add_test (tests, service_of_all_keeps_each_users_apart);
+  tcase_add_test (tests, clear_a_sessions);
   suite_add_tcase (suite, tests);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_NORMAL);

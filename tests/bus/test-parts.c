@@ -177,6 +177,7 @@ START_TEST (example_shows_the_defaults)
   ck_assert_uint_eq (shown->max_queued, defaults->max_queued);
   ck_assert_uint_eq (shown->max_kept, defaults->max_kept);
   ck_assert_uint_eq (shown->max_stored_bytes, defaults->max_stored_bytes);
+  ck_assert_uint_eq (shown->max_cache_bytes, defaults->max_cache_bytes);
   ck_assert_uint_eq (shown->max_request_bytes, defaults->max_request_bytes);
   ck_assert_uint_eq (shown->max_input_bytes, defaults->max_input_bytes);
   ck_assert_uint_eq (shown->max_calls, defaults->max_calls);

@@ -54,7 +54,7 @@ assert_listed (const GDBusInterfaceInfo *info)
 START_TEST (every_member_has_a_permission)
 {
   SoradPermission permission;
-  ck_assert_uint_eq (assert_listed (sora_bus_manager_interface_info ()), 9);
+  ck_assert_uint_eq (assert_listed (sora_bus_manager_interface_info ()), 10);
   ck_assert_uint_eq (assert_listed (sora_bus_job_interface_info ()), 38);
   ck_assert_uint_eq (assert_listed (sora_bus_plugin_interface_info ()), 7);
   ck_assert_uint_eq (assert_listed (sora_bus_pipeline_interface_info ()), 7);
@@ -120,7 +120,7 @@ START_TEST (running_daemon_shows_listed_members_only)
   g_autofree char *job = bus_submit (bus, "done", NULL, NULL);
   g_autofree char *state = bus_wait (bus, job);
   ck_assert_str_eq (state, "done");
-  ck_assert_uint_eq (walk ("/"), 9 + 7); /* Manager and one Pipeline: jobs are not to be seen */
+  ck_assert_uint_eq (walk ("/"), 10 + 7); /* Manager and one Pipeline: jobs are not to be seen */
   ck_assert_uint_eq (walk (job), 38);
 }
 END_TEST

@@ -226,7 +226,7 @@ START_TEST (nothing_is_called_from_other_threads)
   static const SoradProcessCallbacks callbacks = { .message = on_stray_message, .died = on_stray };
   g_autoptr (GError) error = NULL;
   stray = 0;
-  SoradProcess *process = sorad_process_spawn (config, store, FALSE, &callbacks, NULL, &error);
+  SoradProcess *process = sorad_process_spawn (config, store, FALSE, NULL, &callbacks, NULL, &error);
   ck_assert_msg (process != NULL, "%s", error ? error->message : "");
   sorad_process_send (process, SORA_MESSAGE_DESCRIBE, 1, g_variant_new ("(ss)", "all", ""));
   /* The worker answers within this second, and nobody iterates the main loop. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * A clip whose worker, daemon, or both were killed in the middle of sampling goes on from its last
- * checkpoint, and its MP4 is the same to the byte as one that nobody disturbed.
+ * checkpoint, and its MP4 is the same to the byte as one that nobody disturbed; its latents are
+ * kept for the next job, and are those as well.
  */
 #include "config.h"
 
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dbus/sora-bus-error.h"
 #include "tests/bus/bus-fixture.h"
 
 #define STEPS 40
@@ -37,14 +39,14 @@ teardown (void)
 }
 
 static char *
-submit (void)
+submit_caching (gboolean cache)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *arguments = g_strdup_printf (
       "('text-to-video', {'prompt': <'a red ball'>, 'width': <32>, 'height': <32>, 'frames': <5>,"
       " 'steps': <%d>, 'denoise.checkpoint-interval': <0.0>},"
-      " {'seed': <uint64 1>, 'models': <{'main': 'small-a'}>})",
-      STEPS);
+      " {'seed': <uint64 1>, 'cache': <%s>, 'models': <{'main': 'small-a'}>})",
+      STEPS, cache ? "true" : "false");
   g_autoptr (GVariant) reply
       = bus_call (bus, MANAGER_PATH, MANAGER, "Submit", g_variant_new_parsed (arguments), &error);
   ck_assert_msg (reply != NULL, "%s", error ? error->message : "");
@@ -53,11 +55,24 @@ submit (void)
   return job;
 }
 
+static char *
+submit (void)
+{
+  return submit_caching (TRUE);
+}
+
 /* The SHA-256 of the MP4, as GetResult tells it. */
 static char *
 end (const char *job)
 {
-  g_autofree char *state = bus_wait (bus, job);
+  g_autoptr (GError) error = NULL;
+  const char *state;
+  /* Longer than the fixture waits: where others work as well, forty steps take their time. */
+  g_autoptr (GVariant) reply
+      = g_dbus_connection_call_sync (bus, SORA_BUS_NAME, job, JOB, "Wait", NULL, NULL,
+                                     G_DBUS_CALL_FLAGS_NONE, 4 * BUS_DEADLINE_MS, NULL, &error);
+  ck_assert_msg (reply != NULL, "Wait: %s", error ? error->message : "");
+  g_variant_get (reply, "(&s)", &state);
   g_autofree char *text = bus_get_string (bus, job, "Error");
   ck_assert_msg (g_str_equal (state, "done"), "%s: %s", state, text);
   g_autoptr (GVariant) result = bus_call (bus, job, JOB, "GetResult", NULL, NULL);
@@ -200,15 +215,56 @@ START_TEST (paused_clip_goes_on_and_a_damaged_checkpoint_does_not)
 }
 END_TEST
 
+static gboolean
+has_note (const char *job, const char *note)
+{
+  g_autoptr (GVariant) notes = bus_get (bus, job, JOB, "Notes");
+  g_autofree const char **said = g_variant_get_strv (notes, NULL);
+  return g_strv_contains (said, note);
+}
+
+/* What a killed worker's stages gave is taken by the next attempt, and what that gives by the next
+ * job. */
+START_TEST (latents_of_a_resumed_clip_are_kept)
+{
+  g_autofree char *cache = g_dir_make_tmp ("sora-resume-XXXXXX", NULL);
+  g_autofree char *home = g_strconcat ("XDG_CACHE_HOME=", cache, NULL);
+  const char *const environment[] = { home, "SORA_CACHE_MAX=", NULL };
+  BusSetup keeping = set_up;
+  keeping.environment = environment;
+  bus_fixture_free (fixture);
+  fixture = bus_fixture_new (&keeping);
+  bus = fixture->connection;
+
+  g_autofree char *calm = submit_caching (FALSE);
+  g_autofree char *expected = end (calm);
+  g_autofree char *job = submit ();
+  wait_for_checkpoint (job);
+  g_subprocess_send_signal (fixture->sorad, SIGSTOP);
+  kill_workers ();
+  bus_fixture_kill_sorad (fixture);
+  bus_fixture_start_sorad (fixture, &keeping);
+  assert_went_on (job, expected);
+  ck_assert (has_note (job, "stage 'text': it is taken from the cache"));
+
+  g_autofree char *again = submit ();
+  g_autofree char *sha256 = end (again);
+  ck_assert_str_eq (sha256, expected);
+  ck_assert (has_note (again, "stage 'denoise': it is taken from the cache"));
+  bus_remove_tree (cache);
+}
+END_TEST
+
 int
 main (void)
 {
   Suite *suite = suite_create ("resume");
   TCase *resume = tcase_create ("resume");
   tcase_add_checked_fixture (resume, setup, teardown);
-  tcase_set_timeout (resume, 300);
+  tcase_set_timeout (resume, 600);
   tcase_add_loop_test (resume, clip_is_the_same_after_a_kill, 0, (int)G_N_ELEMENTS (victims));
   tcase_add_test (resume, paused_clip_goes_on_and_a_damaged_checkpoint_does_not);
+  tcase_add_test (resume, latents_of_a_resumed_clip_are_kept);
   suite_add_tcase (suite, resume);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_NORMAL);
