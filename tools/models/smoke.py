@@ -73,7 +73,7 @@ def smoke(folder, soractl, threads, tier):
     from eval import classify, classify2, grade
 
     run(make_tokenizer)
-    run(train_vae, "--steps-frames", "100", "--steps-clips", "45", "--steps-decoder", "5", "--pool", "96", *threads, *tier)
+    run(train_vae, "--steps-frames", "100", "--steps-clips", "25", "--steps-decoder", "5", "--pool", "96", *threads, *tier)
     dB = lines("vae.jsonl", "psnr")
     must(dB[1] > dB[0] + 1, f"the VAE's frames go from {dB[0]:.1f} to {dB[1]:.1f} dB within 100 updates")
     run(make_latents, "--count", "192", *threads, *tier)
@@ -81,7 +81,7 @@ def smoke(folder, soractl, threads, tier):
         run(classify, "--count", "96", "--steps", "60")
     else:  # which the training's own marks take as well
         run(classify2, "--count", "96", "--steps", "60", "--side", str(SIDE))
-    run(train_text, "--steps", "120", *threads, *tier)
+    run(train_text, "--steps", "80", *threads, *tier)
     named = lines("text.jsonl", "held_out")[-1]
     must(named["colour"] > 60, f"the text encoder names {named['colour']:.0f} % of the held-out captions' colours")
     run(train_dit, "--steps", "200", "--layers", "3", "--batch", "8", "--least", "192", "--no-compile", *threads)
