@@ -222,12 +222,24 @@ sorad_cgroup_entry (const SoradCgroup *cgroup)
   return cgroup->entry;
 }
 
+static guint64
+count_kills (const char *folder, const char *name)
+{
+  g_autofree char *text = read_text (folder, name);
+  const char *count = text ? strstr (text, "oom_kill ") : NULL;
+  return count ? g_ascii_strtoull (count + strlen ("oom_kill "), NULL, 10) : 0;
+}
+
 gboolean
 sorad_cgroup_ran_out (const SoradCgroup *cgroup)
 {
-  g_autofree char *text = read_text (cgroup->path, "memory.events");
-  const char *count = text ? strstr (text, "oom_kill ") : NULL;
-  return count && g_ascii_strtoull (count + strlen ("oom_kill "), NULL, 10) > 0;
+  return count_kills (cgroup->path, "memory.events") > 0;
+}
+
+guint64
+sorad_cgroup_kills_anywhere (void)
+{
+  return count_kills ("/proc", "vmstat");
 }
 
 /* It has processes until the last one is reaped, by whoever is its parent. */

@@ -24,6 +24,9 @@ SoradCgroup *sorad_cgroup_new (SoradCgroups *cgroups, GError **error);
 int sorad_cgroup_entry (const SoradCgroup *cgroup);
 /* Whether the kernel killed one in it since its memory was at an end. */
 gboolean sorad_cgroup_ran_out (const SoradCgroup *cgroup);
+/* How many processes the kernel has ended since memory was at an end, the machine's or that of any
+ * control group, since the machine began; 0 where it does not tell (before Linux 4.13). */
+guint64 sorad_cgroup_kills_anywhere (void);
 /* Ends all that is in it, and removes it once they are gone. */
 void sorad_cgroup_end (SoradCgroup *cgroup);
 

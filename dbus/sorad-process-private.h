@@ -31,7 +31,8 @@ struct SoradProcess
   char *kill_reason;
   GError *stream_error;
   char *work_dir;
-  SoradCgroup *group; /* of it and all that it starts; NULL: none */
+  SoradCgroup *group;   /* of it and all that it starts; NULL: none */
+  guint64 kills_before; /* of the kernel, for want of memory, when it, or its last job, began */
   guint watchdog, end_timer;
 
   gint stop_inputs; /* atomic */

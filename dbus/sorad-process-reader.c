@@ -253,6 +253,7 @@ void
 sorad_process_expect_result (SoradProcess *process, guint64 job, const char *id, guint64 max_bytes)
 {
   g_atomic_int_set (&process->stop_inputs, FALSE);
+  process->kills_before = sorad_cgroup_kills_anywhere ();
   g_mutex_lock (&process->lock);
   g_clear_pointer (&process->result, sorad_result_free);
   process->job = job;

@@ -113,6 +113,26 @@ maybe_died (SoradProcess *process)
   process->callbacks.died (process->data, error);
 }
 
+/* The kernel says nothing to a parent of why it ended a child, but it counts. */
+static char *
+describe_signal (const SoradProcess *process, int number)
+{
+  const gboolean ran_out
+      = number == SIGKILL && process->group && sorad_cgroup_ran_out (process->group);
+  const gboolean anywhere
+      = number == SIGKILL && sorad_cgroup_kills_anywhere () > process->kills_before;
+  return g_strdup_printf (
+      "%swas killed by signal %d (%s)%s",
+      number == SIGBUS ? "found a model file changed or cut while it was in use, and "
+      : ran_out        ? "wanted more memory than MemoryMax, and "
+                       : "",
+      number, g_strsignal (number),
+      anywhere && !ran_out
+          ? ", while the kernel killed for want of memory, the machine's or that of a "
+            "control group around sorad"
+          : "");
+}
+
 static void
 on_exited (GObject *source, GAsyncResult *result, gpointer data)
 {
@@ -121,16 +141,7 @@ on_exited (GObject *source, GAsyncResult *result, gpointer data)
   g_subprocess_wait_finish (subprocess, result, NULL);
   process->exited = TRUE;
   if (g_subprocess_get_if_signaled (subprocess))
-    {
-      int number = g_subprocess_get_term_sig (subprocess);
-      process->exit_text = g_strdup_printf (
-          "%swas killed by signal %d (%s)",
-          number == SIGBUS ? "found a model file changed or cut while it was in use, and "
-          : number == SIGKILL && process->group && sorad_cgroup_ran_out (process->group)
-              ? "wanted more memory than MemoryMax, and "
-              : "",
-          number, g_strsignal (number));
-    }
+    process->exit_text = describe_signal (process, g_subprocess_get_term_sig (subprocess));
   else
     process->exit_text
         = g_strdup_printf ("ended with status %d", g_subprocess_get_exit_status (subprocess));
@@ -185,6 +196,7 @@ sorad_process_spawn (const SoradConfig *config, SoradStore *store, gboolean for_
       close (sockets[1]);
       return NULL;
     }
+  const guint64 kills_before = sorad_cgroup_kills_anywhere ();
   g_autoptr (GSubprocess) subprocess
       = sorad_process_launch (config, work_dir, for_jobs, cache_dir, sockets[1],
                               group ? sorad_cgroup_entry (group) : -1, error);
@@ -202,6 +214,7 @@ sorad_process_spawn (const SoradConfig *config, SoradStore *store, gboolean for_
   process->data = data;
   process->subprocess = g_steal_pointer (&subprocess);
   process->group = group;
+  process->kills_before = kills_before;
   process->work_dir = g_steal_pointer (&work_dir);
   process->channel = g_steal_pointer (&channel);
   process->shown = g_steal_pointer (&shown);

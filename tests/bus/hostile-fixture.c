@@ -45,14 +45,16 @@ hostile_fixture_new (const char *const *names, const char *settings, const char 
   for (; environment && *environment; environment++)
     g_ptr_array_add (all, g_strdup (*environment));
   g_ptr_array_add (all, NULL);
-  g_autofree char *text = g_strconcat (
-      settings, "TrustedPluginFolders=" ABS_BUILDDIR ";" ABS_SRCDIR "\n", NULL);
-  fixture->bus = bus_fixture_new (&(BusSetup){ .plugin_dir = fixture->plugins,
-                                               .pipeline_dir
-                                               = ABS_SRCDIR "/tests/plugins/bad/pipelines",
-                                               .settings = text,
-                                               .worker = worker,
-                                               .environment = (const char *const *)all->pdata });
+  g_autoptr (GString) text = g_string_new (settings);
+  if (!strstr (settings, "TrustedPluginFolders="))
+    g_string_append (text, "TrustedPluginFolders=" ABS_BUILDDIR ";" ABS_SRCDIR "\n");
+  g_string_replace (text, "@plugins@", fixture->plugins, 0);
+  fixture->bus
+      = bus_fixture_new (&(BusSetup){ .plugin_dir = fixture->plugins,
+                                      .pipeline_dir = ABS_SRCDIR "/tests/plugins/bad/pipelines",
+                                      .settings = text->str,
+                                      .worker = worker,
+                                      .environment = (const char *const *)all->pdata });
   return fixture;
 }
 

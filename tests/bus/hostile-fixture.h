@@ -15,8 +15,9 @@ typedef struct
   char *outside; /* a folder of the test's, which plugins may not reach; SORA_BAD_FOLDER for them */
 } HostileFixture;
 
-/* @names: plugins of tests/plugins/bad beside `ends` and `pass`, NULL-terminated.  @worker: NULL for
- * the real one.  @environment: more of it, NULL-terminated; may be NULL. */
+/* @settings: its last section is [Worker]; "@plugins@" stands for the folder.  @names: plugins of tests/plugins/bad beside `ends` and
+ * `pass`, NULL-terminated.  @worker: NULL for the real one.  @environment: more of it,
+ * NULL-terminated; may be NULL. */
 HostileFixture *hostile_fixture_new (const char *const *names, const char *settings,
                                      const char *worker, const char *const *environment);
 void hostile_fixture_free (HostileFixture *fixture);

@@ -24,6 +24,15 @@ fault_random (void)
   return g_rand_new_with_seed (seed);
 }
 
+void
+fault_add_victims (TCase *tcase, const TTest *test, const char *const *victims, int n)
+{
+  const char *only = g_getenv ("SORA_FAULT_VICTIM");
+  for (int i = 0; i < n; i++)
+    if (only == NULL || g_str_equal (only, victims[i]))
+      tcase_add_loop_test (tcase, test, i, i + 1);
+}
+
 char *
 fault_submit (BusFixture *fixture, const char *text, GError **error)
 {

@@ -6,7 +6,8 @@
  * on; every ten kills the queue runs empty, and everything is deleted, which no kill undoes.
  * Unacknowledged submissions are made again with their key, and never are two jobs.
  *
- * SORA_FAULT_KILLS is how many of each, SORA_FAULT_SEED chooses other moments.
+ * SORA_FAULT_KILLS is how many of each, SORA_FAULT_VICTIM=daemon or =worker takes one of them
+ * alone, SORA_FAULT_SEED chooses other moments.
  */
 #include "config.h"
 
@@ -195,7 +196,7 @@ main (void)
   Suite *suite = suite_create ("kill");
   TCase *kills = tcase_create ("kill");
   tcase_set_timeout (kills, 7200);
-  tcase_add_loop_test (kills, nothing_is_lost_by_kills, 0, (int)G_N_ELEMENTS (victims));
+  fault_add_victims (kills, nothing_is_lost_by_kills, victims, (int)G_N_ELEMENTS (victims));
   suite_add_tcase (suite, kills);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_NORMAL);

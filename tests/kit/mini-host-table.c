@@ -626,7 +626,8 @@ static int
 host_scratch (SoraContext *ctx, uint64_t bytes, int *fd)
 {
   enter (ctx, RUN, "scratch");
-  char name[] = "/tmp/sora-test-scratch-XXXXXX";
+  char name[256];
+  mini_host_tmp (name, sizeof name, "sora-test-scratch-XXXXXX");
   *fd = mkstemp (name);
   if (*fd < 0 || unlink (name) != 0 || ftruncate (*fd, (off_t)bytes) != 0)
     abort ();

@@ -23,6 +23,14 @@ mini_host_load (const char *path, const char *stage)
   BREACH ("%s has no stage '%s'", path, stage);
 }
 
+void
+mini_host_tmp (char *path, size_t size, const char *name)
+{
+  const char *base = getenv ("TMPDIR");
+  if (snprintf (path, size, "%s/%s", base != NULL ? base : "/tmp", name) >= (int)size)
+    BREACH ("TMPDIR is too long: '%s'", base);
+}
+
 MiniHost *
 mini_host_new (const SoraStageClass *stage, const char *model_dir, int threads)
 {

@@ -12,6 +12,9 @@
 typedef struct MiniHost MiniHost;
 typedef struct MiniFile MiniFile;
 
+/* The path of a temporary file or folder of that name, or pattern of a name: in TMPDIR, or /tmp. */
+void mini_host_tmp (char *path, size_t size, const char *name);
+
 /* -- safetensors: a mapped file.  Views live as long as the file; NULL or SORA_NOT_FOUND if it is not there.
  * A tensor "other.safetensors:name" stands in the other file, in the same folder. */
 MiniFile *mini_file_open (const char *path);

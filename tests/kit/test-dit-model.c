@@ -98,8 +98,7 @@ static const char *const files[] = { "model_index.json",
 static void
 setup (void)
 {
-  const char *base = getenv ("TMPDIR");
-  snprintf (dir, sizeof dir, "%s/sora-test-XXXXXX", base != NULL ? base : "/tmp");
+  mini_host_tmp (dir, sizeof dir, "sora-test-XXXXXX");
   ck_assert_ptr_nonnull (mkdtemp (dir));
   change_dirs (1);
   for (size_t i = 0; i + 1 < N_FILES; i++)

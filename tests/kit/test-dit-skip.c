@@ -43,8 +43,7 @@ static void
 setup (void)
 {
   char from[1024], to[1024];
-  const char *base = getenv ("TMPDIR");
-  snprintf (dir, sizeof dir, "%s/sora-test-XXXXXX", base != NULL ? base : "/tmp");
+  mini_host_tmp (dir, sizeof dir, "sora-test-XXXXXX");
   ck_assert_ptr_nonnull (mkdtemp (dir));
   for (int i = 0; i < 3; i++)
     {

@@ -210,9 +210,8 @@ path_of (char path[1024], const char *name)
 static void
 copy_model (const char *model)
 {
-  const char *base = getenv ("TMPDIR");
   char from[1024], to[1024];
-  snprintf (copy, sizeof copy, "%s/sora-test-XXXXXX", base != NULL ? base : "/tmp");
+  mini_host_tmp (copy, sizeof copy, "sora-test-XXXXXX");
   ck_assert_ptr_nonnull (mkdtemp (copy));
   for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++)
     {

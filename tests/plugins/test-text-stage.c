@@ -296,7 +296,7 @@ END_TEST
 
 /* --------------------------------------------------------------------------- broken models -- */
 
-static char folder[] = "/tmp/test-text-stage-XXXXXX";
+static char folder[200];
 
 static void
 link_file (const char *name)
@@ -383,6 +383,7 @@ START_TEST (test_broken_models)
   char path[1024], good[1024] = "";
   FILE *file;
 
+  mini_host_tmp (folder, sizeof folder, "test-text-stage-XXXXXX");
   ck_assert_ptr_nonnull (mkdtemp (folder));
   for (size_t i = 0; i < 2; i++)
     {

@@ -363,7 +363,8 @@ START_TEST (test_other_weights)
     { SORA_VAE_DECODER, "z_dim", "48", "latents_mean" },
   };
   const Case *c = &cases[0];
-  char folder[] = "/tmp/sora-test-vae22-XXXXXX", path[256], link[256];
+  char folder[200], path[256], link[256];
+  mini_host_tmp (folder, sizeof folder, "sora-test-vae22-XXXXXX");
   ck_assert_ptr_nonnull (mkdtemp (folder));
   (void)snprintf (path, sizeof path, "%s/vae", folder);
   ck_assert_int_eq (mkdir (path, 0700), 0);

@@ -386,9 +386,10 @@ START_TEST (test_other_weights)
   };
   for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
     {
-      char folder[] = "/tmp/sora-test-encode-XXXXXX", path[256], link[3][256];
+      char folder[200], path[256], link[3][256];
       static const char *const files[] = { ".safetensors.index.json", "-00001-of-00002.safetensors",
                                            "-00002-of-00002.safetensors" };
+      mini_host_tmp (folder, sizeof folder, "sora-test-encode-XXXXXX");
       ck_assert_ptr_nonnull (mkdtemp (folder));
       (void)snprintf (path, sizeof path, "%s/vae", folder);
       ck_assert_int_eq (mkdir (path, 0700), 0);

@@ -500,9 +500,10 @@ write_changed (const char *path, int i)
 
 START_TEST (test_bad_checkpoints)
 {
-  char path[] = "/tmp/sora-test-tiny-XXXXXX.safetensors";
+  char path[256];
   const int64_t shape[] = { 16, 1, 2, 2 };
   const float latents[64] = { 0 };
+  mini_host_tmp (path, sizeof path, "sora-test-tiny-XXXXXX.safetensors");
   const int fd = mkstemps (path, 12);
   ck_assert_int_ge (fd, 0);
   (void)close (fd);

@@ -337,7 +337,8 @@ START_TEST (test_other_weights)
   const float latents[16] = { 0 };
   for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++)
     {
-      char folder[] = "/tmp/sora-test-vae-XXXXXX", path[256];
+      char folder[200], path[256];
+      mini_host_tmp (folder, sizeof folder, "sora-test-vae-XXXXXX");
       ck_assert_ptr_nonnull (mkdtemp (folder));
       (void)snprintf (path, sizeof path, "%s/vae", folder);
       ck_assert_int_eq (mkdir (path, 0700), 0);
