@@ -30,7 +30,7 @@ static const BusSetup set_up = {
   .plugin_dir = ABS_BUILDDIR "/stage/plugins",
   .pipeline_dir = ABS_SRCDIR "/pipelines",
   .model_dir = ABS_SRCDIR "/tests/golden/models",
-  .settings = "[Worker]\nAttempts=100\n",
+  .settings = "[Limits]\nKeptJobs=100000\n[Worker]\nAttempts=100\n",
 };
 static const char *const victims[] = { "daemon", "worker" };
 static BusFixture *fixture;
@@ -46,7 +46,8 @@ submit (void)
   g_autofree char *arguments = g_strdup_printf (
       "('text-to-video', {'prompt': <'a red ball'>, 'width': <32>, 'height': <32>, 'frames': <5>,"
       " 'steps': <30>, 'denoise.checkpoint-interval': <0.0>},"
-      " {'seed': <uint64 1>, 'models': <{'main': 'small-a'}>, 'idempotency-key': <'clip %u'>})",
+      " {'seed': <uint64 1>, 'cache': <false>, 'models': <{'main': 'small-a'}>, 'idempotency-key': "
+      "<'clip %u'>})",
       ++submitted);
   g_autoptr (GVariant) reply = bus_call (fixture->connection, MANAGER_PATH, MANAGER, "Submit",
                                          g_variant_new_parsed (arguments), &error);
