@@ -320,12 +320,13 @@ sora_worker_run (SoraWorker *worker, guint64 id, GVariant *payload, GHashTable *
     send_log (worker, id, SORA_LOG_WARNING, NULL, *warnings);
   if (plan)
     tell_third_party (worker, id, plan);
-  if (plan
+  gboolean fits = plan && sora_worker_check_disk (plan, options, &error);
+  if (fits
       && (g_mkdir_with_parents (output_dir, 0700) != 0
           || g_mkdir_with_parents (state_dir, 0700) != 0))
     g_set_error (&error, SORA_ERROR, SORA_ERROR_FAILED, "cannot make a folder in '%s': %s",
                  worker->tmp_dir, g_strerror (errno));
-  else if (plan)
+  else if (fits)
     ok = run_plan (&job, plan, options, output_dir, state_dir, &error);
   sora_sandbox_remove_folder (output_dir); /* what is left of an unfinished result */
   sora_sandbox_remove_folder (state_dir);
@@ -408,12 +409,15 @@ sora_worker_check (SoraWorker *worker, guint64 job, GVariant *payload, GHashTabl
 
   /* What Submit would be refused for is told here. */
   g_autoptr (GError) no_room = NULL;
+  g_autoptr (GError) no_disk = NULL;
   guint64 limit = sora_plan_memory_limit (plan);
   g_autoptr (GPtrArray) warnings = g_ptr_array_new ();
   for (const char *const *w = sora_plan_warnings (plan); w && *w; w++)
     g_ptr_array_add (warnings, (gpointer)*w);
   if (!sora_plan_check_memory (plan, limit, &no_room))
     g_ptr_array_add (warnings, no_room->message);
+  if (!sora_worker_check_disk (plan, options, &no_disk))
+    g_ptr_array_add (warnings, no_disk->message);
   g_ptr_array_add (warnings, NULL);
   GVariantDict summary;
   g_variant_dict_init (&summary, NULL);

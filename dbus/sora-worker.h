@@ -58,6 +58,10 @@ void sora_worker_describe (SoraWorker *worker, guint64 job, GVariant *payload);
 int sora_worker_serve_stage (const char *plugin, char **plugin_dirs, char **paths, guint64 memory_max,
                              const char *least);
 
+/* FALSE with SORA_ERROR_NO_SPACE: what the plan is foreseen to write does not fit into the room that
+ * the options tell.  Without them it is not looked at. */
+gboolean sora_worker_check_disk (SoraPlan *plan, GVariant *options, GError **error);
+
 void sora_worker_send_error (SoraWorker *worker, guint64 job, const GError *error);
 
 /* -- Checkpoints.  Where those of a job lie: */

@@ -444,7 +444,7 @@ take_up_jobs (SoradBus *bus)
       SoradJob *job = g_ptr_array_index (jobs, i);
       g_hash_table_add (users, GUINT_TO_POINTER (sorad_job_uid (job)));
       if (job->state == SORAD_JOB_QUEUED)
-        sorad_scheduler_submit (bus->scheduler, job);
+        sorad_scheduler_take_up (bus->scheduler, job);
     }
   GHashTableIter iter;
   gpointer uid;

@@ -47,6 +47,7 @@ static const Key keys[] = {
   KEY ("Limits", "RequestBytes", KEY_UINT64, max_request_bytes, 1024, 8 * 1024 * 1024),
   KEY ("Limits", "InputBytes", KEY_UINT64, max_input_bytes, 0, 256 * 1024 * 1024),
   KEY ("Limits", "KeepDays", KEY_UINT, keep_days, 0, 36500),
+  KEY ("Limits", "FreeBytes", KEY_UINT64, free_bytes, 0, G_MAXINT64),
   KEY ("Limits", "Calls", KEY_UINT, max_calls, 4, 100000),
   KEY ("Limits", "CacheBytes", KEY_UINT64, max_cache_bytes, 0, G_MAXINT64),
   KEY ("Worker", "Program", KEY_STRING, worker, 0, 0),
@@ -224,6 +225,7 @@ sorad_config_load (gboolean session, const char *file, GError **error)
   config->max_input_bytes = 64 << 20;
   config->max_calls = 256;
   config->max_cache_bytes = 256 << 20;
+  config->free_bytes = G_GUINT64_CONSTANT (1) << 30;
   config->idle_seconds = 300;
   config->heartbeat_seconds = 10;
   config->stall_seconds = 3600;

@@ -30,6 +30,8 @@ typedef struct
   guint max_calls;         /* calls without a reply yet */
   guint64 max_cache_bytes; /* what stages gave, kept for later jobs; 0: nothing is */
 
+  guint64 free_bytes;       /* of the state folder's file system, for all users: no job may take them */
+
   /* [Worker] */
   guint idle_seconds;      /* a warm worker's life without a job */
   guint heartbeat_seconds; /* silence after which it is held to be hung */

@@ -37,6 +37,11 @@ static const char *const steps[] = {
   " PRIMARY KEY (job, number)) STRICT, WITHOUT ROWID;",
   /* 2: stages that are a third party's, a{ss}. */
   "ALTER TABLE jobs ADD COLUMN third_party BLOB;",
+  /* 3: what each user has used, as sorad-share.h has it, in times of the wall clock. */
+  "CREATE TABLE shares ("
+  " uid INTEGER PRIMARY KEY NOT NULL, revision INTEGER NOT NULL,"
+  " used INTEGER NOT NULL CHECK (used >= 0), halved INTEGER NOT NULL, stopped INTEGER NOT NULL,"
+  " turn INTEGER NOT NULL) STRICT;",
 };
 
 guint

@@ -9,6 +9,7 @@
 #include "core/sora-runner.h"
 #include "dbus/sora-bus-error.h"
 #include "sorad-asking.h"
+#include "sorad-disk.h"
 #include "sorad-request.h"
 
 #define MAX_ASKING 2 /* of one user: submissions with files, and checks */
@@ -260,8 +261,11 @@ static void
 finish_check (Request *request)
 {
   SoradBus *bus = request->bus;
+  GVariantDict options;
+  g_variant_dict_init (&options, NULL);
+  sorad_disk_add_options (bus->config, bus->store, request->submission->uid, &options);
   GVariant *payload = g_variant_new ("(@a{sv}@a{sv})", request->submission->request,
-                                     g_variant_new ("a{sv}", NULL));
+                                     g_variant_dict_end (&options));
   sorad_ask (bus->config, bus->store, SORA_MESSAGE_CHECK, payload, request->submission->inputs,
              CHECK_TIMEOUT, on_checked, request);
 }

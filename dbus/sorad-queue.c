@@ -9,17 +9,15 @@
 #define SLICE_US (SORAD_QUEUE_SLICE * G_USEC_PER_SEC)
 #define MINUTE_US (G_GINT64_CONSTANT (60) * G_USEC_PER_SEC)
 #define HALF_LIFE_US (60 * MINUTE_US)
+#define LONG_AGO (G_MININT64 / 4)
 #define SLICES_A_MINUTE (60 / SORAD_QUEUE_SLICE)
 
 typedef struct
 {
-  guint32 uid;
-  GQueue jobs;   /* of SoradJob, referenced */
+  SoradShare share;
+  GQueue jobs;     /* of SoradJob, referenced */
   gboolean ranked; /* their `rank` is right */
-  guint64 used;  /* slices, as of `epoch` */
-  gint64 epoch;  /* half-lives */
-  gint64 since;  /* when he began to wait: was served last, or came */
-  guint64 served; /* when a job of this user started last, in starts */
+  gint64 came;     /* when the first of them did */
 } User;
 
 struct SoradQueue
@@ -37,6 +35,7 @@ user_free (gpointer data)
   g_free (user);
 }
 
+/* All of new users are halved at the same moments. */
 static User *
 find_user (SoradQueue *queue, guint32 uid)
 {
@@ -44,7 +43,8 @@ find_user (SoradQueue *queue, guint32 uid)
   if (user)
     return user;
   user = g_new0 (User, 1);
-  user->uid = uid;
+  user->share.uid = uid;
+  user->share.stopped = LONG_AGO;
   g_queue_init (&user->jobs);
   g_hash_table_insert (queue->users, GUINT_TO_POINTER (uid), user);
   return user;
@@ -53,25 +53,27 @@ find_user (SoradQueue *queue, guint32 uid)
 static void
 age (User *user, gint64 now)
 {
-  gint64 epoch = now / HALF_LIFE_US;
-  if (epoch > user->epoch)
-    user->used = epoch - user->epoch < 64 ? user->used >> (epoch - user->epoch) : 0;
-  user->epoch = MAX (epoch, user->epoch);
+  SoradShare *share = &user->share;
+  gint64 halves = MAX (now - share->halved, 0) / HALF_LIFE_US;
+  share->used = halves < 64 ? share->used >> halves : 0;
+  share->halved += halves * HALF_LIFE_US;
 }
 
-/* The least goes first. */
+/* The least goes first.  Who waits does so since he was served last, or came. */
 static gint64
 score (User *user, gint64 now)
 {
   age (user, now);
-  gint64 minutes = MAX (now - user->since, 0) / MINUTE_US;
-  return (gint64)MIN (user->used, (guint64)G_MAXINT32) - minutes * SLICES_A_MINUTE;
+  gint64 since = MAX (user->share.stopped, user->came);
+  gint64 minutes = MAX (now - since, 0) / MINUTE_US;
+  return (gint64)MIN (user->share.used, (guint64)G_MAXINT32) - minutes * SLICES_A_MINUTE;
 }
 
 static gboolean
 comes_first (const User *a, const User *b)
 {
-  return a->served != b->served ? a->served < b->served : a->uid < b->uid;
+  return a->share.turn != b->share.turn ? a->share.turn < b->share.turn
+                                        : a->share.uid < b->share.uid;
 }
 
 static gboolean
@@ -81,11 +83,10 @@ goes_before (const SoradJob *a, const SoradJob *b)
 }
 
 void
-sorad_queue_add (SoradQueue *queue, SoradJob *job, gint64 now)
+sorad_queue_add (SoradQueue *queue, SoradJob *job, gint64 since)
 {
   User *user = find_user (queue, sorad_job_uid (job));
-  if (g_queue_is_empty (&user->jobs))
-    user->since = now; /* nobody waited before */
+  user->came = g_queue_is_empty (&user->jobs) ? since : MIN (user->came, since);
   GList *after = user->jobs.tail;
   while (after && goes_before (job, after->data))
     after = after->prev;
@@ -136,8 +137,8 @@ void
 sorad_queue_served (SoradQueue *queue, guint32 uid, gint64 now)
 {
   User *user = find_user (queue, uid);
-  user->served = ++queue->starts;
-  user->since = now;
+  user->share.turn = ++queue->starts;
+  user->share.stopped = now;
 }
 
 void
@@ -145,8 +146,21 @@ sorad_queue_charge (SoradQueue *queue, guint32 uid, gint64 microseconds, gint64 
 {
   User *user = find_user (queue, uid);
   age (user, now);
-  user->used += (guint64)(MAX (microseconds, 1) + SLICE_US - 1) / SLICE_US;
-  user->since = now;
+  user->share.used += (guint64)(MAX (microseconds, 1) + SLICE_US - 1) / SLICE_US;
+  user->share.stopped = now;
+}
+
+SoradShare
+sorad_queue_get_share (SoradQueue *queue, guint32 uid)
+{
+  return find_user (queue, uid)->share;
+}
+
+void
+sorad_queue_set_share (SoradQueue *queue, const SoradShare *share)
+{
+  find_user (queue, share->uid)->share = *share;
+  queue->starts = MAX (queue->starts, share->turn);
 }
 
 static void

@@ -10,6 +10,7 @@
  */
 #pragma once
 #include "sorad-job.h"
+#include "sorad-share.h"
 
 G_BEGIN_DECLS
 
@@ -21,7 +22,9 @@ SoradQueue *sorad_queue_new (void);
 void sorad_queue_free (SoradQueue *queue);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradQueue, sorad_queue_free)
 
-void sorad_queue_add (SoradQueue *queue, SoradJob *job, gint64 now); /* takes a reference */
+/* Takes a reference.  @since: when it came, to wait; now, or before of one that an earlier daemon
+ * had. */
+void sorad_queue_add (SoradQueue *queue, SoradJob *job, gint64 since);
 /* FALSE: it is not in the queue. */
 gboolean sorad_queue_remove (SoradQueue *queue, SoradJob *job);
 guint sorad_queue_length (SoradQueue *queue);
@@ -32,6 +35,10 @@ SoradJob *sorad_queue_next (SoradQueue *queue, gint64 now);
 void sorad_queue_served (SoradQueue *queue, guint32 uid, gint64 now);
 /* It ran for that long. */
 void sorad_queue_charge (SoradQueue *queue, guint32 uid, gint64 microseconds, gint64 now);
+/* What a user has used; one who was never heard of has used nothing.  Times are monotonic. */
+SoradShare sorad_queue_get_share (SoradQueue *queue, guint32 uid);
+/* As a former daemon left it; before a job of the user is added. */
+void sorad_queue_set_share (SoradQueue *queue, const SoradShare *share);
 /* 1: the next.  A forecast, for jobs of one slice each; 0: not in the queue. */
 guint sorad_queue_position (SoradQueue *queue, const SoradJob *job, gint64 now);
 void sorad_queue_foreach (SoradQueue *queue, GFunc function, gpointer data);

@@ -93,6 +93,7 @@ take_running (SoradScheduler *scheduler)
   g_clear_handle_id (&scheduler->grace_timer, g_source_remove);
   g_clear_handle_id (&scheduler->stall_timer, g_source_remove);
   sorad_queue_charge (scheduler->queue, sorad_job_uid (job), now - scheduler->begun, now);
+  sorad_scheduler_keep_share (scheduler, sorad_job_uid (job));
   return job;
 }
 

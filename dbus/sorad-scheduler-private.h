@@ -22,6 +22,7 @@ struct SoradScheduler
   gint64 last_sign; /* of progress; monotonic */
   gboolean stalled; /* it was killed for want of one */
   guint stall_timer, idle_timer, grace_timer, next_source;
+  guint64 disk_job; /* number of the job that waits for room on the disk; 0: none does */
   guint shortages; /* how often in a row no worker could be started, for want of descriptors or
                       memory */
 };
@@ -29,6 +30,7 @@ struct SoradScheduler
 /* -- sorad-scheduler.c */
 void sorad_scheduler_close_process (SoradScheduler *scheduler);
 void sorad_scheduler_start_soon (SoradScheduler *scheduler);
+void sorad_scheduler_keep_share (SoradScheduler *scheduler, guint32 uid);
 void sorad_scheduler_queue_changed (SoradScheduler *scheduler);
 
 /* -- sorad-scheduler-events.c: what the worker says */

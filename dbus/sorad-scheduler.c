@@ -5,6 +5,9 @@
 #include "config.h"
 #include "sorad-scheduler-private.h"
 
+#include "sorad-disk.h"
+
+#define DISK_SECONDS 2    /* between two looks at a full disk */
 #define MAX_SHORTAGES 10 /* a second apart; then the job fails */
 
 static void start_next (SoradScheduler *scheduler);
@@ -42,6 +45,38 @@ sorad_scheduler_queue_changed (SoradScheduler *scheduler)
 {
   sorad_queue_foreach (scheduler->queue, tell_position, scheduler);
   scheduler->callbacks.queue_changed (scheduler->data);
+}
+
+/* -- Shares */
+
+/* Between the monotonic clock, by which they are counted, and that of the wall, which goes on while
+ * the daemon and the machine are off.  What is yet to come, by a clock that was set back, is now. */
+static void
+move_share (SoradShare *share, gint64 from, gint64 to)
+{
+  share->halved = to - MAX (from - share->halved, 0);
+  share->stopped = to - MAX (from - share->stopped, 0);
+}
+
+/* With the next write of a job of this user. */
+void
+sorad_scheduler_keep_share (SoradScheduler *scheduler, guint32 uid)
+{
+  SoradShare share = sorad_queue_get_share (scheduler->queue, uid);
+  move_share (&share, g_get_monotonic_time (), g_get_real_time ());
+  sorad_store_set_share (scheduler->store, &share);
+}
+
+static void
+take_up_shares (SoradScheduler *scheduler)
+{
+  g_autoptr (GArray) shares = sorad_store_shares (scheduler->store);
+  for (guint i = 0; i < shares->len; i++)
+    {
+      SoradShare *share = &g_array_index (shares, SoradShare, i);
+      move_share (share, g_get_real_time (), g_get_monotonic_time ());
+      sorad_queue_set_share (scheduler->queue, share);
+    }
 }
 
 /* -- The worker */
@@ -119,7 +154,7 @@ prepare_process (SoradScheduler *scheduler, guint32 uid, GError **error)
 }
 
 static GVariant *
-run_options (const SoradConfig *config, const SoradJob *job)
+run_options (const SoradConfig *config, SoradStore *store, const SoradJob *job)
 {
   GVariantDict options;
   g_variant_dict_init (&options, NULL);
@@ -129,7 +164,17 @@ run_options (const SoradConfig *config, const SoradJob *job)
   /* One user's service, one user's cache. */
   if (config->session)
     g_variant_dict_insert (&options, "cache", "b", TRUE);
+  sorad_disk_add_options (config, store, sorad_job_uid (job), &options);
   return g_variant_dict_end (&options);
+}
+
+static void
+add_note (SoradScheduler *scheduler, SoradJob *job, const char *note)
+{
+  if (job->notes->len >= SORAD_JOB_MAX_NOTES)
+    return;
+  g_ptr_array_add (job->notes, g_strdup (note));
+  scheduler->callbacks.job_changed (scheduler->data, job, SORAD_JOB_CHANGED_NOTES);
 }
 
 /* Once, however often it is started. */
@@ -137,11 +182,33 @@ static void
 note_limits (SoradScheduler *scheduler, SoradJob *job)
 {
   const char *limits = scheduler->config->limits;
-  if (!limits || job->notes->len >= SORAD_JOB_MAX_NOTES
-      || g_ptr_array_find_with_equal_func (job->notes, limits, g_str_equal, NULL))
-    return;
-  g_ptr_array_add (job->notes, g_strdup (limits));
-  scheduler->callbacks.job_changed (scheduler->data, job, SORAD_JOB_CHANGED_NOTES);
+  if (limits && !g_ptr_array_find_with_equal_func (job->notes, limits, g_str_equal, NULL))
+    add_note (scheduler, job, limits);
+}
+
+/* No fault of the job, whoever filled the disk: it waits as the first, and says why once. */
+static gboolean
+wait_for_disk (SoradScheduler *scheduler, SoradJob *job)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean waited = scheduler->disk_job == job->number;
+  if (sorad_disk_check (scheduler->config, scheduler->store, &error))
+    {
+      if (waited)
+        add_note (scheduler, job, "there is room on the disk again");
+      scheduler->disk_job = 0;
+      return FALSE;
+    }
+  if (!waited)
+    {
+      g_autofree char *note = g_strconcat ("it waits: ", error->message, NULL);
+      if (!scheduler->disk_job)
+        g_message ("jobs wait: %s", error->message);
+      add_note (scheduler, job, note);
+    }
+  scheduler->disk_job = job->number;
+  scheduler->next_source = g_timeout_add_seconds (DISK_SECONDS, on_next, scheduler);
+  return TRUE;
 }
 
 /* With a process, or else with why there is none.  That it started need not be durable before it
@@ -154,6 +221,7 @@ start_job (SoradScheduler *scheduler, SoradJob *job, const GError *error)
   scheduler->begun = now;
   scheduler->stalled = FALSE;
   sorad_queue_served (scheduler->queue, sorad_job_uid (job), now);
+  sorad_scheduler_keep_share (scheduler, sorad_job_uid (job));
   job->state = SORAD_JOB_RUNNING;
   job->started = g_get_real_time ();
   job->attempts++;
@@ -174,7 +242,7 @@ start_job (SoradScheduler *scheduler, SoradJob *job, const GError *error)
   sorad_process_send_checkpoints (scheduler->process, job->number, job->id);
   sorad_process_send (
       scheduler->process, SORA_MESSAGE_RUN, job->number,
-      g_variant_new ("(@a{sv}@a{sv})", job->submission->request, run_options (scheduler->config, job)));
+      g_variant_new ("(@a{sv}@a{sv})", job->submission->request, run_options (scheduler->config, scheduler->store, job)));
   if (job->preview_wanted)
     sorad_process_send (scheduler->process, SORA_MESSAGE_WANT_PREVIEW, job->number,
                         g_variant_new ("(b)", TRUE));
@@ -191,7 +259,7 @@ start_next (SoradScheduler *scheduler)
 {
   SoradJob *next
       = scheduler->job ? NULL : sorad_queue_next (scheduler->queue, g_get_monotonic_time ());
-  if (!next)
+  if (!next || wait_for_disk (scheduler, next))
     return;
   g_autoptr (GError) error = NULL;
   if (!prepare_process (scheduler, sorad_job_uid (next), &error)
@@ -212,14 +280,27 @@ start_next (SoradScheduler *scheduler)
 
 /* -- What owners want */
 
-void
-sorad_scheduler_submit (SoradScheduler *scheduler, SoradJob *job)
+static void
+submit (SoradScheduler *scheduler, SoradJob *job, gint64 since)
 {
   if (job->paused)
     return;
-  sorad_queue_add (scheduler->queue, job, g_get_monotonic_time ());
+  sorad_queue_add (scheduler->queue, job, since);
   sorad_scheduler_start_soon (scheduler);
   sorad_scheduler_queue_changed (scheduler);
+}
+
+void
+sorad_scheduler_submit (SoradScheduler *scheduler, SoradJob *job)
+{
+  submit (scheduler, job, g_get_monotonic_time ());
+}
+
+void
+sorad_scheduler_take_up (SoradScheduler *scheduler, SoradJob *job)
+{
+  gint64 waited = MAX (g_get_real_time () - job->submitted, 0);
+  submit (scheduler, job, g_get_monotonic_time () - waited);
 }
 
 void
@@ -337,6 +418,7 @@ sorad_scheduler_new (const SoradConfig *config, SoradStore *store,
   scheduler->callbacks = *callbacks;
   scheduler->data = data;
   scheduler->queue = sorad_queue_new ();
+  take_up_shares (scheduler);
   return scheduler;
 }
 

@@ -32,6 +32,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (SoradScheduler, sorad_scheduler_free)
 
 /* A job that is in the store, durably; it waits unless it is paused. */
 void sorad_scheduler_submit (SoradScheduler *scheduler, SoradJob *job);
+/* The same of one that a former daemon had: it has waited since it was submitted. */
+void sorad_scheduler_take_up (SoradScheduler *scheduler, SoradJob *job);
 /* Ends it as cancelled: at once if it waits, within the grace if it runs.  Nothing if it is over.
  */
 void sorad_scheduler_cancel (SoradScheduler *scheduler, SoradJob *job);

@@ -87,7 +87,7 @@ gboolean
 sorad_store_load (SoradStore *store, GError **error)
 {
   g_autoptr (GPtrArray) jobs = sorad_rows_load (sorad_database_handle (store->database), error);
-  if (!jobs)
+  if (!jobs || !sorad_store_load_shares (store, error))
     return FALSE;
   for (guint i = 0; i < jobs->len; i++)
     sorad_store_insert (store, sorad_job_ref (g_ptr_array_index (jobs, i)));

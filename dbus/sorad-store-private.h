@@ -22,6 +22,7 @@ struct SoradStore
   GHashTable *jobs;  /* id -> SoradJob, owned */
   GHashTable *users; /* uid -> GQueue of SoradJob, oldest first */
   GHashTable *keys;  /* "UID KEY" -> SoradJob */
+  GHashTable *shares; /* uid -> SoradShareRow, owned */
 };
 
 /* -- Folders */
@@ -38,6 +39,14 @@ void sorad_store_sweep (SoradStore *store, int dir,
 
 /* -- The table */
 void sorad_store_insert (SoradStore *store, SoradJob *job); /* takes it */
+
+/* -- sorad-store-shares.c: what users have used, as rows */
+typedef struct SoradShareRow SoradShareRow;
+/* NULL: nothing is known of this user.  g_free() */
+SoradShareRow *sorad_share_row_copy (SoradStore *store, guint32 uid);
+/* In the writer's thread; nothing if a newer revision stands there. */
+gboolean sorad_share_row_write (sqlite3 *handle, const SoradShareRow *row, GError **error);
+gboolean sorad_store_load_shares (SoradStore *store, GError **error);
 
 /* -- The start: jobs of the database, held against the files */
 gboolean sorad_store_load (SoradStore *store, GError **error);

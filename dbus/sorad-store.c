@@ -27,6 +27,7 @@ sorad_store_open (const char *state_dir, GError **error)
   store->jobs
       = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify)sorad_job_unref);
   store->users = g_hash_table_new_full (NULL, NULL, NULL, user_free);
+  store->shares = g_hash_table_new_full (NULL, NULL, NULL, g_free);
   store->keys = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   if (!sorad_store_open_folders (store, state_dir, error))
     return NULL;
@@ -42,11 +43,18 @@ sorad_store_close (SoradStore *store)
   if (!store)
     return;
   sorad_database_close (store->database);
+  g_hash_table_unref (store->shares);
   g_hash_table_unref (store->keys);
   g_hash_table_unref (store->users);
   g_hash_table_unref (store->jobs);
   sorad_store_close_folders (store);
   g_free (store);
+}
+
+int
+sorad_store_root (SoradStore *store)
+{
+  return store->root_fd;
 }
 
 char *
@@ -190,6 +198,7 @@ typedef struct
 {
   SoradStore *store;
   SoradRow *row;
+  SoradShareRow *share; /* goes with it; or NULL */
   SoradStored stored;
   gpointer data;
 } Saving;
@@ -199,6 +208,7 @@ saving_free (gpointer data)
 {
   Saving *saving = data;
   sorad_row_free (saving->row);
+  g_free (saving->share);
   g_free (saving);
 }
 
@@ -254,7 +264,9 @@ write_new (sqlite3 *handle, gpointer data, GError **error)
 static gboolean
 write_change (sqlite3 *handle, gpointer data, GError **error)
 {
-  return sorad_row_update (handle, ((Saving *)data)->row, error);
+  Saving *saving = data;
+  return sorad_row_update (handle, saving->row, error)
+         && (!saving->share || sorad_share_row_write (handle, saving->share, error));
 }
 
 static gboolean
@@ -291,11 +303,15 @@ sorad_store_save_new (SoradStore *store, SoradJob *job, SoradStored stored, gpoi
 void
 sorad_store_save (SoradStore *store, SoradJob *job, SoradStored stored, gpointer data)
 {
-  if (!job->submission->ephemeral)
-    sorad_database_push (store->database, TRUE, write_change, on_written,
-                         saving_new (store, job, stored, data), saving_free);
-  else if (stored)
-    stored (job, NULL, data);
+  if (job->submission->ephemeral)
+    {
+      if (stored)
+        stored (job, NULL, data);
+      return;
+    }
+  Saving *saving = saving_new (store, job, stored, data);
+  saving->share = sorad_share_row_copy (store, sorad_job_uid (job));
+  sorad_database_push (store->database, TRUE, write_change, on_written, saving, saving_free);
 }
 
 static void

@@ -10,6 +10,7 @@
  */
 #pragma once
 #include "sorad-job.h"
+#include "sorad-share.h"
 
 G_BEGIN_DECLS
 
@@ -47,6 +48,11 @@ void sorad_store_save_new (SoradStore *store, SoradJob *job, SoradStored stored,
 /* How it stands now.  Tried until it can be written; @stored (nullable) hears an error only when
  * the daemon ends. */
 void sorad_store_save (SoradStore *store, SoradJob *job, SoradStored stored, gpointer data);
+/* What its user has used: written with the next job of the user's that is saved.  Times are of the
+ * wall clock. */
+void sorad_store_set_share (SoradStore *store, const SoradShare *share);
+/* As set last, or by a former daemon: (element-type SoradShare) (transfer full). */
+GArray *sorad_store_shares (SoradStore *store);
 /* Out of the table at once; out of the database, then its files.  @stored: nullable */
 void sorad_store_remove (SoradStore *store, SoradJob *job, SoradStored stored, gpointer data);
 /* Files that serve a job only until it is over. */
@@ -56,6 +62,7 @@ void sorad_store_flush (SoradStore *store);
 
 /* -- Files; any thread */
 /* The folder of the models that were added to the daemon. */
+int sorad_store_root (SoradStore *store); /* the state folder; the store's */
 char *sorad_store_models_dir (SoradStore *store);
 /* 1 to @max bytes, no '/', no control characters, no '.' in front. */
 gboolean sorad_is_plain_name (const char *name, gsize max);

@@ -157,7 +157,7 @@ bus_fixture_launch_sorad (BusFixture *fixture, const BusSetup *setup)
   g_mkdir (empty, 0755);
   /* How busy the machine is must not matter.  What tests build is no third party's, but where a test says otherwise. */
   g_autofree char *text
-      = g_strdup_printf ("[Worker]\nNice=0\n%s\n[Worker]\n%s%s", setup->settings ? setup->settings : "",
+      = g_strdup_printf ("[Limits]\nFreeBytes=0\n[Worker]\nNice=0\n%s\n[Worker]\n%s%s", setup->settings ? setup->settings : "",
                          setup->settings && strstr (setup->settings, "TrustedPluginFolders=")
                              ? "#"
                              : "TrustedPluginFolders=" ABS_BUILDDIR ";",

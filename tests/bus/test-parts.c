@@ -181,6 +181,7 @@ START_TEST (example_shows_the_defaults)
   ck_assert_uint_eq (shown->max_request_bytes, defaults->max_request_bytes);
   ck_assert_uint_eq (shown->max_input_bytes, defaults->max_input_bytes);
   ck_assert_uint_eq (shown->max_calls, defaults->max_calls);
+  ck_assert_uint_eq (shown->free_bytes, defaults->free_bytes);
   ck_assert_uint_eq (shown->idle_seconds, defaults->idle_seconds);
   ck_assert_uint_eq (shown->heartbeat_seconds, defaults->heartbeat_seconds);
   ck_assert_uint_eq (shown->stall_seconds, defaults->stall_seconds);

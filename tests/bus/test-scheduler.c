@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include <check.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -46,7 +47,7 @@ on_queue (gpointer data)
 }
 
 static void
-setup (void)
+open_all (void)
 {
   static const SoradSchedulerCallbacks callbacks
       = { .job_changed = on_changed,
@@ -54,28 +55,41 @@ setup (void)
           .job_paused = on_paused,
           .queue_changed = on_queue };
   g_autoptr (GError) error = NULL;
+  store = sorad_store_open (config->state_dir, &error);
+  ck_assert_msg (store != NULL, "%s", error ? error->message : "");
+  scheduler = sorad_scheduler_new (config, store, &callbacks, NULL);
+}
+
+static void
+close_all (void)
+{
+  sorad_store_flush (store);
+  sorad_scheduler_free (scheduler);
+  sorad_process_wait_all ();
+  sorad_store_close (store);
+}
+
+static void
+setup (void)
+{
+  g_autoptr (GError) error = NULL;
   dir = g_dir_make_tmp ("sora-scheduler-XXXXXX", NULL);
   g_autofree char *settings = g_build_filename (dir, "sorad.conf", NULL);
-  ck_assert (g_file_set_contents (settings, "", 0, NULL));
+  ck_assert (g_file_set_contents (settings, "[Limits]\nFreeBytes=0\n", -1, NULL));
   config = sorad_config_load (TRUE, settings, &error);
   ck_assert_msg (config != NULL, "%s", error ? error->message : "");
   g_free (config->worker);
   config->worker = g_strdup (FAKE_WORKER);
   g_free (config->state_dir);
   config->state_dir = g_build_filename (dir, "state", NULL);
-  store = sorad_store_open (config->state_dir, &error);
-  ck_assert_msg (store != NULL, "%s", error ? error->message : "");
-  scheduler = sorad_scheduler_new (config, store, &callbacks, NULL);
+  open_all ();
   order = g_string_new (NULL);
 }
 
 static void
 teardown (void)
 {
-  sorad_store_flush (store);
-  sorad_scheduler_free (scheduler);
-  sorad_process_wait_all ();
-  sorad_store_close (store);
+  close_all ();
   sorad_config_free (config);
   g_string_free (order, TRUE);
   g_autofree char *command = g_strconcat ("rm -r ", dir, NULL);
@@ -180,6 +194,78 @@ START_TEST (coming_back_is_no_advantage)
 }
 END_TEST
 
+/* By a reader of its own: what is durable. */
+static int
+read_share (const char *column, guint32 uid)
+{
+  sqlite3 *handle = NULL;
+  sqlite3_stmt *statement = NULL;
+  g_autofree char *path = g_build_filename (config->state_dir, "sorad.db", NULL);
+  g_autofree char *sql = g_strdup_printf ("SELECT %s FROM shares WHERE uid = %u", column, uid);
+  ck_assert_int_eq (sqlite3_open_v2 (path, &handle, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+  ck_assert_int_eq (sqlite3_prepare_v2 (handle, sql, -1, &statement, NULL), SQLITE_OK);
+  ck_assert_int_eq (sqlite3_step (statement), SQLITE_ROW);
+  int value = sqlite3_column_int (statement, 0);
+  sqlite3_finalize (statement);
+  sqlite3_close (handle);
+  return value;
+}
+
+static void
+run_one (guint32 uid)
+{
+  submit (uid, "done");
+  bus_wait_until (all_over, GUINT_TO_POINTER (over + 1), "the end of a job");
+}
+
+/* A restart gives nobody back what he has used: without it user 1 would be the first again. */
+START_TEST (shares_outlive_the_daemon)
+{
+  const guint32 users[] = { 1, 1, 1, 2, 2, 3 };
+  for (gsize i = 0; i < G_N_ELEMENTS (users); i++)
+    run_one (users[i]);
+  /* When a job is told to be over its share is as durable as it is. */
+  ck_assert_int_ge (read_share ("used", 1), 3);
+  ck_assert_int_eq (read_share ("turn", 3), 6);
+  int used = read_share ("used", 3);
+  close_all ();
+  open_all ();
+  g_string_truncate (order, 0);
+  over = 0;
+  for (guint32 uid = 1; uid <= 3; uid++)
+    submit (uid, "done");
+  bus_wait_until (all_over, GUINT_TO_POINTER (3), "the end of three jobs");
+  ck_assert_str_eq (order->str, "3 2 1 ");
+  ck_assert_int_gt (read_share ("used", 3), used);
+  ck_assert_int_eq (read_share ("turn", 3), 7);
+}
+END_TEST
+
+/* As if the machine had been off for a day. */
+START_TEST (shares_are_halved_while_nobody_is_there)
+{
+  for (guint i = 0; i < 3; i++)
+    run_one (1);
+  run_one (2);
+  close_all ();
+  sqlite3 *handle = NULL;
+  g_autofree char *path = g_build_filename (config->state_dir, "sorad.db", NULL);
+  ck_assert_int_eq (sqlite3_open (path, &handle), SQLITE_OK);
+  ck_assert_int_eq (
+      sqlite3_exec (handle, "UPDATE shares SET halved = halved - 86400000000 WHERE uid = 1", NULL,
+                    NULL, NULL),
+      SQLITE_OK);
+  sqlite3_close (handle);
+  open_all ();
+  g_string_truncate (order, 0);
+  over = 0;
+  submit (2, "done");
+  submit (1, "done");
+  bus_wait_until (all_over, GUINT_TO_POINTER (2), "the end of two jobs");
+  ck_assert_str_eq (order->str, "1 2 ");
+}
+END_TEST
+
 static gboolean
 on_idle (gpointer flag)
 {
@@ -217,6 +303,35 @@ START_TEST (queue_waits_while_descriptors_are_short)
   bus_wait_until (all_over, GUINT_TO_POINTER (2), "the end of two jobs");
   ck_assert_int_eq (first->state, SORAD_JOB_DONE);
   ck_assert_int_eq (second->state, SORAD_JOB_DONE);
+}
+END_TEST
+
+static gboolean
+is_true_of_disk (gpointer data)
+{
+  SoradJob *job = data;
+  return job->notes->len == 1 && strstr (g_ptr_array_index (job->notes, 0), "(FreeBytes)");
+}
+
+/* Nor must a full disk: the first says why it waits, and can be cancelled; then the next does. */
+START_TEST (queue_waits_while_the_disk_is_full)
+{
+  config->free_bytes = G_MAXINT64;
+  SoradJob *first = submit (1, "done");
+  SoradJob *second = submit (1, "done");
+  bus_wait_until (is_true_of_disk, first, "the reason for which the first job waits");
+  ck_assert (g_str_has_prefix (g_ptr_array_index (first->notes, 0), "it waits: "));
+  ck_assert_uint_eq (second->notes->len, 0);
+  ck_assert_int_eq (first->state, SORAD_JOB_QUEUED);
+  ck_assert_uint_eq (sorad_scheduler_position (scheduler, first), 1);
+  sorad_scheduler_cancel (scheduler, first);
+  bus_wait_until (is_true_of_disk, second, "the reason for which the second job waits");
+  ck_assert_int_eq (first->state, SORAD_JOB_CANCELLED);
+  config->free_bytes = 0;
+  bus_wait_until (all_over, GUINT_TO_POINTER (2), "the end of the second job");
+  ck_assert_int_eq (second->state, SORAD_JOB_DONE);
+  ck_assert_uint_ge (second->notes->len, 2);
+  ck_assert_str_eq (g_ptr_array_index (second->notes, 1), "there is room on the disk again");
 }
 END_TEST
 
@@ -262,7 +377,10 @@ main (void)
   tcase_add_test (queue, newcomer_waits_for_one_job);
   tcase_add_test (queue, users_take_turns);
   tcase_add_test (queue, coming_back_is_no_advantage);
+  tcase_add_test (queue, shares_outlive_the_daemon);
+  tcase_add_test (queue, shares_are_halved_while_nobody_is_there);
   tcase_add_test (queue, queue_waits_while_descriptors_are_short);
+  tcase_add_test (queue, queue_waits_while_the_disk_is_full);
   tcase_add_test (queue, nothing_is_called_from_other_threads);
   tcase_add_test (queue, store_counts_by_user);
   suite_add_tcase (suite, queue);

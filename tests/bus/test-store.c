@@ -183,6 +183,28 @@ START_TEST (older_database_is_brought_up)
 }
 END_TEST
 
+/* So is one of the second, which knew nothing of shares. */
+START_TEST (database_without_shares_is_brought_up)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *path = g_build_filename (dir, SORAD_DATABASE_FILE, NULL);
+  sqlite3 *old = open_plain (SORAD_DATABASE_FILE);
+  ck_assert (sorad_schema_upgrade (old, path, 2, &error));
+  ck_assert_int_eq (sqlite3_exec (old, JOB_ROW, NULL, NULL, NULL), SQLITE_OK);
+  sqlite3_close (old);
+  g_autoptr (SoradDatabase) database = open_database ();
+  ck_assert_int_eq (query (database, "PRAGMA user_version"), (int)sorad_schema_version ());
+  ck_assert_int_eq (query (database, "SELECT count(*) FROM jobs WHERE id = 'j'"), 1);
+  ck_assert_int_eq (query (database, "SELECT count(*) FROM shares"), 0);
+  sqlite3 *copy = open_plain (SORAD_DATABASE_FILE ".v2");
+  ck_assert_int_eq (sqlite3_exec (copy, "SELECT uid FROM shares", NULL, NULL, NULL), SQLITE_ERROR);
+  ck_assert_int_eq (sqlite3_exec (copy, "DELETE FROM jobs WHERE id = 'j'", NULL, NULL, NULL),
+                    SQLITE_OK);
+  ck_assert_int_eq (sqlite3_changes (copy), 1);
+  sqlite3_close (copy);
+}
+END_TEST
+
 START_TEST (newer_database_is_refused)
 {
   g_autoptr (SoradDatabase) database = open_database ();
@@ -287,6 +309,59 @@ START_TEST (what_was_used_is_forgotten_by_halves)
 }
 END_TEST
 
+static gboolean
+first_goes_before (guint64 first, gint64 minutes, guint64 second)
+{
+  gint64 now = g_get_monotonic_time ();
+  queue = sorad_queue_new ();
+  const SoradShare shares[] = { { .uid = 2, .used = first, .halved = now - MINUTES (minutes),
+                                  .stopped = now, .turn = 5 },
+                                { .uid = 1, .used = second, .halved = now, .stopped = now,
+                                  .turn = 4 } };
+  for (gsize i = 0; i < G_N_ELEMENTS (shares); i++)
+    {
+      sorad_queue_set_share (queue, &shares[i]);
+      add_job (shares[i].uid, now);
+    }
+  guint32 uid = serve (now, 1);
+  sorad_queue_served (queue, 7, now);
+  ck_assert_uint_eq (sorad_queue_get_share (queue, 7).turn, 7); /* after 5, and the one served */
+  sorad_queue_free (queue);
+  return uid == 2;
+}
+
+/* What a former daemon left of shares, also from before this machine was on. */
+START_TEST (shares_are_taken_up_and_halved_since)
+{
+  ck_assert (first_goes_before (64, 119, 33));
+  ck_assert (!first_goes_before (64, 119, 31));
+  ck_assert (first_goes_before (64, 121, 17));
+  ck_assert (!first_goes_before (64, 121, 15));
+  ck_assert (!first_goes_before (64, 121, 16)); /* equals: who was served longest ago */
+  ck_assert (first_goes_before (G_MAXINT32, 60 * 24 * 365, 1));
+}
+END_TEST
+
+/* A job that a former daemon had has waited since it came, but not before its user was served. */
+START_TEST (waiting_goes_on_from_before)
+{
+  gint64 now = g_get_monotonic_time ();
+  for (gint64 ago = 0; ago <= 2; ago += 2)
+    {
+      queue = sorad_queue_new ();
+      const SoradShare share
+          = { .uid = 1, .used = 30, .halved = now, .stopped = now - MINUTES (ago), .turn = 1 };
+      sorad_queue_set_share (queue, &share);
+      add_job (1, now);
+      add_job (1, now - MINUTES (600));
+      sorad_queue_charge (queue, 2, 10 * SORAD_QUEUE_SLICE * G_USEC_PER_SEC, now);
+      add_job (2, now);
+      ck_assert_uint_eq (serve (now, 1), ago == 0 ? 2 : 1); /* two minutes are 24 slices */
+      sorad_queue_free (queue);
+    }
+}
+END_TEST
+
 int
 main (void)
 {
@@ -298,6 +373,7 @@ main (void)
   tcase_add_test (database, lasting_write_is_tried_until_there_is_room);
   tcase_add_test (database, lasting_write_is_given_up_at_the_end);
   tcase_add_test (database, older_database_is_brought_up);
+  tcase_add_test (database, database_without_shares_is_brought_up);
   tcase_add_test (database, newer_database_is_refused);
   tcase_add_test (database, damaged_database_is_refused);
   suite_add_tcase (suite, database);
@@ -305,6 +381,8 @@ main (void)
   tcase_add_test (order, who_used_less_goes_first);
   tcase_add_test (order, waiting_counts);
   tcase_add_test (order, what_was_used_is_forgotten_by_halves);
+  tcase_add_test (order, shares_are_taken_up_and_halved_since);
+  tcase_add_test (order, waiting_goes_on_from_before);
   suite_add_tcase (suite, order);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_NORMAL);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "bus-fixture.h"
@@ -86,6 +87,72 @@ assert_ends (const char *job, const char *state, const char *part)
   ck_assert_msg (g_str_equal (end, state), "%s: %s", end, text);
   ck_assert_msg (strstr (text, part) != NULL, "'%s' lacks '%s'", text, part);
 }
+
+static char *
+bytes_text (guint64 bytes)
+{
+  return g_strdup_printf ("%" G_GUINT64_FORMAT, bytes);
+}
+
+static void
+restart (const char *settings)
+{
+  bus_fixture_free (fixture);
+  fixture = bus_fixture_new (&(BusSetup){ .plugin_dir = plugins,
+                                          .pipeline_dir = ABS_SRCDIR "/tests/bus/pipelines",
+                                          .settings = settings });
+  bus = fixture->connection;
+}
+
+/* Check says what Submit is refused for; nothing runs. */
+static void
+assert_no_room (const char *mode, guint64 bytes, const char *part)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *text = bytes_text (bytes);
+  g_autoptr (GVariant) reply
+      = bus_call (bus, MANAGER_PATH, MANAGER, "Check", arguments (mode, text, 0), &error);
+  ck_assert_msg (reply != NULL, "%s", error ? error->message : "");
+  g_autoptr (GVariant) summary = g_variant_get_child_value (reply, 1);
+  g_autofree const char **warnings = NULL;
+  ck_assert (g_variant_lookup (summary, "warnings", "^a&s", &warnings));
+  ck_assert_ptr_nonnull (warnings[0]);
+  ck_assert_msg (strstr (warnings[0], part) != NULL, "'%s' lacks '%s'", warnings[0], part);
+  g_autofree char *job = submit (mode, text, 0);
+  assert_ends (job, "failed", part);
+  g_autofree char *name = bus_get_string (bus, job, "ErrorName");
+  ck_assert_msg (g_str_has_suffix (name, ".NoSpace"), "%s", name);
+}
+
+START_TEST (what_cannot_fit_on_the_disk_is_refused)
+{
+  const guint64 huge = G_GUINT64_CONSTANT (1) << 60;
+  assert_no_room ("hungry", huge, "need 1048576.0 TiB of disk for its work and results");
+  assert_no_room ("hungry", huge, " at most beside the 0 bytes that stay free (FreeBytes): ask for");
+  assert_no_room ("prolific", huge, "results are foreseen to take 1048576.0 TiB, and its user may store");
+  assert_no_room ("prolific", huge, " 10.0 GiB: ask for less (see StoredBytes)");
+  g_autofree char *job = submit ("hungry", "4096", 0);
+  assert_ends (job, "done", "");
+}
+END_TEST
+
+/* One that is as large as half of what is to stay free too much for it. */
+START_TEST (what_does_not_fit_now_is_refused)
+{
+  struct statvfs disk;
+  ck_assert_int_eq (statvfs (fixture->dir, &disk), 0);
+  guint64 left = (guint64)disk.f_bavail * disk.f_frsize;
+  guint64 used = (guint64)disk.f_blocks * disk.f_frsize - left;
+  guint64 keep = MIN (used, G_GUINT64_CONSTANT (1) << 30);
+  if (keep < 64 << 20 || left < keep)
+    return; /* others could change as much meanwhile */
+  g_autofree char *settings
+      = g_strdup_printf ("[Limits]\nFreeBytes=%" G_GUINT64_FORMAT "\n", keep);
+  restart (settings);
+  assert_no_room ("hungry", left - keep / 2, " left now beside the ");
+  assert_no_room ("hungry", left - keep / 2, "(FreeBytes): delete results, or make room");
+}
+END_TEST
 
 START_TEST (job_runs_through_the_graph)
 {
@@ -466,6 +533,8 @@ main (void)
   tcase_add_checked_fixture (worker, setup, teardown);
   tcase_set_timeout (worker, 180);
   tcase_add_test (worker, job_runs_through_the_graph);
+  tcase_add_test (worker, what_cannot_fit_on_the_disk_is_refused);
+  tcase_add_test (worker, what_does_not_fit_now_is_refused);
   tcase_add_test (worker, stage_is_told_the_job);
   tcase_add_test (worker, worker_tells_its_confinement);
   tcase_add_test (worker, name_names_the_file);

@@ -4,6 +4,7 @@
  * shows a picture, waits, does not stop when told, crashes, or leaves.
  */
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,7 +12,8 @@
 #include "core/sora-plugin.h"
 
 static const char *const modes[]
-    = { "write", "preview", "wait", "ignore", "crash", "leave", "infer-crash", "job", "greedy", NULL };
+    = { "write", "preview", "wait", "ignore", "crash", "leave", "infer-crash", "job", "greedy", "hungry",
+        "prolific", NULL };
 static const SoraParam mode = { .struct_size = sizeof (SoraParam),
                                 .type = SORA_PARAM_ENUM,
                                 .name = "mode",
@@ -71,6 +73,12 @@ infer (const SoraHost *host, SoraContext *ctx)
     crash ();
   if (is_mode (host, ctx, "greedy")) /* more than any machine has */
     cost.work_bytes = UINT64_C (1) << 60;
+  const char *bytes = "";
+  host->param_string (ctx, "text", &bytes);
+  if (is_mode (host, ctx, "hungry"))
+    cost.scratch_bytes = strtoull (bytes, NULL, 10);
+  if (is_mode (host, ctx, "prolific"))
+    cost.output_bytes = strtoull (bytes, NULL, 10);
   return host->set_cost (ctx, &cost);
 }
 
