@@ -3,7 +3,7 @@
  * Numbers of bytes as people read them.
  */
 #include "config.h"
-#include "sora-ledger.h"
+#include "sora-bytes.h"
 #include <stdio.h>
 
 const char *

@@ -4,7 +4,7 @@
  * instances hold in this process, against a limit.  Under the runner's lock.
  */
 #pragma once
-#include <glib.h>
+#include "sora-bytes.h"
 
 G_BEGIN_DECLS
 
@@ -25,7 +25,5 @@ guint64 sora_ledger_used (const SoraLedger *ledger);
 gboolean sora_ledger_fits (const SoraLedger *ledger, guint64 bytes);
 /* After anything was added. */
 void sora_ledger_note_peak (SoraLedger *ledger);
-/* "1.5 GiB" into a buffer of at least 32 bytes. */
-const char *sora_bytes_to_text (guint64 bytes, char *text);
 
 G_END_DECLS

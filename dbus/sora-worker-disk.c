@@ -6,7 +6,7 @@
 #include "config.h"
 #include "sora-worker.h"
 
-#include "core/sora-ledger.h"
+#include "core/sora-bytes.h"
 
 /* Results are the files that a stage leaves; tensors stay in memory. */
 static gboolean

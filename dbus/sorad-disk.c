@@ -9,7 +9,7 @@
 #include <sys/statvfs.h>
 
 #include "core/sora-error.h"
-#include "core/sora-ledger.h"
+#include "core/sora-bytes.h"
 
 /* FALSE: it does not say; then the work itself finds out. */
 static gboolean
