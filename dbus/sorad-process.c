@@ -96,6 +96,7 @@ maybe_died (SoradProcess *process)
   g_clear_handle_id (&process->watchdog, g_source_remove);
   g_clear_handle_id (&process->end_timer, g_source_remove);
   n_processes--;
+  sorad_process_forget_result (process, process->job); /* expected when nobody read any more */
   if (process->closed)
     return;
   g_autoptr (GError) error = NULL;

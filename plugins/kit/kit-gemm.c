@@ -5,11 +5,11 @@
  */
 #include "kit-gemm.h"
 
+#include "kit-parallel.h"
+
 #include <string.h>
 
-/* Under AddressSanitizer GCC 12 lays 64-byte vectors on its own stack without their alignment (GCC
- * bug 110027): the generic kernels are of the same text, and checked. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__x86_64__) && defined(__GNUC__)
 #define HAVE_X86 1
 #include <immintrin.h>
 #endif
@@ -48,7 +48,7 @@ sora_kit_gemm_offset (int64_t n, int64_t rows, int64_t row, int64_t col)
 }
 
 #ifdef HAVE_X86
-#define KERNEL_TARGET __attribute__ ((target ("avx512f")))
+#define KERNEL_TARGET SORA_KIT_KERNEL ("avx512f")
 #define KERNEL_NAME(rows, vectors) avx512_##rows##_##vectors
 #define VECTOR __m512
 #define LANES 16

@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-/* As in kit-gemm.c: under AddressSanitizer 64-byte vectors are not safe with GCC 12. */
+/* See SORA_KIT_KERNEL. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
 #define HAVE_X86 1
 /* GCC 12's own header warns of itself where it means "any value" (GCC bug 105593). */
