@@ -260,8 +260,10 @@ static const struct
 {
   int64_t t, h, w, tile;
 } sizes[] = {
-  { 1, 9, 7, 4 },  { 2, 9, 7, 3 },    { 5, 6, 11, 4 },
-  { 2, 13, 3, 1 }, { 1, 24, 19, 7 },  { 2, 5, 3, 100 },
+  { 1, 9, 7, 4 },  { 5, 6, 11, 4 },   { 2, 13, 3, 1 },
+#ifndef __SANITIZE_ADDRESS__ /* where all takes ten times as long, and these touch no other memory */
+  { 2, 9, 7, 3 },  { 1, 24, 19, 7 },  { 2, 5, 3, 100 },
+#endif
 };
 #define N_SIZES ((int)(sizeof sizes / sizeof sizes[0]))
 #define N_MODELS ((int)(sizeof models / sizeof models[0]))
