@@ -2,7 +2,8 @@
  *
  * A model's digest: SHA-256 over its files' names, sizes and SHA-256s, in the order of the names.
  * Hashing 29 GB takes minutes, so a file's digest is kept under the user's cache, by what the file
- * is (device, inode, size, times).
+ * is (device, inode, size, times).  Whoever can write there can give a model any digest: a service
+ * for many users says which folder each of its processes writes, and whose else it believes.
  */
 #include "config.h"
 #include <string.h>
@@ -21,26 +22,53 @@
  * stamp; its digest is not kept (the "racily clean" files of git). */
 #define SETTLED_NS (2 * G_GINT64_CONSTANT (1000000000))
 
+static char *kept_dir;     /* NULL: the user's */
+static char *believed_dir; /* NULL: none */
+
+void
+sora_model_set_digest_dirs (const char *kept, const char *believed)
+{
+  g_free (kept_dir);
+  g_free (believed_dir);
+  kept_dir = g_strdup (kept);
+  believed_dir = g_strdup (believed);
+}
+
 static char *
-cache_path (const SoraFileIdentity *identity)
+cache_name (const SoraFileIdentity *identity)
 {
   g_autofree char *key = g_strdup_printf (
       "%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT
       " %" G_GINT64_FORMAT,
       identity->dev, identity->ino, identity->size, identity->mtime, identity->ctime);
-  g_autofree char *name = g_compute_checksum_for_string (G_CHECKSUM_SHA256, key, -1);
-  return g_build_filename (g_get_user_cache_dir (), "sorad", "digests", name, NULL);
+  return g_compute_checksum_for_string (G_CHECKSUM_SHA256, key, -1);
 }
 
 static char *
-cache_read (const char *path)
+cache_dir (void)
 {
-  g_autofree char *text = NULL;
+  return kept_dir != NULL ? g_strdup (kept_dir)
+                          : g_build_filename (g_get_user_cache_dir (), "sorad", "digests", NULL);
+}
+
+static char *
+read_in (const char *dir, const char *name)
+{
+  g_autofree char *path = g_build_filename (dir, name, NULL), *text = NULL;
   gsize length;
   if (!g_file_get_contents (path, &text, &length, NULL) || length != HEX_LENGTH
       || strspn (text, "0123456789abcdef") != HEX_LENGTH)
     return NULL;
   return g_steal_pointer (&text);
+}
+
+/* First what others cannot have changed. */
+static char *
+cache_read (const char *name)
+{
+  g_autofree char *dir = cache_dir ();
+  char *digest = believed_dir != NULL ? read_in (believed_dir, name) : NULL;
+  return digest != NULL ? digest : read_in (dir, name);
 }
 
 static gboolean
@@ -54,10 +82,11 @@ is_settled (const SoraFileIdentity *identity)
 
 /* A cache that cannot be written only costs time. */
 static void
-cache_write (const char *path, const char *digest)
+cache_write (const char *name, const char *digest)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *folder = g_path_get_dirname (path);
+  g_autofree char *folder = cache_dir ();
+  g_autofree char *path = g_build_filename (folder, name, NULL);
   if (g_mkdir_with_parents (folder, 0700) < 0
       || !g_file_set_contents_full (path, digest, HEX_LENGTH, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
                                     &error))
@@ -116,9 +145,9 @@ digest_of_file (SoraModel *model, const char *name, guint64 *size, Watch *watch,
   if (fd < 0)
     return NULL;
   SoraFileIdentity identity = sora_file_identity (&st);
-  g_autofree char *path = cache_path (&identity);
+  g_autofree char *kept = cache_name (&identity);
   *size = identity.size;
-  char *digest = watch->fresh ? NULL : cache_read (path);
+  char *digest = watch->fresh ? NULL : cache_read (kept);
   if (digest != NULL)
     watch->done += identity.size;
   else
@@ -132,7 +161,7 @@ digest_of_file (SoraModel *model, const char *name, guint64 *size, Watch *watch,
           g_clear_pointer (&digest, g_free);
         }
       else if (digest != NULL && is_settled (&identity))
-        cache_write (path, digest);
+        cache_write (kept, digest);
     }
   close (fd);
   return digest;

@@ -140,8 +140,8 @@ gboolean sora_model_has_component (SoraModel *model, const char *component);
  * @model: a model
  * @error: (out) (optional): where to put it
  *
- * May read all of the model the first time; later each file's part comes from $XDG_CACHE_HOME/sorad/digests.
- * Any thread.
+ * May read all of the model the first time; later each file's part comes from $XDG_CACHE_HOME/sorad/digests, or from
+ * where sora_model_set_digest_dirs() says. Any thread.
  *
  * Returns: (transfer none): 64 hexadecimal digits; NULL on SORA_ERROR_INVALID_MODEL (also when a file changed
  *   since open)
@@ -161,6 +161,15 @@ const char *sora_model_digest (SoraModel *model, GError **error);
  */
 const char *sora_model_digest_stoppable (SoraModel *model, gboolean (*stopped) (gpointer data), gpointer data,
                                          GError **error);
+
+/**
+ * sora_model_set_digest_dirs:
+ * @kept: (nullable): the folder where digests of files are kept, and looked for; NULL: $XDG_CACHE_HOME/sorad/digests
+ * @believed: (nullable): a folder of digests that others made, looked into first and never written; NULL: none
+ *
+ * Of the whole process: before a second thread asks for a digest. Who can write into either can give a model any digest.
+ */
+void sora_model_set_digest_dirs (const char *kept, const char *believed);
 
 /**
  * SoraModelProgress:

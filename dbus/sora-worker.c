@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/sora-cache.h"
+#include "core/sora-model.h"
 #include "dbus/sora-bus-error.h"
 #include "sora-sandbox.h"
 
@@ -347,14 +348,12 @@ make_sandbox (const char *name, GError **error)
   return NULL;
 }
 
-/* What jobs of this user need: plugins, pipelines, models; to write, the folder of the work and
- * what is kept for later jobs. */
+/* What jobs of this user need: plugins, pipelines, models; to write, the folder of the work. */
 static void
 grant_all (SoraSandbox *sandbox, SoraEnvironment *environment, char **plugin_dirs, char **readable,
            const char *tmp_dir)
 {
   g_auto (GStrv) installed = sora_registry_default_dirs (FALSE);
-  g_autofree char *cache = g_build_filename (g_get_user_cache_dir (), "sorad", NULL);
   g_auto (GStrv) libraries = g_strsplit (g_getenv ("LD_LIBRARY_PATH") ?: "", ":", -1);
   for (char **dir = plugin_dirs ? plugin_dirs : installed; *dir; dir++)
     sora_sandbox_grant_folder (sandbox, *dir);
@@ -367,22 +366,39 @@ grant_all (SoraSandbox *sandbox, SoraEnvironment *environment, char **plugin_dir
   for (char **dir = libraries; *dir; dir++)
     if (g_path_is_absolute (*dir))
       sora_sandbox_grant (sandbox, *dir, FALSE);
-  if (g_mkdir_with_parents (cache, 0700) == 0)
-    sora_sandbox_grant (sandbox, cache, TRUE);
   sora_sandbox_grant (sandbox, tmp_dir, TRUE);
 }
 
-/* Another user's folder is not among those that are granted. */
-static void
-grant_cache (SoraWorker *worker, SoraSandbox *sandbox, const char *dir)
+static gboolean
+grant_made (SoraSandbox *sandbox, const char *dir, gboolean writable)
 {
   if (g_mkdir_with_parents (dir, 0700) != 0)
     {
       g_message ("nothing is kept for later jobs: the folder '%s': %s", dir, g_strerror (errno));
-      return;
+      return FALSE;
     }
-  worker->cache_dir = g_strdup (dir);
-  sora_sandbox_grant (sandbox, dir, TRUE);
+  sora_sandbox_grant (sandbox, dir, writable);
+  return TRUE;
+}
+
+/* What is kept for later jobs.  Of one user's service: the cache that soractl has, too.  Of the
+ * machine's, which has a folder of digests of its own, @believed_dir: that to be read, and of the
+ * one user whose jobs it is for the two others; another user's is not granted, nor is what the
+ * daemon believes ever to be written. */
+static void
+grant_kept (SoraWorker *worker, SoraSandbox *sandbox, const char *cache_dir, const char *digest_dir,
+            const char *believed_dir)
+{
+  g_autofree char *own = g_build_filename (g_get_user_cache_dir (), "sorad", NULL);
+  if (!believed_dir)
+    (void)grant_made (sandbox, own, TRUE);
+  else
+    (void)grant_made (sandbox, believed_dir, FALSE);
+  if (cache_dir && grant_made (sandbox, cache_dir, TRUE))
+    worker->cache_dir = g_strdup (cache_dir);
+  if (digest_dir)
+    (void)grant_made (sandbox, digest_dir, TRUE);
+  sora_model_set_digest_dirs (digest_dir, believed_dir);
 }
 
 /* Looked at from outside the sandbox, where root is root. */
@@ -432,6 +448,8 @@ main (int argc, char **argv)
   g_autofree char *default_model = NULL;
   g_auto (GStrv) readable = NULL;
   g_autofree char *cache_dir = NULL;
+  g_autofree char *digest_dir = NULL;
+  g_autofree char *believed_dir = NULL;
   g_autofree char *packed_dir = NULL;
   g_autofree char *tmp_dir = NULL;
   g_autofree char *level = NULL;
@@ -471,6 +489,10 @@ main (int argc, char **argv)
     { "readable", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &readable, "What it may read, too", "PATH" },
     { "cache-dir", 0, 0, G_OPTION_ARG_FILENAME, &cache_dir,
       "Folder of what stages gave to the user that it serves", "DIR" },
+    { "digest-dir", 0, 0, G_OPTION_ARG_FILENAME, &digest_dir,
+      "Folder of the digests of models' files that it makes for that user", "DIR" },
+    { "believed-digest-dir", 0, 0, G_OPTION_ARG_FILENAME, &believed_dir,
+      "Folder of those that the service made, to be read", "DIR" },
     { "packed-dir", 0, 0, G_OPTION_ARG_FILENAME, &packed_dir,
       "Folder of packed weights that root made for all", "DIR" },
     { "memory-max", 0, 0, G_OPTION_ARG_INT64, &memory_max, "Most memory to take", "BYTES" },
@@ -537,8 +559,7 @@ main (int argc, char **argv)
   g_setenv ("TMPDIR", tmp_dir, TRUE);
   worker.environment = make_environment (plugin_dirs, pipeline_dirs, model_dirs);
   grant_all (sandbox, worker.environment, plugin_dirs, readable, tmp_dir);
-  if (cache_dir)
-    grant_cache (&worker, sandbox, cache_dir);
+  grant_kept (&worker, sandbox, cache_dir, digest_dir, believed_dir);
   if (packed_dir)
     grant_packed (&worker, sandbox, packed_dir);
   g_auto (GStrv) installed = sora_registry_default_dirs (FALSE);

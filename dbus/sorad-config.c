@@ -233,6 +233,8 @@ sorad_config_load (gboolean session, const char *file, GError **error)
   config->sandbox = g_strdup ("auto");
   config->users_dir
       = session ? NULL : g_build_filename (g_get_user_cache_dir (), "sorad-users", NULL);
+  config->digest_dir
+      = session ? NULL : g_build_filename (g_get_user_cache_dir (), "sorad-digests", NULL);
   config->packed_dir = session ? NULL : sora_packed_system_dir ();
   config->nice = 10;
   config->max_crashes = 3;
@@ -266,12 +268,18 @@ sorad_config_load (gboolean session, const char *file, GError **error)
 }
 
 char *
+sorad_config_user_dir (const SoradConfig *config, guint32 uid)
+{
+  return config->users_dir ? g_strdup_printf ("%s/%" G_GUINT32_FORMAT, config->users_dir, uid)
+                           : NULL;
+}
+
+char *
 sorad_config_cache_dir (const SoradConfig *config, guint32 uid)
 {
-  if (!config->users_dir)
-    return sora_cache_default_dir ();
-  g_autofree char *user = g_strdup_printf ("%" G_GUINT32_FORMAT, uid);
-  return g_build_filename (config->users_dir, user, "stages", NULL);
+  g_autofree char *user_dir = sorad_config_user_dir (config, uid);
+  return user_dir ? g_build_filename (user_dir, SORAD_CACHE_STAGES, NULL)
+                  : sora_cache_default_dir ();
 }
 
 void
@@ -288,6 +296,7 @@ sorad_config_free (SoradConfig *config)
   g_free (config->admin_group);
   g_free (config->sandbox);
   g_free (config->users_dir);
+  g_free (config->digest_dir);
   g_free (config->packed_dir);
   g_strfreev (config->readable);
   g_strfreev (config->trusted);

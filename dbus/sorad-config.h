@@ -38,7 +38,8 @@ typedef struct
   guint stall_seconds;     /* a job without any progress; 0: for ever */
   guint cancel_grace_ms;
   char *sandbox;      /* "auto", or the level that every worker must have */
-  char *users_dir;    /* a folder for each user's kept results of stages; NULL: the one user's own (a session's) */
+  char *users_dir;    /* a folder of folders, what is kept for each user; NULL: the one user's own (a session's) */
+  char *digest_dir;   /* digests of models' files that the daemon made, which no worker may write; NULL: the user's (a session's) */
   char *packed_dir;   /* packed weights that the administrator made, which all workers may read; NULL: none (a session's) */
   char **readable;    /* what workers may read beside plugins, pipelines and models; may be NULL */
   guint nice;    /* least niceness of a worker */
@@ -63,7 +64,13 @@ typedef struct
   guint idle_exit_seconds; /* with no job known; 0: never */
 } SoradConfig;
 
-/* Of @uid, of what stages gave to its jobs; it need not exist. */
+/* Within a user's folder: each is granted by itself, so that a worker cannot put another folder, or a link, in its place. */
+#define SORAD_CACHE_STAGES "stages"   /* what stages gave */
+#define SORAD_CACHE_DIGESTS "digests" /* digests of models' files */
+
+/* What workers keep for @uid alone; NULL: in the user's own folders (a session's). */
+char *sorad_config_user_dir (const SoradConfig *config, guint32 uid);
+/* Below it, of what stages gave to its jobs; it need not exist. */
 char *sorad_config_cache_dir (const SoradConfig *config, guint32 uid);
 /* Defaults of the mode, then @file (NULL: the installed one if there is one).  An unknown group or
  * key is an error. */

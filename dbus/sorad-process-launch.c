@@ -56,7 +56,7 @@ add_dirs (GPtrArray *argv, const char *option, char **dirs)
 
 static GPtrArray *
 worker_arguments (const SoradConfig *config, const char *work_dir, gboolean for_jobs,
-                  const char *cache_dir)
+                  const char *user_dir)
 {
   GPtrArray *argv = g_ptr_array_new_with_free_func (g_free);
   g_ptr_array_add (argv, g_strdup (config->worker));
@@ -66,8 +66,13 @@ worker_arguments (const SoradConfig *config, const char *work_dir, gboolean for_
   add_dirs (argv, "--readable", config->readable);
   if (config->packed_dir)
     g_ptr_array_add (argv, g_strdup_printf ("--packed-dir=%s", config->packed_dir));
-  if (cache_dir)
-    g_ptr_array_add (argv, g_strdup_printf ("--cache-dir=%s", cache_dir));
+  if (config->digest_dir)
+    g_ptr_array_add (argv, g_strdup_printf ("--believed-digest-dir=%s", config->digest_dir));
+  if (user_dir)
+    {
+      g_ptr_array_add (argv, g_strdup_printf ("--cache-dir=%s/%s", user_dir, SORAD_CACHE_STAGES));
+      g_ptr_array_add (argv, g_strdup_printf ("--digest-dir=%s/%s", user_dir, SORAD_CACHE_DIGESTS));
+    }
   add_dirs (argv, "--trusted-plugin-dir", config->trusted);
   g_ptr_array_add (argv, g_strdup_printf ("--third-party=%s", config->third_party));
   g_ptr_array_add (argv, g_strdup_printf ("--answer-seconds=%u", config->answer_seconds));
@@ -107,9 +112,9 @@ enter_group (gpointer group)
 
 GSubprocess *
 sorad_process_launch (const SoradConfig *config, const char *work_dir, gboolean for_jobs,
-                      const char *cache_dir, int socket, int group, GError **error)
+                      const char *user_dir, int socket, int group, GError **error)
 {
-  g_autoptr (GPtrArray) argv = worker_arguments (config, work_dir, for_jobs, cache_dir);
+  g_autoptr (GPtrArray) argv = worker_arguments (config, work_dir, for_jobs, user_dir);
   g_auto (GStrv) environment = worker_environment (config);
   g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
   g_subprocess_launcher_set_environ (launcher, environment);

@@ -170,7 +170,7 @@ on_watchdog (gpointer data)
 
 SoradProcess *
 sorad_process_spawn (const SoradConfig *config, SoradStore *store, gboolean for_jobs,
-                     const char *cache_dir, const SoradProcessCallbacks *callbacks, gpointer data,
+                     const char *user_dir, const SoradProcessCallbacks *callbacks, gpointer data,
                      GError **error)
 {
   static guint64 last_number;
@@ -199,7 +199,7 @@ sorad_process_spawn (const SoradConfig *config, SoradStore *store, gboolean for_
     }
   const guint64 kills_before = sorad_cgroup_kills_anywhere ();
   g_autoptr (GSubprocess) subprocess
-      = sorad_process_launch (config, work_dir, for_jobs, cache_dir, sockets[1],
+      = sorad_process_launch (config, work_dir, for_jobs, user_dir, sockets[1],
                               group ? sorad_cgroup_entry (group) : -1, error);
   if (!subprocess)
     {

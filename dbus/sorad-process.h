@@ -29,9 +29,10 @@ typedef struct
 
 /* SORA_ERROR_BUSY: descriptors, memory or processes are short at the moment; anything else will not
  * go away by itself.  @for_jobs: as nice or idle as the settings want.
- * @cache_dir: of what stages gave to the one user whose jobs it is for; NULL: nothing is kept. */
+ * @user_dir: of what is kept for the one user whose jobs it is for; NULL: nothing is, or in the
+ * user's own folders (a session's). */
 SoradProcess *sorad_process_spawn (const SoradConfig *config, SoradStore *store, gboolean for_jobs,
-                                   const char *cache_dir,
+                                   const char *user_dir,
                                    const SoradProcessCallbacks *callbacks, gpointer data,
                                    GError **error);
 /* No callback any more; the stream ends, and if the process does not within two seconds, it is

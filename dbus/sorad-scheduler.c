@@ -144,10 +144,9 @@ prepare_process (SoradScheduler *scheduler, guint32 uid, GError **error)
       && sorad_process_is_current (scheduler->process))
     return TRUE;
   sorad_scheduler_close_process (scheduler);
-  /* A session's worker has the user's own folder, as soractl --local has. */
-  g_autofree char *cache_dir
-      = scheduler->config->session ? NULL : sorad_config_cache_dir (scheduler->config, uid);
-  scheduler->process = sorad_process_spawn (scheduler->config, scheduler->store, TRUE, cache_dir,
+  /* A session's worker has the user's own folders, as soractl --local has. */
+  g_autofree char *user_dir = sorad_config_user_dir (scheduler->config, uid);
+  scheduler->process = sorad_process_spawn (scheduler->config, scheduler->store, TRUE, user_dir,
                                             sorad_scheduler_events (), scheduler, error);
   scheduler->process_uid = uid;
   return scheduler->process != NULL;

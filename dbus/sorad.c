@@ -250,6 +250,8 @@ run (Daemon *daemon, GError **error)
   if (!daemon->store)
     return FALSE;
   add_own_models (daemon);
+  if (daemon->config->digest_dir)
+    sora_model_set_digest_dirs (daemon->config->digest_dir, NULL);
   daemon->connection = g_bus_get_sync (
       daemon->config->session ? G_BUS_TYPE_SESSION : G_BUS_TYPE_SYSTEM, NULL, error);
   if (!daemon->connection)

@@ -284,6 +284,139 @@ START_TEST (service_of_all_keeps_each_users_apart)
 }
 END_TEST
 
+/* -- Digests of models' files */
+
+#define DIGEST_PLACE "sorad-users/%u/digests"
+
+static GHashTable *
+read_folder (const char *path)
+{
+  GHashTable *all = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  g_autoptr (GDir) folder = g_dir_open (path, 0, NULL);
+  const char *name;
+  while (folder && (name = g_dir_read_name (folder)))
+    {
+      g_autofree char *file = g_build_filename (path, name, NULL);
+      char *text = NULL;
+      ck_assert (g_file_get_contents (file, &text, NULL, NULL));
+      g_hash_table_insert (all, g_strdup (name), text);
+    }
+  return all;
+}
+
+static GHashTable *
+users_digests (guint uid)
+{
+  g_autofree char *name = g_strdup_printf ("cache/" DIGEST_PLACE, uid);
+  g_autofree char *path = path_in (name, NULL);
+  return read_folder (path);
+}
+
+static void
+assert_same_digests (GHashTable *a, GHashTable *b)
+{
+  GHashTableIter iter;
+  gpointer name, digest;
+  ck_assert_uint_eq (g_hash_table_size (a), g_hash_table_size (b));
+  g_hash_table_iter_init (&iter, a);
+  while (g_hash_table_iter_next (&iter, &name, &digest))
+    ck_assert_str_eq (digest, g_hash_table_lookup (b, name) ?: "none");
+}
+
+/* What a stage of the caller's worker could have left there. */
+static void
+falsify (guint uid)
+{
+  g_autofree char *name = g_strdup_printf ("cache/" DIGEST_PLACE, uid);
+  g_autofree char *path = path_in (name, NULL), *false_one = g_strnfill (64, '0');
+  g_autoptr (GHashTable) all = users_digests (uid);
+  GHashTableIter iter;
+  gpointer file;
+  g_hash_table_iter_init (&iter, all);
+  while (g_hash_table_iter_next (&iter, &file, NULL))
+    {
+      g_autofree char *target = g_build_filename (path, file, NULL);
+      ck_assert (g_file_set_contents (target, false_one, 64, NULL));
+    }
+}
+
+/* The model as the clip names it, "small-a@" and 16 digits. */
+static char *
+named_model (BusFixture *fixture)
+{
+  gsize size;
+  const char *taken;
+  g_autofree char *clip = make_clip (fixture, "a red ball", 1, FALSE, &size, &taken);
+  for (gsize i = 0; i + 24 <= size; i++)
+    if (memcmp (clip + i, "small-a@", 8) == 0)
+      return g_strndup (clip + i, 24);
+  ck_abort_msg ("the clip names no model");
+  return NULL;
+}
+
+/* A warm worker knows the digest of its model without asking anybody. */
+static void
+start_again (BusFixture **fixture)
+{
+  bus_fixture_free (*fixture);
+  *fixture = start (TRUE, NULL);
+}
+
+static char *
+daemons_digest (BusFixture *fixture)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *id = g_dbus_escape_object_path ("small-a");
+  g_autofree char *path = g_strconcat (MANAGER_PATH "/models/", id, NULL);
+  g_autoptr (GVariant) reply = bus_call (fixture->connection, path, "org.sorad.Sora1.Model",
+                                         "GetDigest", NULL, &error);
+  char *digest;
+  ck_assert_msg (reply != NULL, "%s", error ? error->message : "");
+  g_variant_get (reply, "(s)", &digest);
+  return digest;
+}
+
+/* A false digest in one user's folder is that user's alone: neither another's clips nor the
+ * daemon's answers know of it, and what the daemon has made goes before it. */
+START_TEST (digests_of_one_user_are_nobody_elses)
+{
+  BusFixture *fixture = start (TRUE, NULL);
+  g_autofree char *right = named_model (fixture);
+  g_autoptr (GHashTable) own = users_digests (geteuid ());
+  ck_assert_uint_ge (g_hash_table_size (own), G_N_ELEMENTS (files) - 1);
+  g_autofree char *common = path_in ("cache/sorad", "digests");
+  ck_assert (!g_file_test (common, G_FILE_TEST_EXISTS));
+
+  falsify (geteuid ());
+  start_again (&fixture);
+  g_autofree char *wrong = named_model (fixture);
+  ck_assert_str_ne (wrong, right);
+  if (geteuid () == 0)
+    {
+      g_free (strangers_notes (fixture));
+      g_autoptr (GHashTable) strangers = users_digests (65534);
+      assert_same_digests (strangers, own);
+    }
+  else
+    g_print ("not as root: what another user's worker keeps is not seen\n");
+
+  g_autofree char *believed = path_in ("cache", "sorad-digests");
+  g_autoptr (GHashTable) none = read_folder (believed);
+  ck_assert_uint_eq (g_hash_table_size (none), 0);
+  g_autofree char *digest = daemons_digest (fixture);
+  ck_assert_msg (strncmp (digest, right + 8, 16) == 0, "%s, %s", digest, right);
+  g_autoptr (GHashTable) made = read_folder (believed);
+  assert_same_digests (made, own);
+  struct stat st;
+  ck_assert_int_eq (stat (believed, &st), 0);
+  ck_assert_uint_eq (st.st_mode & 07777, 0700);
+  start_again (&fixture);
+  g_autofree char *mended = named_model (fixture);
+  ck_assert_str_eq (mended, right);
+  bus_fixture_free (fixture);
+}
+END_TEST
+
 START_TEST (clear_a_sessions)
 {
   g_autoptr (GError) error = NULL;
@@ -307,6 +440,7 @@ main (void)
   tcase_add_checked_fixture (tests, setup, teardown);
   tcase_add_test (tests, second_job_takes_what_the_first_gave);
   tcase_add_test (tests, service_of_all_keeps_each_users_apart);
+  tcase_add_test (tests, digests_of_one_user_are_nobody_elses);
   tcase_add_test (tests, clear_a_sessions);
   suite_add_tcase (suite, tests);
   SRunner *runner = srunner_create (suite);

@@ -259,6 +259,77 @@ START_TEST (a_third_party_reads_its_own_files_alone)
 }
 END_TEST
 
+/* -- What the service of all users keeps */
+
+static const struct
+{
+  const char *level;
+  const char *path; /* below the cache folder; %u is who asks */
+  gboolean open;
+} kept[] = {
+  { "full", "sorad-users/%u/digests/a", TRUE },
+  { "full", "sorad-users/%u/stages/a", TRUE },
+  { "full", "sorad-users/%u/a", FALSE },
+  { "full", "sorad-users/1234567/digests/a", FALSE },
+  { "full", "sorad-users/1234567/stages/a", FALSE },
+  { "full", "sorad-digests/a", FALSE },
+  { "full", "sorad/digests/a", FALSE },
+  { "filtered", "sorad-users/%u/digests/a", TRUE },
+  { "filtered", "sorad-users/%u/a", FALSE },
+  { "filtered", "sorad-users/1234567/digests/a", FALSE },
+  { "filtered", "sorad-digests/a", FALSE },
+  { "filtered", "sorad/digests/a", FALSE },
+  { "basic", "sorad-users/1234567/digests/a", TRUE },
+  { "basic", "sorad-digests/a", TRUE },
+};
+
+/* A worker writes what is kept for its user, and neither another user's nor what the daemon
+ * believes, which it may read. */
+START_TEST (a_worker_writes_its_own_users_cache_alone)
+{
+  static const char *const levels[] = { "full", "filtered", "basic" };
+  g_autofree char *settings = g_strdup_printf ("[Worker]\nSandbox=%s\n", levels[_i]);
+  g_autofree char *cache = g_dir_make_tmp ("sora-cache-XXXXXX", NULL);
+  g_autofree char *variable = g_strconcat ("XDG_CACHE_HOME=", cache, NULL);
+  g_autofree char *module = NULL, *manifest = NULL;
+  plugins = g_dir_make_tmp ("sora-plugins-XXXXXX", NULL);
+  module = g_build_filename (plugins, "escape.so", NULL);
+  manifest = g_build_filename (plugins, "escape.plugin", NULL);
+  ck_assert_int_eq (symlink (ABS_BUILDDIR "/tests/plugins/bad/.libs/escape.so", module), 0);
+  ck_assert_int_eq (symlink (ABS_SRCDIR "/tests/plugins/bad/escape.plugin", manifest), 0);
+  g_free (make_file (cache, "sorad-users/1234567/digests/b"));
+  g_free (make_file (cache, "sorad-users/1234567/stages/b"));
+  g_free (make_file (cache, "sorad/digests/b"));
+  g_autofree char *believed = make_file (cache, "sorad-digests/b");
+  fixture = bus_fixture_new (&(BusSetup){ .plugin_dir = plugins,
+                                          .pipeline_dir = ABS_SRCDIR "/tests/plugins/bad/pipelines",
+                                          .environment = (const char *const[]){ variable, NULL },
+                                          .settings = settings,
+                                          .system = TRUE });
+  bus = fixture->connection;
+  assert_reads (believed, TRUE);
+  for (gsize i = 0; i < G_N_ELEMENTS (kept); i++)
+    {
+      if (!g_str_equal (kept[i].level, levels[_i]))
+        continue;
+      g_autoptr (GString) path = g_string_new (kept[i].path);
+      g_autofree char *uid = g_strdup_printf ("%u", (guint)geteuid ()), *level = NULL;
+      g_string_replace (path, "%u", uid, 0);
+      g_autofree char *target = g_build_filename (cache, path->str, NULL);
+      g_autofree char *word = try_way ("write", target, &level);
+      ck_assert_str_eq (level, levels[_i]);
+      /* At "full" there may be a folder of that name in the /tmp of its own, which holds what is
+       * granted: what counts is the file outside. */
+      ck_assert_msg (!kept[i].open || g_str_equal (word, "reached"), "%s: %s", path->str, word);
+      ck_assert_int_eq (g_file_test (target, G_FILE_TEST_EXISTS), kept[i].open);
+    }
+  bus_fixture_free (fixture);
+  bus_remove_tree (plugins);
+  bus_remove_tree (cache);
+  g_free (plugins);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -270,6 +341,7 @@ main (void)
   tcase_add_test (levels, basic_does_not);
   tcase_add_loop_test (levels, a_third_party_reads_its_own_files_alone, 0,
                        (int)G_N_ELEMENTS (readers));
+  tcase_add_loop_test (levels, a_worker_writes_its_own_users_cache_alone, 0, 3);
   suite_add_tcase (suite, levels);
   SRunner *runner = srunner_create (suite);
   srunner_run_all (runner, CK_NORMAL);

@@ -308,6 +308,17 @@ count_files (const char *dir)
   return n;
 }
 
+/* Everything in @dir becomes the same false digest. */
+static void
+falsify (const char *dir)
+{
+  g_autoptr (GDir) handle = g_dir_open (dir, 0, NULL);
+  const char *name;
+  ck_assert_ptr_nonnull (handle);
+  while ((name = g_dir_read_name (handle)) != NULL)
+    sora_test_text (dir, name, "0000000000000000000000000000000000000000000000000000000000000000");
+}
+
 START_TEST (digests_are_kept_once_files_have_settled)
 {
   g_autoptr (GError) error = NULL;
@@ -330,15 +341,65 @@ START_TEST (digests_are_kept_once_files_have_settled)
    * believed. */
   g_autoptr (GDir) dir = g_dir_open (kept, 0, NULL);
   const char *name;
-  while ((name = g_dir_read_name (dir)) != NULL)
-    sora_test_text (kept, name, "0000000000000000000000000000000000000000000000000000000000000000");
+  falsify (kept);
   g_autoptr (SoraModel) fooled = sora_model_open (path, &error);
   ck_assert_str_ne (sora_model_digest (fooled, &error), digest);
-  g_dir_rewind (dir);
   while ((name = g_dir_read_name (dir)) != NULL)
     sora_test_text (kept, name, "rubbish");
   g_autoptr (SoraModel) again = sora_model_open (path, &error);
   ck_assert_str_eq (sora_model_digest (again, &error), digest);
+}
+END_TEST
+
+static char *
+digest_now (const char *path)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (SoraModel) model = sora_model_open (path, &error);
+  sora_assert_no_error (error);
+  char *digest = g_strdup (sora_model_digest (model, &error));
+  sora_assert_no_error (error);
+  return digest;
+}
+
+START_TEST (digests_in_folders_that_were_set)
+{
+  g_autofree char *path = make_model (), *usual = NULL, *first = NULL;
+  g_autofree char *dir = sora_test_dir ();
+  g_autofree char *kept = g_build_filename (dir, "kept", NULL);
+  g_autofree char *believed = g_build_filename (dir, "believed", NULL);
+  gint64 deadline = g_get_monotonic_time () + 60 * G_USEC_PER_SEC;
+  usual = g_build_filename (g_get_user_cache_dir (), "sorad", "digests", NULL);
+  const guint usually = count_files (usual);
+
+  sora_model_set_digest_dirs (believed, NULL);
+  while (count_files (believed) < 8)
+    {
+      ck_assert_int_lt (g_get_monotonic_time (), deadline);
+      g_free (first);
+      first = digest_now (path);
+    }
+  ck_assert_uint_eq (count_files (usual), usually);
+
+  /* What is there is not made again, and what is believed goes before what is kept. */
+  sora_model_set_digest_dirs (kept, believed);
+  g_autofree char *taken = digest_now (path);
+  ck_assert_str_eq (taken, first);
+  ck_assert_uint_eq (count_files (kept), 0);
+  sora_model_set_digest_dirs (kept, NULL);
+  g_autofree char *made = digest_now (path);
+  ck_assert_str_eq (made, first);
+  ck_assert_uint_eq (count_files (kept), 8);
+  falsify (kept);
+  g_autofree char *fooled = digest_now (path);
+  ck_assert_str_ne (fooled, first);
+  sora_model_set_digest_dirs (kept, believed);
+  g_autofree char *right = digest_now (path);
+  ck_assert_str_eq (right, first);
+  falsify (believed);
+  g_autofree char *both = digest_now (path);
+  ck_assert_str_eq (both, fooled);
+  sora_model_set_digest_dirs (NULL, NULL);
 }
 END_TEST
 
@@ -481,6 +542,7 @@ main (void)
   tcase_add_test (tcase, changes_are_noticed);
   tcase_add_test (tcase, digests_follow_what_is_read);
   tcase_add_test (tcase, digests_are_kept_once_files_have_settled);
+  tcase_add_test (tcase, digests_in_folders_that_were_set);
   tcase_add_test (tcase, one_file_is_a_model);
   tcase_add_test (tcase, files_are_found_in_folders);
   tcase_add_test (tcase, models_are_found_in_folders);
