@@ -9,15 +9,19 @@
 
 G_DEFINE_QUARK (sora - error - quark, sora_error)
 
+gboolean
+sora_error_is_full (int errnum)
+{
+  return errnum == ENOSPC || errnum == EDQUOT || errnum == EFBIG;
+}
+
 static SoraError
 code_from_errno (int errnum, SoraError otherwise)
 {
+  if (sora_error_is_full (errnum))
+    return SORA_ERROR_NO_SPACE;
   switch (errnum)
     {
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG: /* a limit on the size of files */
-      return SORA_ERROR_NO_SPACE;
     case ENOMEM:
       return SORA_ERROR_NO_MEMORY;
     case ENOENT:

@@ -68,6 +68,17 @@ void sora_error_set (GError **error, SoraError code, const char *format, ...) G_
 void sora_error_prefix (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
 /**
+ * sora_error_is_full:
+ * @errnum: an errno
+ *
+ * The one place that knows what all is %SORA_ERROR_NO_SPACE.
+ *
+ * Returns: whether it says that there is no room: on the disk (ENOSPC), in a quota (EDQUOT), below a limit on the size
+ *   of files (EFBIG)
+ */
+gboolean sora_error_is_full (int errnum);
+
+/**
  * sora_error_set_errno:
  * @error: (out) (optional): where to put it
  * @otherwise: the code for an errno that has none of its own

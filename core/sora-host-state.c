@@ -126,8 +126,8 @@ sora_host_scratch (SoraContext *ctx, uint64_t bytes, int *fd)
     close (*fd);
   *fd = -1;
   char text[32];
-  gboolean full = error == ENOSPC || error == EDQUOT || error == EFBIG;
-  return sora_context_fail (ctx, full ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED,
+  return sora_context_fail (ctx,
+                            sora_error_is_full (error) ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED,
                             "no scratch file of %s in '%s': %s", sora_bytes_to_text (bytes, text),
                             dir, g_strerror (error));
 }

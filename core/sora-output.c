@@ -283,8 +283,7 @@ sora_output_is_full (SoraOutput *output, const char *stage)
       struct stat st;
       if (file->stage != stage || file->fd < 0 || fstat (file->fd, &st) != 0)
         continue;
-      int result = posix_fallocate (file->fd, st.st_size, 4096);
-      full = result == ENOSPC || result == EFBIG || result == EDQUOT;
+      full = sora_error_is_full (posix_fallocate (file->fd, st.st_size, 4096));
     }
   g_mutex_unlock (&output->lock);
   return full;

@@ -324,8 +324,9 @@ sora_worker_run (SoraWorker *worker, guint64 id, GVariant *payload, GHashTable *
   if (fits
       && (g_mkdir_with_parents (output_dir, 0700) != 0
           || g_mkdir_with_parents (state_dir, 0700) != 0))
-    g_set_error (&error, SORA_ERROR, SORA_ERROR_FAILED, "cannot make a folder in '%s': %s",
-                 worker->tmp_dir, g_strerror (errno));
+    g_set_error (&error, SORA_ERROR,
+                 sora_error_is_full (errno) ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED,
+                 "cannot make a folder in '%s': %s", worker->tmp_dir, g_strerror (errno));
   else if (fits)
     ok = run_plan (&job, plan, options, output_dir, state_dir, &error);
   sora_sandbox_remove_folder (output_dir); /* what is left of an unfinished result */

@@ -80,8 +80,9 @@ keep_copy (sqlite3 *handle, const char *path, guint version, GError **error)
   int fd = open (part, O_RDONLY | O_CLOEXEC), dir = open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   gboolean ok = fd >= 0 && dir >= 0 && fsync (fd) == 0 && rename (part, copy) == 0 && fsync (dir) == 0;
   if (!ok)
-    g_set_error (error, SORA_ERROR, SORA_ERROR_FAILED, "the copy '%s' cannot be kept: %s", copy,
-                 g_strerror (errno));
+    g_set_error (error, SORA_ERROR,
+                 sora_error_is_full (errno) ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED,
+                 "the copy '%s' cannot be kept: %s", copy, g_strerror (errno));
   if (fd >= 0)
     close (fd);
   if (dir >= 0)

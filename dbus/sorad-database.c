@@ -6,6 +6,7 @@
 #include "config.h"
 #include "sorad-database.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "core/sora-error.h"
@@ -51,11 +52,19 @@ op_free (Op *op)
 gboolean
 sorad_database_check (sqlite3 *handle, int code, GError **error)
 {
+  const int system_errnum = errno;
   if (code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE)
     return TRUE;
+  /* SQLite has a word for a write that fails with ENOSPC alone: a quota that is used up, and any
+   * other call that finds no room, is a disk error to it, of which the system knows more.
+   * sqlite3_system_errno() does not tell of a COMMIT. */
+  const int kind = code & 0xff;
+  const int errnum = kind == SQLITE_IOERR || kind == SQLITE_CANTOPEN ? system_errnum : 0;
   g_set_error (error, SORA_ERROR,
-               (code & 0xff) == SQLITE_FULL ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED,
-               "state folder: '%s': %s", SORAD_DATABASE_FILE, sqlite3_errmsg (handle));
+               kind == SQLITE_FULL || sora_error_is_full (errnum) ? SORA_ERROR_NO_SPACE
+                                                                  : SORA_ERROR_FAILED,
+               "state folder: '%s': %s%s%s", SORAD_DATABASE_FILE, sqlite3_errmsg (handle),
+               errnum ? ": " : "", errnum ? g_strerror (errnum) : "");
   return FALSE;
 }
 

@@ -49,7 +49,7 @@ void sorad_database_push (SoradDatabase *database, gboolean lasting, SoradWrite 
 void sorad_database_flush (SoradDatabase *database);
 
 /* -- For writes */
-/* TRUE if @code is SQLITE_OK, ROW or DONE. */
+/* TRUE if @code is SQLITE_OK, ROW or DONE.  Right after the call that gave it: errno is part of what is told. */
 gboolean sorad_database_check (sqlite3 *handle, int code, GError **error);
 
 G_END_DECLS

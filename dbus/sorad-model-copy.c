@@ -67,9 +67,8 @@ static gboolean
 fail_errno (GError **error, const char *what, const char *name)
 {
   int errnum = errno;
-  gboolean full = errnum == ENOSPC || errnum == EDQUOT;
-  return refuse (error, full ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED, "cannot %s '%s': %s", what,
-                 name, g_strerror (errnum));
+  return refuse (error, sora_error_is_full (errnum) ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED,
+                 "cannot %s '%s': %s", what, name, g_strerror (errnum));
 }
 
 gboolean

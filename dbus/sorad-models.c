@@ -119,8 +119,8 @@ publish (Adding *adding, GError **error)
                || renameat (store->staging_fd, adding->staged, store->models_fd, adding->name);
     }
   if (failed)
-    return refuse (error, SORA_ERROR_FAILED, "cannot give the model the name '%s': %s",
-                   adding->name, g_strerror (errno));
+    return refuse (error, sora_error_is_full (errno) ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED,
+                   "cannot give the model the name '%s': %s", adding->name, g_strerror (errno));
   if (fsync (store->models_fd) != 0)
     g_message ("models folder: cannot make '%s' durable: %s", adding->name, g_strerror (errno));
   return TRUE;
@@ -136,8 +136,8 @@ add (Adding *adding, GError **error)
                store->staging_fd, adding->staged, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
                                                                   : -1;
   if (to < 0)
-    return refuse (error, SORA_ERROR_FAILED, "state folder: cannot make '%s': %s", adding->staged,
-                   g_strerror (errno));
+    return refuse (error, sora_error_is_full (errno) ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED,
+                   "state folder: cannot make '%s': %s", adding->staged, g_strerror (errno));
   gboolean ok = sorad_model_copy (&adding->source, to, on_progress, adding, error);
   close (to);
   g_autofree char *path = g_build_filename (store->root, "staging", adding->staged, NULL);

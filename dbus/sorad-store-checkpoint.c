@@ -28,8 +28,8 @@ struct SoradCheckpoint
 static gboolean
 fail_errno (GError **error, const char *what, const char *name)
 {
-  g_set_error (error, SORA_ERROR, errno == ENOSPC || errno == EDQUOT ? SORA_ERROR_NO_SPACE
-                                                                     : SORA_ERROR_FAILED,
+  g_set_error (error, SORA_ERROR,
+               sora_error_is_full (errno) ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED,
                "cannot %s '%s': %s", what, name, g_strerror (errno));
   return FALSE;
 }

@@ -39,7 +39,7 @@ struct SoradResult
 static gboolean
 fail_errno (GError **error, const char *what, const char *name)
 {
-  int code = errno == ENOSPC || errno == EDQUOT ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED;
+  int code = sora_error_is_full (errno) ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED;
   g_set_error (error, SORA_ERROR, code, "state folder: cannot %s '%s': %s", what, name,
                g_strerror (errno));
   return FALSE;

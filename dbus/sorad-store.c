@@ -247,8 +247,8 @@ link_inputs (SoradStore *store, const SoradJob *job, GError **error)
     }
   if (ok && (inputs->len == 0 || fsync (store->inputs_fd) == 0))
     return TRUE;
-  gboolean full = errno == ENOSPC || errno == EDQUOT;
-  g_set_error (error, SORA_ERROR, full ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED,
+  g_set_error (error, SORA_ERROR,
+               sora_error_is_full (errno) ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED,
                "state folder: the input files cannot be kept: %s", g_strerror (errno));
   return FALSE;
 }

@@ -18,7 +18,7 @@ static gboolean
 fail (GError **error, const char *doing, const char *path)
 {
   int reason = errno;
-  SoraError code = reason == ENOSPC || reason == EDQUOT ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED;
+  SoraError code = sora_error_is_full (reason) ? SORA_ERROR_NO_SPACE : SORA_ERROR_FAILED;
   g_set_error (error, SORA_ERROR, (int)code, "cannot %s '%s': %s%s", doing, path,
                g_strerror (reason), reason == EEXIST ? "; --overwrite replaces it" : "");
   return FALSE;

@@ -7,10 +7,10 @@
  *   SORA_FAULT_DIR    the folder; calls on other files are not counted
  *   SORA_FAULT_TALLY  a file of a FaultTally, which outlives the process
  *   SORA_FAULT_AT     which call, from 1 on; 0: none
- *   SORA_FAULT_HOW    kill, power, ENOSPC or EIO, of which the latter two may end in "-lasting":
- * all later calls fail as well, until the tally says that it is lifted. What a full disk still lets
- * through is removal SORA_FAULT_KEEP   of power: an empty folder outside SORA_FAULT_DIR, on the
- * same file system
+ *   SORA_FAULT_HOW    kill, power, ENOSPC, EDQUOT or EIO, of which the latter three may end in
+ *                     "-lasting": all later calls fail as well, until the tally says that it is
+ *                     lifted.  What a full disk or quota still lets through is removal
+ *   SORA_FAULT_KEEP   of power: an empty folder outside SORA_FAULT_DIR, on the same file system
  *
  * A call counts before it is made: to be killed at the next one is to be killed after this one.
  */
@@ -62,7 +62,10 @@ set_up (void)
   close (fd);
   tally = map;
   at = strtoull (number, NULL, 10);
-  failure = strncmp (how, "ENOSPC", 6) == 0 ? ENOSPC : strncmp (how, "EIO", 3) == 0 ? EIO : 0;
+  failure = strncmp (how, "ENOSPC", 6) == 0   ? ENOSPC
+            : strncmp (how, "EDQUOT", 6) == 0 ? EDQUOT
+            : strncmp (how, "EIO", 3) == 0    ? EIO
+                                              : 0;
   lasting = strstr (how, "-lasting") != NULL;
   const char *keep = getenv ("SORA_FAULT_KEEP");
   if (strcmp (how, "power") == 0 && !keep)
@@ -108,7 +111,7 @@ is_the_one (int removal)
   const uint64_t call = atomic_fetch_add (&tally->calls, 1) + 1;
   if (lasting ? at == 0 || call < at || atomic_load (&tally->lifted) : call != at)
     return 0;
-  if (removal && lasting && failure == ENOSPC)
+  if (removal && lasting && failure != EIO)
     return 0;
   if (failure == 0)
     {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * The daemon under faults at each call by which it changes its files: it is killed at the call, the
- * power is cut there, or the call fails as on a full or a broken disk. After each a calm daemon
- * finds every acknowledged job once, with its bytes, and nothing else. A daemon whose call failed
- * lives on, tells the client, and takes the same job a moment later.
+ * power is cut there, or the call fails as on a full disk, with a quota used up, or on a broken
+ * disk. After each a calm daemon finds every acknowledged job once, with its bytes, and nothing
+ * else. A daemon whose call failed lives on, tells the client what it was, and takes the same job a
+ * moment later.
  *
  * Every SORA_FAULT_STRIDE-th call is taken (default 17); 1 takes all of them, in some minutes.
+ * SORA_FAULT_HOW takes one way alone.
  */
 #include "config.h"
 
@@ -29,8 +31,20 @@
 
 static const BusSetup calm
     = { .worker = FAKE_WORKER, .pipeline_dir = FAKE_PIPELINES, .settings = SETTINGS };
-static const char *const ways[]
-    = { "kill", "power", "ENOSPC", "EIO", "ENOSPC-lasting", "EIO-lasting" };
+static const struct
+{
+  const char *how;
+  const char *code, *words; /* of the error that tells of it; NULL: any */
+} ways[] = {
+  { "kill", NULL, NULL },
+  { "power", NULL, NULL },
+  { "ENOSPC", "NoSpace", NULL },
+  { "EIO", "Failed", NULL },
+  { "EDQUOT", "NoSpace", "Disk quota exceeded" },
+  { "ENOSPC-lasting", "NoSpace", NULL },
+  { "EIO-lasting", "Failed", NULL },
+  { "EDQUOT-lasting", "NoSpace", "Disk quota exceeded" },
+};
 
 typedef struct
 {
@@ -38,8 +52,9 @@ typedef struct
   char *paths[N_JOBS]; /* of those that were acknowledged */
   gboolean deleted;    /* so was that of the last one */
   gboolean up;         /* the daemon has its name */
-  guint refused;
+  guint refused, told; /* submissions, jobs that failed */
   FaultTally *tally;
+  int way;
 } Run;
 
 static char *
@@ -77,8 +92,9 @@ is_up_or_dead (gpointer data)
 
 /* A daemon with the shim, over what the calm one left. */
 static void
-launch_disturbed (Run *run, const char *how, guint64 at)
+launch_disturbed (Run *run, guint64 at)
 {
+  const char *how = ways[run->way].how;
   g_autofree char *tally = g_build_filename (run->fixture->dir, "tally", NULL);
   int fd = open (tally, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   ck_assert_int_ge (fd, 0);
@@ -126,6 +142,16 @@ is_over_or_dead (gpointer data)
   return g_variant_n_children (jobs) == 0;
 }
 
+/* That there is no room is not that the disk is broken, and a quota not the disk. */
+static void
+assert_told (const Run *run, const char *code, const char *text)
+{
+  ck_assert_msg (!ways[run->way].code || g_str_has_suffix (code, ways[run->way].code), "%s: %s: %s",
+                 ways[run->way].how, code, text);
+  ck_assert_msg (!ways[run->way].words || strstr (text, ways[run->way].words), "%s: %s: %s",
+                 ways[run->way].how, code, text);
+}
+
 /* What a client does. It is told of failures, and tries again. */
 static void
 work (Run *run, gboolean may_die)
@@ -145,6 +171,7 @@ work (Run *run, gboolean may_die)
         ck_assert_msg (attempt == 0, "refused twice: %s", error->message);
         ck_assert_msg (is_alive (run), "the daemon ended: %s", error->message);
         ck_assert_msg (error->domain == SORA_ERROR, "%s", error->message);
+        assert_told (run, sora_bus_error_name (error->code), error->message);
       }
   run->tally->lifted = 1;
   bus_look_until (run->fixture, is_over_or_dead, run, "the end of all jobs, or of the daemon");
@@ -161,7 +188,10 @@ assert_job_is_right (Run *run, const char *path, const char *state, const char *
   if (may_fail && g_str_equal (state, "failed"))
     {
       g_autofree char *why = bus_get_string (run->fixture->connection, path, "Error");
+      g_autofree char *code = bus_get_string (run->fixture->connection, path, "ErrorName");
       ck_assert_msg (why != NULL && *why != '\0', "%s failed and does not say why", path);
+      assert_told (run, code, why);
+      run->told++;
       return;
     }
   ck_assert_msg (g_str_equal (state, "done"), "%s is %s", path, state);
@@ -198,17 +228,18 @@ assert_all_is_well (Run *run, gboolean may_fail)
 /* Returns: how many calls the disturbed daemon made; @starting: (out): of these, until it had its
  * name. */
 static guint64
-disturb (const char *how, guint64 at, guint64 *starting)
+disturb (int way, guint64 at, guint64 *starting, guint *told)
 {
+  const char *how = ways[way].how;
   const gboolean kills = g_str_equal (how, "kill") || g_str_equal (how, "power");
-  Run run = { .fixture = bus_fixture_new (&calm) };
+  Run run = { .fixture = bus_fixture_new (&calm), .way = way };
   g_autofree char *text = text_of (0);
   run.paths[0] = fault_submit (run.fixture, text, NULL);
   ck_assert_ptr_nonnull (run.paths[0]);
   bus_look_until (run.fixture, fault_all_over, run.fixture, "the end of the first job");
   bus_fixture_kill_sorad (run.fixture);
 
-  launch_disturbed (&run, how, at);
+  launch_disturbed (&run, at);
   *starting = run.tally->calls;
   if (run.up)
     work (&run, kills && at > 0);
@@ -246,6 +277,7 @@ disturb (const char *how, guint64 at, guint64 *starting)
       run.deleted = TRUE;
     }
   assert_all_is_well (&run, !kills);
+  *told += run.refused + run.told;
   munmap (run.tally, sizeof *run.tally);
   for (guint i = 0; i < N_JOBS; i++)
     g_free (run.paths[i]);
@@ -257,16 +289,19 @@ START_TEST (fault_at_each_call_loses_nothing)
 {
   const char *word = g_getenv ("SORA_FAULT_STRIDE");
   const guint64 stride = MAX (word ? strtoull (word, NULL, 10) : 17, 1);
+  const char *only = g_getenv ("SORA_FAULT_HOW");
   guint64 starting, ignored;
-  const guint64 calls = disturb (ways[_i], 0, &starting);
-  guint n = 0;
+  guint n = 0, told = 0;
+  if (only && !g_str_equal (only, ways[_i].how))
+    return;
+  const guint64 calls = disturb (_i, 0, &starting, &told);
   ck_assert_uint_gt (starting, 0);
   ck_assert_uint_gt (calls, starting);
   for (guint64 at = 1 + (guint)_i % stride; at <= calls; at += stride, n++)
-    (void)disturb (ways[_i], at, &ignored);
+    (void)disturb (_i, at, &ignored, &told);
   g_print ("%s at %u of %" G_GUINT64_FORMAT " calls, %" G_GUINT64_FORMAT
-           " of them at the start: nothing lost\n",
-           ways[_i], n, calls, starting);
+           " of them at the start: nothing lost, %u failures told\n",
+           ways[_i].how, n, calls, starting, told);
 }
 END_TEST
 
