@@ -27,6 +27,24 @@ fail_errno (GError **error, const char *name)
   return FALSE;
 }
 
+/* One that cannot be put down, for want of room, costs what it would have saved and not the job: a
+ * worker that ended of it would be one of the few that the job has. */
+static void
+drop (SoraWorker *worker, const SoraBlob *blob, int errnum)
+{
+  g_autofree char *dir = sora_worker_state_dir (worker, blob->job);
+  g_autofree char *path = g_build_filename (dir, blob->name, NULL);
+  g_autofree char *text
+      = g_strdup_printf ("the checkpoint of the attempt before is not taken, it starts over: '%s': %s",
+                         blob->name, g_strerror (errnum));
+  if (worker->checkpoint_fd >= 0)
+    close (worker->checkpoint_fd);
+  worker->checkpoint_fd = -1;
+  g_unlink (path);
+  sora_channel_send (worker->channel, SORA_MESSAGE_LOG, blob->job,
+                     g_variant_new ("(iss)", SORA_LOG_WARNING, "", text), NULL);
+}
+
 gboolean
 sora_worker_begin_checkpoint (SoraWorker *worker, const SoraBlob *blob, GError **error)
 {
@@ -38,28 +56,31 @@ sora_worker_begin_checkpoint (SoraWorker *worker, const SoraBlob *blob, GError *
       return FALSE;
     }
   g_autofree char *path = g_build_filename (dir, blob->name, NULL);
-  if (g_mkdir (dir, 0700) != 0 && errno != EEXIST)
-    return fail_errno (error, dir);
-  worker->checkpoint_fd
-      = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-  return worker->checkpoint_fd >= 0 || fail_errno (error, path);
+  if (g_mkdir (dir, 0700) == 0 || errno == EEXIST)
+    worker->checkpoint_fd
+        = open (path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (worker->checkpoint_fd < 0)
+    drop (worker, blob, errno);
+  return TRUE;
 }
 
-gboolean
-sora_worker_write_checkpoint (SoraWorker *worker, gconstpointer data, gsize size, GError **error)
+void
+sora_worker_write_checkpoint (SoraWorker *worker, gconstpointer data, gsize size)
 {
   const guint8 *bytes = data;
-  while (size > 0)
+  while (size > 0 && worker->checkpoint_fd >= 0)
     {
       ssize_t n = write (worker->checkpoint_fd, bytes, size);
       if (n < 0 && errno == EINTR)
         continue;
       if (n < 0)
-        return fail_errno (error, worker->incoming->name);
+        {
+          drop (worker, worker->incoming, errno);
+          return;
+        }
       bytes += n;
       size -= (gsize)n;
     }
-  return TRUE;
 }
 
 gboolean

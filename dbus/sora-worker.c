@@ -130,6 +130,12 @@ check_input_size (SoraWorker *worker, GError **error)
   return FALSE;
 }
 
+static gboolean
+is_checkpoint (const SoraBlob *blob)
+{
+  return g_str_equal (blob->kind, "checkpoint");
+}
+
 /* An input file or a checkpoint of the job to come.  An input is kept in memory, since that is where its stage reads it. */
 static gboolean
 take_input (SoraWorker *worker, SoraMessage *message, GError **error)
@@ -146,7 +152,7 @@ take_input (SoraWorker *worker, SoraMessage *message, GError **error)
       worker->incoming = sora_blob_begin (message, G_MAXINT64, error);
       if (!worker->incoming)
         return FALSE;
-      if (g_str_equal (worker->incoming->kind, "checkpoint"))
+      if (is_checkpoint (worker->incoming))
         return sora_worker_begin_checkpoint (worker, worker->incoming, error);
       if (!check_input_size (worker, error))
         return FALSE;
@@ -166,18 +172,19 @@ take_input (SoraWorker *worker, SoraMessage *message, GError **error)
       gsize size;
       if (!sora_blob_chunk (worker->incoming, message, &data, &size, error))
         return FALSE;
-      if (worker->checkpoint_fd < 0)
+      if (is_checkpoint (worker->incoming))
+        sora_worker_write_checkpoint (worker, data, size);
+      else
         g_byte_array_append (worker->bytes, data, (guint)size);
-      else if (!sora_worker_write_checkpoint (worker, data, size, error))
-        return FALSE;
       return sora_channel_acknowledge (worker->channel, worker->incoming, FALSE, error);
     }
   g_autoptr (SoraBlob) blob = g_steal_pointer (&worker->incoming);
   if (!sora_blob_end (blob, message, error))
     return FALSE;
-  if (worker->checkpoint_fd >= 0)
+  if (is_checkpoint (blob))
     {
-      close (worker->checkpoint_fd);
+      if (worker->checkpoint_fd >= 0)
+        close (worker->checkpoint_fd);
       worker->checkpoint_fd = -1;
       return sora_channel_acknowledge (worker->channel, blob, TRUE, error);
     }

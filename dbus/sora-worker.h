@@ -32,7 +32,7 @@ typedef struct
   GThread *thread;    /* carries out `message` */
   SoraBlob *incoming; /* the input that comes in */
   GByteArray *bytes;  /* of it */
-  int checkpoint_fd;  /* where it goes, if it is a checkpoint; else -1 */
+  int checkpoint_fd;  /* where it goes, if it is a checkpoint and was not dropped; else -1 */
   guint64 inputs_job; /* which job the collected inputs are for */
   guint64 inputs_size;
   GHashTable *inputs; /* parameter -> GVariant ay */
@@ -67,8 +67,8 @@ void sora_worker_send_error (SoraWorker *worker, guint64 job, const GError *erro
 /* -- Checkpoints.  Where those of a job lie: */
 char *sora_worker_state_dir (SoraWorker *worker, guint64 job);
 gboolean sora_worker_begin_checkpoint (SoraWorker *worker, const SoraBlob *blob, GError **error);
-gboolean sora_worker_write_checkpoint (SoraWorker *worker, gconstpointer data, gsize size,
-                                       GError **error); /* of the incoming one */
+/* Of the incoming one.  What cannot be written is dropped, which the job is told. */
+void sora_worker_write_checkpoint (SoraWorker *worker, gconstpointer data, gsize size);
 /* Returns when the daemon has it. */
 gboolean sora_worker_send_checkpoint (SoraWorker *worker, guint64 job, const char *name,
                                       GError **error);

@@ -6,7 +6,9 @@
 
 #include <check.h>
 #include <gio/gio.h>
+#include <glib/gstdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "dbus/sora-channel.h"
@@ -18,15 +20,16 @@ typedef struct
 } Bare;
 
 static void
-start_bare (Bare *bare)
+start_bare_in (Bare *bare, const char *tmp_dir)
 {
   int sockets[2];
   g_autoptr (GError) error = NULL;
   g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
   ck_assert_int_eq (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
   g_subprocess_launcher_take_fd (launcher, sockets[1], 3);
-  bare->process
-      = g_subprocess_launcher_spawn (launcher, &error, ABS_BUILDDIR "/dbus/sora-worker", NULL);
+  g_autofree char *option = tmp_dir ? g_strconcat ("--tmp-dir=", tmp_dir, NULL) : NULL;
+  bare->process = g_subprocess_launcher_spawn (launcher, &error, ABS_BUILDDIR "/dbus/sora-worker",
+                                               option, NULL);
   ck_assert_msg (bare->process != NULL, "%s", error ? error->message : "");
   g_subprocess_launcher_close (launcher);
   bare->channel = sora_channel_new (sockets[0], sockets[0], SORA_SIDE_DAEMON, NULL);
@@ -34,6 +37,12 @@ start_bare (Bare *bare)
       bare->channel, SORA_MESSAGE_HELLO, 0,
       g_variant_new ("(us@a{sv})", SORA_PROTOCOL_VERSION, "test", g_variant_new ("a{sv}", NULL)),
       NULL));
+}
+
+static void
+start_bare (Bare *bare)
+{
+  start_bare_in (bare, NULL);
 }
 
 static SoraMessage *
@@ -80,6 +89,45 @@ START_TEST (input_that_is_given_up_is_forgotten)
 }
 END_TEST
 
+/* The other thread receives; what is asked comes behind the whole of it. */
+static gpointer
+send_checkpoint (gpointer data)
+{
+  Bare *bare = data;
+  static const char bytes[1000];
+  g_autoptr (GError) error = NULL;
+  ck_assert_msg (sora_channel_send_blob (bare->channel, 1, "checkpoint", "0-sample.checkpoint", -1,
+                                         bytes, sizeof bytes, NULL, NULL, &error),
+                 "%s", error ? error->message : "");
+  ck_assert (sora_channel_send (bare->channel, SORA_MESSAGE_DESCRIBE, 2,
+                                g_variant_new ("(ss)", "pipeline", "there-is-none"), NULL));
+  return NULL;
+}
+
+/* A checkpoint that cannot be put down is told, and the worker goes on: for want of room it would
+ * else end with each attempt of the job. */
+START_TEST (checkpoint_without_room_is_dropped)
+{
+  Bare bare;
+  g_autofree char *dir = g_dir_make_tmp ("sora-alone-XXXXXX", NULL);
+  g_autofree char *state = g_build_filename (dir, "state-1", NULL);
+  ck_assert (g_file_set_contents (state, "no folder", -1, NULL));
+  start_bare_in (&bare, dir);
+  g_autoptr (SoraMessage) hello = next_of (&bare, SORA_MESSAGE_HELLO);
+  GThread *sender = g_thread_new ("sender", send_checkpoint, &bare);
+  g_autoptr (SoraMessage) told = next_of (&bare, SORA_MESSAGE_LOG);
+  g_autofree char *text = g_variant_print (told->payload, FALSE);
+  ck_assert_uint_eq (told->job, 1);
+  ck_assert_msg (strstr (text, "Not a directory") != NULL, "%s", text);
+  g_autoptr (SoraMessage) answer = next_of (&bare, SORA_MESSAGE_ERROR);
+  ck_assert_uint_eq (answer->job, 2);
+  g_thread_join (sender);
+  end_bare (&bare);
+  g_unlink (state);
+  g_rmdir (dir);
+}
+END_TEST
+
 START_TEST (worker_leaves_at_once)
 {
   Bare bare;
@@ -101,6 +149,7 @@ main (void)
   TCase *alone = tcase_create ("alone");
   tcase_set_timeout (alone, 60);
   tcase_add_test (alone, input_that_is_given_up_is_forgotten);
+  tcase_add_test (alone, checkpoint_without_room_is_dropped);
   tcase_add_test (alone, worker_leaves_at_once);
   suite_add_tcase (suite, alone);
   SRunner *runner = srunner_create (suite);
