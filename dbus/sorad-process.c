@@ -97,6 +97,9 @@ maybe_died (SoradProcess *process)
   g_clear_handle_id (&process->end_timer, g_source_remove);
   n_processes--;
   sorad_process_forget_result (process, process->job); /* expected when nobody read any more */
+  /* Not as soon as it has exited: if the monitor was killed, the worker behind it still runs for a
+   * moment, and would tell its job of a folder that is gone. */
+  sorad_store_remove_work_dir (process->store, process->work_dir);
   if (process->closed)
     return;
   g_autoptr (GError) error = NULL;
@@ -149,7 +152,6 @@ on_exited (GObject *source, GAsyncResult *result, gpointer data)
   if (!process->stream_ended) /* what it sent last is still being read */
     expect_exit (process, END_GRACE_MS);
   sorad_cgroup_end (g_steal_pointer (&process->group));
-  sorad_store_remove_work_dir (process->store, process->work_dir);
   maybe_died (process);
   sorad_process_unref (process);
 }
