@@ -16,9 +16,17 @@ lay (const char *plugins, const char *name)
   g_autofree char *module = g_strconcat (plugins, "/", name, ".so", NULL);
   g_autofree char *manifest = g_strconcat (plugins, "/", name, ".plugin", NULL);
   ck_assert_int_eq (symlink (from, module), 0);
+  g_autofree char *own = g_strconcat (ABS_SRCDIR "/tests/plugins/bad/", name, ".plugin", NULL);
+  g_autofree char *copy = NULL;
   if (g_str_equal (name, "ends"))
     {
-      ck_assert_int_eq (symlink (ABS_SRCDIR "/tests/plugins/bad/ends.plugin", manifest), 0);
+      ck_assert_int_eq (symlink (own, manifest), 0);
+      return;
+    }
+  /* A link to the tests' own folder would be trusted. */
+  if (g_file_get_contents (own, &copy, NULL, NULL))
+    {
+      ck_assert (g_file_set_contents (manifest, copy, -1, NULL));
       return;
     }
   g_autofree char *text = g_strdup_printf (
@@ -29,12 +37,22 @@ lay (const char *plugins, const char *name)
   ck_assert (g_file_set_contents (manifest, text, -1, NULL));
 }
 
+static BusSetup
+setup_of (const HostileFixture *fixture)
+{
+  return (BusSetup){ .plugin_dir = fixture->plugins,
+                     .pipeline_dir = ABS_SRCDIR "/tests/plugins/bad/pipelines",
+                     .settings = fixture->settings,
+                     .worker = fixture->worker,
+                     .environment = (const char *const *)fixture->environment->pdata };
+}
+
 HostileFixture *
 hostile_fixture_new (const char *const *names, const char *settings, const char *worker,
                      const char *const *environment)
 {
   HostileFixture *fixture = g_new0 (HostileFixture, 1);
-  g_autoptr (GPtrArray) all = g_ptr_array_new_with_free_func (g_free);
+  GPtrArray *all = g_ptr_array_new_with_free_func (g_free);
   fixture->plugins = g_dir_make_tmp ("sora-plugins-XXXXXX", NULL);
   fixture->outside = g_dir_make_tmp ("sora-outside-XXXXXX", NULL);
   lay (fixture->plugins, "ends");
@@ -49,13 +67,20 @@ hostile_fixture_new (const char *const *names, const char *settings, const char 
   if (!strstr (settings, "TrustedPluginFolders="))
     g_string_append (text, "TrustedPluginFolders=" ABS_BUILDDIR ";" ABS_SRCDIR "\n");
   g_string_replace (text, "@plugins@", fixture->plugins, 0);
-  fixture->bus
-      = bus_fixture_new (&(BusSetup){ .plugin_dir = fixture->plugins,
-                                      .pipeline_dir = ABS_SRCDIR "/tests/plugins/bad/pipelines",
-                                      .settings = text->str,
-                                      .worker = worker,
-                                      .environment = (const char *const *)all->pdata });
+  fixture->settings = g_strdup (text->str);
+  fixture->worker = g_strdup (worker);
+  fixture->environment = all;
+  const BusSetup setup = setup_of (fixture);
+  fixture->bus = bus_fixture_new (&setup);
   return fixture;
+}
+
+void
+hostile_fixture_kill_and_start (HostileFixture *fixture)
+{
+  const BusSetup setup = setup_of (fixture);
+  bus_fixture_kill_sorad (fixture->bus);
+  bus_fixture_start_sorad (fixture->bus, &setup);
 }
 
 void
@@ -66,6 +91,9 @@ hostile_fixture_free (HostileFixture *fixture)
   bus_remove_tree (fixture->outside);
   g_free (fixture->plugins);
   g_free (fixture->outside);
+  g_free (fixture->settings);
+  g_free (fixture->worker);
+  g_ptr_array_unref (fixture->environment);
   g_free (fixture);
 }
 

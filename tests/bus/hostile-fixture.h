@@ -13,6 +13,8 @@ typedef struct
   BusFixture *bus;
   char *plugins; /* a folder that nobody trusts */
   char *outside; /* a folder of the test's, which plugins may not reach; SORA_BAD_FOLDER for them */
+  char *settings, *worker;
+  GPtrArray *environment; /* of char *, NULL-terminated */
 } HostileFixture;
 
 /* @settings: its last section is [Worker]; "@plugins@" stands for the folder.  @names: plugins of tests/plugins/bad beside `ends` and
@@ -21,6 +23,8 @@ typedef struct
 HostileFixture *hostile_fixture_new (const char *const *names, const char *settings,
                                      const char *worker, const char *const *environment);
 void hostile_fixture_free (HostileFixture *fixture);
+/* kill -9 of the daemon, and the next one over what it left. */
+void hostile_fixture_kill_and_start (HostileFixture *fixture);
 
 /* The path of a new job of "neighbour" or "hostile"; @plugin: of the latter's stage "bad". */
 char *hostile_submit (HostileFixture *fixture, const char *pipeline, const char *plugin);
