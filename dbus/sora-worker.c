@@ -611,6 +611,8 @@ main (int argc, char **argv)
   sora_blob_free (worker.incoming);
   g_byte_array_unref (worker.bytes);
   g_hash_table_unref (worker.inputs);
+  g_free (worker.cache_dir);
+  g_free (worker.packed_dir);
   g_mutex_clear (&worker.lock);
   g_cond_clear (&worker.changed);
   return status;
