@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "core/sora-cache.h"
-#include "core/sora-model.h"
 #include "dbus/sora-bus-error.h"
 #include "sora-sandbox.h"
 
@@ -355,73 +353,6 @@ make_sandbox (const char *name, GError **error)
   return NULL;
 }
 
-/* What jobs of this user need: plugins, pipelines, models; to write, the folder of the work. */
-static void
-grant_all (SoraSandbox *sandbox, SoraEnvironment *environment, char **plugin_dirs, char **readable,
-           const char *tmp_dir)
-{
-  g_auto (GStrv) installed = sora_registry_default_dirs (FALSE);
-  g_auto (GStrv) libraries = g_strsplit (g_getenv ("LD_LIBRARY_PATH") ?: "", ":", -1);
-  for (char **dir = plugin_dirs ? plugin_dirs : installed; *dir; dir++)
-    sora_sandbox_grant_folder (sandbox, *dir);
-  for (char **dir = environment->pipeline_dirs; *dir; dir++)
-    sora_sandbox_grant_folder (sandbox, *dir);
-  for (char **dir = environment->model_dirs; *dir; dir++)
-    sora_sandbox_grant_folder (sandbox, *dir);
-  for (char **dir = readable; dir && *dir; dir++)
-    sora_sandbox_grant (sandbox, *dir, FALSE);
-  for (char **dir = libraries; *dir; dir++)
-    if (g_path_is_absolute (*dir))
-      sora_sandbox_grant (sandbox, *dir, FALSE);
-  sora_sandbox_grant (sandbox, tmp_dir, TRUE);
-}
-
-static gboolean
-grant_made (SoraSandbox *sandbox, const char *dir, gboolean writable)
-{
-  if (g_mkdir_with_parents (dir, 0700) != 0)
-    {
-      g_message ("nothing is kept for later jobs: the folder '%s': %s", dir, g_strerror (errno));
-      return FALSE;
-    }
-  sora_sandbox_grant (sandbox, dir, writable);
-  return TRUE;
-}
-
-/* What is kept for later jobs.  Of one user's service: the cache that soractl has, too.  Of the
- * machine's, which has a folder of digests of its own, @believed_dir: that to be read, and of the
- * one user whose jobs it is for the two others; another user's is not granted, nor is what the
- * daemon believes ever to be written. */
-static void
-grant_kept (SoraWorker *worker, SoraSandbox *sandbox, const char *cache_dir, const char *digest_dir,
-            const char *believed_dir)
-{
-  g_autofree char *own = g_build_filename (g_get_user_cache_dir (), "sorad", NULL);
-  if (!believed_dir)
-    (void)grant_made (sandbox, own, TRUE);
-  else
-    (void)grant_made (sandbox, believed_dir, FALSE);
-  if (cache_dir && grant_made (sandbox, cache_dir, TRUE))
-    worker->cache_dir = g_strdup (cache_dir);
-  if (digest_dir)
-    (void)grant_made (sandbox, digest_dir, TRUE);
-  sora_model_set_digest_dirs (digest_dir, believed_dir);
-}
-
-/* Looked at from outside the sandbox, where root is root. */
-static void
-grant_packed (SoraWorker *worker, SoraSandbox *sandbox, const char *dir)
-{
-  g_autoptr (GError) error = NULL;
-  if (sora_packed_check_system_dir (dir, &error))
-    {
-      worker->packed_dir = g_strdup (dir);
-      sora_sandbox_grant (sandbox, dir, FALSE);
-    }
-  else if (!g_error_matches (error, SORA_ERROR, SORA_ERROR_NOT_FOUND))
-    g_message ("packed weights are not used: %s", error->message);
-}
-
 /* How the monitor starts this program again for a third-party stage. */
 static char **
 stage_arguments (char **plugin_dirs, gint64 memory_max, const char *least)
@@ -565,11 +496,12 @@ main (int argc, char **argv)
     sandbox->tmp_dir = g_strdup (tmp_dir);
   g_setenv ("TMPDIR", tmp_dir, TRUE);
   worker.environment = make_environment (plugin_dirs, pipeline_dirs, model_dirs);
-  grant_all (sandbox, worker.environment, plugin_dirs, readable, tmp_dir);
-  grant_kept (&worker, sandbox, cache_dir, digest_dir, believed_dir);
-  if (packed_dir)
-    grant_packed (&worker, sandbox, packed_dir);
   g_auto (GStrv) installed = sora_registry_default_dirs (FALSE);
+  sora_worker_grant_work (sandbox, worker.environment, plugin_dirs ? plugin_dirs : installed,
+                          readable, tmp_dir);
+  sora_worker_grant_kept (&worker, sandbox, cache_dir, digest_dir, believed_dir);
+  if (packed_dir)
+    sora_worker_grant_packed (&worker, sandbox, packed_dir);
   worker.sandbox = sandbox;
   worker.remote = (SoraRemote){ .trusted_dirs = trusted ? trusted : installed,
                                 .refused = third_party && g_str_equal (third_party, "refuse"),

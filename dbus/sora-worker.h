@@ -82,6 +82,19 @@ gboolean sora_worker_take_class (int niceness, gboolean idle, GError **error);
 /* The kernel's groups of sessions are weighed against each other by a niceness of their own. */
 void sora_worker_tell_autogroup (void);
 
+/* -- Grants, before the sandbox is entered.  What jobs of this user need: plugins, pipelines, models,
+ * and @readable (may be NULL); to write, the folder of the work. */
+void sora_worker_grant_work (SoraSandbox *sandbox, SoraEnvironment *environment, char **plugin_dirs,
+                             char **readable, const char *tmp_dir);
+/* What is kept for later jobs.  Of one user's service: the cache that soractl has, too.  Of the
+ * machine's, which has a folder of digests of its own, @believed_dir: that to be read, and of the
+ * one user whose jobs it is for the two others; another user's is not granted, nor is what the
+ * daemon believes ever to be written. */
+void sora_worker_grant_kept (SoraWorker *worker, SoraSandbox *sandbox, const char *cache_dir,
+                             const char *digest_dir, const char *believed_dir);
+/* Packed weights that root made for all.  Looked at from outside the sandbox, where root is root. */
+void sora_worker_grant_packed (SoraWorker *worker, SoraSandbox *sandbox, const char *dir);
+
 /* The level "basic": before any thread, and before the sandbox, whose monitor has it, too.  FALSE: it
  * could not be done, and the process must not go on. */
 gboolean sora_worker_confine (gboolean over_stdio, int first_spare, guint64 memory_max, GError **error);
