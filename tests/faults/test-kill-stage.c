@@ -141,9 +141,11 @@ START_TEST (third_partys_stages_end_with_the_daemon)
           hostile_fixture_kill_and_start (fixture);
           fault_assert_ended (fixture->bus, mark);
           assert_shows_no_part (job);
+          g_autofree char *state = bus_get_string (fixture->bus->connection, job, "State");
           caught += n > 0;
           processes += n;
-          interrupted += n > 0;
+          /* Else what ran may have described the plugin, behind a job that was done. */
+          interrupted += n > 0 && !g_str_equal (state, "done");
         }
       assert_bytes (job);
       ck_assert_msg (attempts_of (job) > (interrupted > 0), "%s: %u attempts", job,
